@@ -1,2 +1,49 @@
-//! Developer commands.
-fn main() {}
+//! Developer commands: `cargo xtask --help`. One file a subcommand.
+
+mod bless;
+mod docs;
+mod generate;
+mod peers;
+mod process;
+mod repo;
+mod snapshot;
+mod steps;
+mod test;
+mod tidy;
+mod venv;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::repo::Repo;
+
+/// Developer commands of the wootz repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Test(test::Args),
+    Tidy(tidy::Args),
+    Gen(generate::Args),
+    Bless(bless::Args),
+    Peers(peers::Args),
+    Snapshot(snapshot::Args),
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    let repo = Repo::locate()?;
+    match cli.command {
+        Command::Test(args) => test::run(&repo, &args),
+        Command::Tidy(args) => tidy::run(&repo, &args),
+        Command::Gen(args) => generate::run(&repo, &args),
+        Command::Bless(args) => bless::run(&repo, &args),
+        Command::Peers(args) => peers::run(&repo, &args),
+        Command::Snapshot(args) => snapshot::run(&repo, &args),
+    }
+}

@@ -1,0 +1,34 @@
+//! `cargo xtask peers`: the environment with the stacks that benchmarks compare against.
+
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::repo::Repo;
+use crate::venv::Venv;
+
+/// The pinned versions of the stacks.
+const REQUIREMENTS: &str = "bench/peers/requirements-peers.txt";
+
+/// Make the environment with the stacks that benchmarks compare against, and print its path.
+///
+/// It is kept in the user's cache folder, named by the hash of bench/peers/requirements-peers.txt, and shared by all
+/// checkouts. Made once; after that the command only prints. Standard output is the path alone.
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+
+/// Makes the environment where it is missing and prints its path.
+pub(crate) fn run(repo: &Repo, _: &Args) -> Result<()> {
+    let venv = Venv::ensure(&cache()?.join("wootz"), "peers", &repo.path(REQUIREMENTS))?;
+    println!("{}", venv.dir().display());
+    Ok(())
+}
+
+/// `$XDG_CACHE_HOME`, or `.cache` in the home folder. (XDG base directory specification: a relative path is ignored.)
+fn cache() -> Result<PathBuf> {
+    let xdg = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    xdg.or_else(|| env::home_dir().map(|home| home.join(".cache"))).context(
+        "neither $XDG_CACHE_HOME nor a home folder is set, so there is no place to keep the environment",
+    )
+}

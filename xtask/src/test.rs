@@ -1,0 +1,145 @@
+//! `cargo xtask test`: the Rust and the Python tests, from nothing but Rust and Python.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::docs;
+use crate::process::Process;
+use crate::repo::{Repo, TEST_PROFILE};
+use crate::steps::Steps;
+use crate::venv::Venv;
+
+/// The crate that is a Python extension: it resolves its symbols from the interpreter that loads it, so no test
+/// executable can be linked from it. The Python tests are its tests.
+const EXTENSION: (&str, &str) = ("wootz-python", "crates/python/Cargo.toml");
+
+/// Run the Rust and the Python tests.
+///
+/// Needs Rust and Python 3.11 or newer, nothing else: makes its own virtual environment below the target folder from
+/// requirements/test.txt, builds the wheel and installs it there. Ends at the first failure with the command that
+/// repeats it.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only the Rust tests (unit, integration, documentation)
+    #[arg(long, conflicts_with = "python")]
+    rust: bool,
+    /// Only the Python tests (wheel, pytest, documentation, examples)
+    #[arg(long)]
+    python: bool,
+}
+
+/// Runs the parts `args` asks for; without any, all.
+pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
+    let mut steps = Steps::new();
+    if !args.python {
+        rust(repo, &mut steps)?;
+    }
+    if !args.rust {
+        python(repo, &mut steps)?;
+    }
+    steps.summary();
+    Ok(())
+}
+
+fn rust(repo: &Repo, steps: &mut Steps) -> Result<()> {
+    let cargo_test = |what: &[&str]| {
+        let mut process = repo.cargo(&["test", "--profile", TEST_PROFILE, "--workspace"]);
+        if repo.has(EXTENSION.1) {
+            process = process.args(["--exclude", EXTENSION.0]);
+        }
+        process.args(what)
+    };
+    steps.run(
+        "Rust: unit and integration tests",
+        &cargo_test(&["--lib", "--bins", "--tests", "--examples"]),
+    )?;
+    steps.run("Rust: documentation examples", &cargo_test(&["--doc"]))
+}
+
+fn python(repo: &Repo, steps: &mut Steps) -> Result<()> {
+    if !repo.has(EXTENSION.1) {
+        steps.absent("Python: tests", &format!("there is no {} yet", EXTENSION.1));
+        return Ok(());
+    }
+    let requirements = repo.path("requirements/test.txt");
+    let venv = steps.call("Python: pinned environment", "cargo xtask test --python", || {
+        Venv::ensure(&repo.scratch("venv"), "test", &requirements)
+    })?;
+    let wheels = repo.scratch("wheels");
+    let build = build_wheel(repo, &venv, &wheels);
+    steps.call("Python: build the wheel", &build.to_string(), || {
+        // Left-overs of another version must not be what gets installed.
+        if wheels.exists() {
+            fs::remove_dir_all(&wheels).with_context(|| format!("cannot empty {}", wheels.display()))?;
+        }
+        build.run()
+    })?;
+    let wheel = only_wheel(&wheels)?;
+    // `--no-deps`: what the package depends on is pinned in the environment; `pip check` then proves that the pins
+    // satisfy what the wheel declares.
+    steps.run(
+        "Python: install the wheel",
+        &venv.pip(&["install", "--quiet", "--no-deps", "--no-index", "--force-reinstall"]).arg(&wheel),
+    )?;
+    steps.run("Python: dependencies are consistent", &venv.pip(&["check"]))?;
+
+    if repo.has("python/tests") {
+        steps.run("Python: pytest", &pytest(repo, &venv))?;
+    } else {
+        steps.absent("Python: pytest", "there is no python/tests yet");
+    }
+    docs::run_python(repo, &venv, steps)?;
+    examples(repo, &venv, steps)
+}
+
+fn build_wheel(repo: &Repo, venv: &Venv, wheels: &Path) -> Process {
+    Process::new(venv.program("maturin"))
+        .args(["build", "--profile", TEST_PROFILE, "--compatibility", "linux", "--interpreter"])
+        .arg(venv.python())
+        .arg("--out")
+        .arg(wheels)
+        .current_dir(repo.root())
+}
+
+fn pytest(repo: &Repo, venv: &Venv) -> Process {
+    // The program and not `python -m pytest`: the latter puts the checkout on the import path, ahead of the wheel.
+    Process::new(venv.program("pytest")).arg(repo.path("python/tests")).current_dir(repo.root())
+}
+
+/// Runs every `examples/*.py`, each in an empty folder of its own.
+fn examples(repo: &Repo, venv: &Venv, steps: &mut Steps) -> Result<()> {
+    let scripts: Vec<String> =
+        repo.files()?.into_iter().filter(|f| f.starts_with("examples/") && f.ends_with(".py")).collect();
+    if scripts.is_empty() {
+        steps.absent("Python: examples", "there is no examples/*.py yet");
+    }
+    for script in scripts {
+        let dir = repo.scratch(script.trim_end_matches(".py"));
+        fresh_dir(&dir)?;
+        let process = Process::new(venv.python()).arg(repo.path(&script)).current_dir(&dir);
+        steps.run(&format!("Python: {script}"), &process)?;
+    }
+    Ok(())
+}
+
+/// Makes `dir` exist and be empty.
+pub(crate) fn fresh_dir(dir: &Path) -> Result<()> {
+    if dir.exists() {
+        fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
+    }
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))
+}
+
+fn only_wheel(dir: &Path) -> Result<PathBuf> {
+    let entries = fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))?;
+    let mut wheels: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "whl"))
+        .collect();
+    match (wheels.pop(), wheels.is_empty()) {
+        (Some(wheel), true) => Ok(wheel),
+        _ => bail!("expected exactly one wheel in {}", dir.display()),
+    }
+}
