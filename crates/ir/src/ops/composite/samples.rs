@@ -1,0 +1,5 @@
+//! Samples of composites. TEMP
+use super::*;
+pub(super) fn samples() -> Vec<Sample> {
+    unimplemented!()
+}

@@ -1,0 +1,19 @@
+//! What a backend can do, as plain data.
+
+use crate::DType;
+use crate::ops::CompositeKind;
+
+/// A description of where a program will run; passes and plan are functions of it and of the graph.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The backend's name: `cpu`, `cuda`, `jax`, ….
+    pub backend: &'static str,
+    /// The instruction set or device architecture: `portable`, `avx2`, `avx512`, `sm_90`, …; empty if it does not matter.
+    pub isa: &'static str,
+    /// Dtypes the backend computes.
+    pub dtypes: Vec<DType>,
+    /// Composites the backend runs as one step; the others are expanded into their bodies.
+    pub claims: Vec<CompositeKind>,
+    /// Sizes of the data caches of one core, innermost first, in bytes.
+    pub caches: [usize; 3],
+}
