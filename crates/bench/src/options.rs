@@ -1,0 +1,248 @@
+//! What to run.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::BenchError;
+use crate::peers;
+use crate::protocol::{Case, DType, Mode, Model};
+use crate::runner::{PEERS, Runner, WOOTZ};
+
+/// Everything a run can be told. [`RunOptions::quick`] and [`RunOptions::full`] are the presets; every field can be
+/// changed after.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Models (see [`Model::by_name`]).
+    pub models: Vec<Model>,
+    /// Runner names in the order of the table: `wootz` and the names of [`PEERS`]. `None`: all of them.
+    pub backends: Option<Vec<String>>,
+    /// Batch sizes.
+    pub batch_sizes: Vec<usize>,
+    /// Inference, training or both.
+    pub modes: Vec<Mode>,
+    /// Batch sizes that get a cold phase; others are measured warm only.
+    pub cold_batch_sizes: Vec<usize>,
+    /// Threads of each stack; `None`: every core.
+    pub threads: Option<usize>,
+    /// Warm rounds (at least 10).
+    pub repeats: usize,
+    /// Unrecorded rounds before them.
+    pub warmup_rounds: usize,
+    /// Fresh processes a cold phase (0 for none, at least 5 otherwise).
+    pub cold_spawns: usize,
+    /// Shortest duration of one warm sample; steps are repeated inside a sample until it lasts as long.
+    pub sample_time: Duration,
+    /// How long a worker may take to answer.
+    pub timeout: Duration,
+    /// Seed of all numbers.
+    pub seed: u64,
+    /// Runner that ratios are taken against.
+    pub baseline: String,
+    /// Folder to write to; `None`: a new `<date>-<machine>` under `runs_directory`.
+    pub out: Option<PathBuf>,
+    /// Parent of the default folder.
+    pub runs_directory: PathBuf,
+    /// Go on from the journal in `out`, or from the latest unfinished run under `runs_directory`.
+    pub resume: bool,
+    /// Show a progress bar if standard error is a terminal.
+    pub progress: bool,
+    /// The `wootz` binary whose `bench-worker` subcommand is measured; `None`: this executable.
+    pub wootz_binary: Option<PathBuf>,
+    /// Further runners, e.g. a stack of one's own that speaks the protocol.
+    pub extra_runners: Vec<Runner>,
+}
+
+impl RunOptions {
+    /// The main job: every model and batch size, warm; cold at the smallest batch.
+    pub fn quick() -> RunOptions {
+        RunOptions {
+            models: Model::all(),
+            backends: None,
+            batch_sizes: vec![32, 128, 1024],
+            modes: vec![Mode::Inference, Mode::Training],
+            cold_batch_sizes: vec![32],
+            threads: None,
+            repeats: 10,
+            warmup_rounds: 2,
+            cold_spawns: 5,
+            sample_time: Duration::from_millis(5),
+            timeout: Duration::from_secs(300),
+            seed: 0,
+            baseline: WOOTZ.to_owned(),
+            out: None,
+            runs_directory: PathBuf::from("runs"),
+            resume: false,
+            progress: true,
+            wootz_binary: None,
+            extra_runners: Vec::new(),
+        }
+    }
+
+    /// For published numbers: more rounds, more spawns, every batch size cold.
+    pub fn full() -> RunOptions {
+        RunOptions {
+            cold_batch_sizes: vec![32, 128, 1024],
+            repeats: 30,
+            warmup_rounds: 3,
+            cold_spawns: 11,
+            sample_time: Duration::from_millis(20),
+            ..RunOptions::quick()
+        }
+    }
+
+    /// Replaces the models by the built-in ones of these names.
+    pub fn set_models(&mut self, names: &[String]) -> Result<(), BenchError> {
+        self.models = names
+            .iter()
+            .map(|name| {
+                Model::by_name(name).ok_or_else(|| BenchError::UnknownModel {
+                    name: name.clone(),
+                    known: Model::all().iter().map(|m| m.name.clone()).collect::<Vec<_>>().join(", "),
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    pub(crate) fn plan(&self) -> Result<Plan, BenchError> {
+        let invalid =
+            |option, reason: &str| Err(BenchError::InvalidOption { option, reason: reason.to_owned() });
+        if self.models.is_empty() || self.models.iter().any(|m| m.dims.len() < 2 || m.dims.contains(&0)) {
+            return invalid("models", "each model needs two positive feature counts or more");
+        }
+        if self.batch_sizes.is_empty() || self.batch_sizes.contains(&0) {
+            return invalid("batch sizes", "at least one, and none zero");
+        }
+        if self.modes.is_empty() {
+            return invalid("modes", "at least one of inference and training");
+        }
+        if self.threads == Some(0) {
+            return invalid("threads", "at least one");
+        }
+        if self.repeats < 10 {
+            return invalid("repeats", "an interval needs at least 10 rounds");
+        }
+        if (1..5).contains(&self.cold_spawns) {
+            return invalid("cold spawns", "a median needs at least 5 fresh processes (0 for none)");
+        }
+        let threads =
+            self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        Ok(Plan {
+            models: self.models.clone(),
+            batch_sizes: self.batch_sizes.clone(),
+            modes: self.modes.clone(),
+            cold_batch_sizes: self.cold_batch_sizes.clone(),
+            threads,
+            repeats: self.repeats,
+            warmup_rounds: self.warmup_rounds,
+            cold_spawns: self.cold_spawns,
+            sample_time_ns: u64::try_from(self.sample_time.as_nanos()).unwrap_or(u64::MAX),
+            seed: self.seed,
+            baseline: self.baseline.clone(),
+            runners: self.runner_names()?,
+        })
+    }
+
+    fn runner_names(&self) -> Result<Vec<String>, BenchError> {
+        let mut known: Vec<String> = vec![WOOTZ.to_owned()];
+        known.extend(PEERS.iter().map(|(name, _)| (*name).to_owned()));
+        let extra = self.extra_runners.iter().map(|runner| runner.name.clone());
+        let mut names = match &self.backends {
+            None => known.clone(),
+            Some(names) => names.clone(),
+        };
+        names.extend(extra);
+        let mut seen: Vec<String> = Vec::new();
+        for name in names {
+            let is_extra = self.extra_runners.iter().any(|runner| runner.name == name);
+            if !is_extra && !known.contains(&name) {
+                return Err(BenchError::UnknownRunner { name, known: known.join(", ") });
+            }
+            if !seen.contains(&name) {
+                seen.push(name);
+            }
+        }
+        if seen.is_empty() {
+            return Err(BenchError::InvalidOption { option: "backends", reason: "at least one".to_owned() });
+        }
+        Ok(seen)
+    }
+
+    /// The runners of `plan`; Python sources are in `sources`.
+    pub(crate) fn runners(&self, plan: &Plan, sources: &Path) -> Result<Vec<Runner>, BenchError> {
+        let python = peers::python();
+        let wootz = match &self.wootz_binary {
+            Some(binary) => binary.clone(),
+            None => std::env::current_exe()
+                .map_err(|source| BenchError::Io { path: "current executable".into(), source })?,
+        };
+        Ok(plan
+            .runners
+            .iter()
+            .map(|name| match self.extra_runners.iter().find(|runner| runner.name == *name) {
+                Some(runner) => runner.clone(),
+                None if name == WOOTZ => Runner::wootz(&wootz),
+                None => Runner::python(name, python.as_deref(), sources),
+            })
+            .collect())
+    }
+}
+
+impl Default for RunOptions {
+    fn default() -> RunOptions {
+        RunOptions::quick()
+    }
+}
+
+/// What decides a run's rows; a journal is resumed only by the same plan.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Models.
+    pub models: Vec<Model>,
+    /// Batch sizes.
+    pub batch_sizes: Vec<usize>,
+    /// Modes.
+    pub modes: Vec<Mode>,
+    /// Batch sizes with a cold phase.
+    pub cold_batch_sizes: Vec<usize>,
+    /// Threads of each stack.
+    pub threads: usize,
+    /// Warm rounds.
+    pub repeats: usize,
+    /// Unrecorded rounds.
+    pub warmup_rounds: usize,
+    /// Fresh processes a cold phase.
+    pub cold_spawns: usize,
+    /// Shortest duration of a warm sample.
+    pub sample_time_ns: u64,
+    /// Seed of all numbers.
+    pub seed: u64,
+    /// Runner that ratios are taken against.
+    pub baseline: String,
+    /// Runner names.
+    pub runners: Vec<String>,
+}
+
+impl Plan {
+    /// Every case, in the order they are measured.
+    pub fn cases(&self) -> Vec<Case> {
+        let mut cases = Vec::new();
+        for model in &self.models {
+            for mode in &self.modes {
+                for batch in &self.batch_sizes {
+                    cases.push(Case {
+                        model: model.clone(),
+                        batch: *batch,
+                        mode: *mode,
+                        dtype: DType::F32,
+                        threads: self.threads,
+                        seed: self.seed,
+                    });
+                }
+            }
+        }
+        cases
+    }
+}

@@ -1,0 +1,180 @@
+//! Tables for people.
+
+use std::fmt;
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{Cell, CellAlignment, Table};
+
+use crate::compare::Comparison;
+use crate::protocol::Phase;
+use crate::result::{Measured, Outcome, Report, Row};
+use crate::stats::Interval;
+
+const HEADINGS: [&str; 10] = [
+    "model",
+    "mode",
+    "batch",
+    "stack",
+    "first result",
+    "compile",
+    "step",
+    "spread",
+    "× baseline",
+    "peak memory",
+];
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = &self.header;
+        writeln!(
+            f,
+            "{} ({} cores), {}, {} threads a stack, {}",
+            header.machine.cpu,
+            header.machine.cores,
+            header.machine.kernel,
+            header.plan.threads,
+            header.started
+        )?;
+        let mut table = new_table(&HEADINGS);
+        for row in &self.rows {
+            table.add_row(cells(row));
+        }
+        right_align(&mut table, &[2, 4, 5, 6, 7, 9]);
+        writeln!(f, "{table}")?;
+        writeln!(
+            f,
+            "first result: from spawn, everything included, median of {} fresh processes; compile: import excluded, \
+             build, compile and packing together; step: median of {} interleaved rounds; spread: interquartile range; \
+             × baseline: time over {}'s, round by round, with its 95 % interval (above 1: slower).",
+            header.plan.cold_spawns, header.plan.repeats, header.plan.baseline
+        )?;
+        for row in &self.rows {
+            note(f, row)?;
+        }
+        Ok(())
+    }
+}
+
+/// The reasons of a row without times, and warnings of one with.
+fn note(f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
+    match &row.outcome {
+        Outcome::Failed { reason, stderr } => {
+            writeln!(f, "{} {} failed: {reason}", row.case, row.runner)?;
+            stderr
+                .lines()
+                .rev()
+                .take(5)
+                .collect::<Vec<_>>()
+                .iter()
+                .rev()
+                .try_for_each(|l| writeln!(f, "    {l}"))
+        }
+        Outcome::Ok(measured) if measured.warm.idle_cpu_share.is_some_and(|share| share > 0.05) => writeln!(
+            f,
+            "{} {} used {:.0} % of a core while it had to be idle: other stacks' times suffer from it",
+            row.case,
+            row.runner,
+            100.0 * measured.warm.idle_cpu_share.unwrap_or_default()
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let mut cells = vec![
+        row.case.model.name.clone(),
+        row.case.mode.to_string(),
+        row.case.batch.to_string(),
+        row.runner.clone(),
+    ];
+    match &row.outcome {
+        Outcome::Ok(measured) => cells.extend(measurements(measured)),
+        Outcome::Failed { .. } => cells.push("failed".to_owned()),
+        Outcome::Unsupported { reason } => cells.push(format!("n/a: {reason}")),
+        Outcome::Missing { install, .. } => cells.push(format!("missing: {install}")),
+    }
+    cells
+}
+
+fn measurements(measured: &Measured) -> Vec<String> {
+    let cold = measured.cold.as_ref();
+    let compile = cold.map(|cold| {
+        let phases = [Phase::Build, Phase::Compile, Phase::Pack];
+        phases.iter().filter_map(|phase| cold.phases_ns.get(phase)).map(|summary| summary.median).sum()
+    });
+    let peak = measured.memory.iter().map(|phase| phase.peak_bytes).max();
+    vec![
+        cold.map_or(String::new(), |cold| time(cold.first_result_ns.median)),
+        compile.map_or(String::new(), time),
+        time(measured.warm.step_ns.median),
+        format!("{:.1} %", 100.0 * measured.warm.step_ns.relative_spread()),
+        measured.warm.ratio.as_ref().map_or(String::new(), |ratio| interval(&ratio.interval)),
+        peak.map_or(String::new(), |bytes| format!("{:.0} MiB", bytes as f64 / (1 << 20) as f64)),
+    ]
+}
+
+pub(crate) fn comparison(comparison: &Comparison) -> Table {
+    let mut table = new_table(&["model", "mode", "batch", "stack", "B / A", "B is"]);
+    for row in &comparison.rows {
+        table.add_row(vec![
+            row.case.model.name.clone(),
+            row.case.mode.to_string(),
+            row.case.batch.to_string(),
+            row.runner.clone(),
+            interval(&row.ratio),
+            row.verdict.to_string(),
+        ]);
+    }
+    right_align(&mut table, &[2]);
+    table
+}
+
+fn new_table(headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.set_header(headings.iter().map(Cell::new));
+    table
+}
+
+fn right_align(table: &mut Table, columns: &[usize]) {
+    for index in columns {
+        if let Some(column) = table.column_mut(*index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+fn interval(interval: &Interval) -> String {
+    format!("{:.2} [{:.2}, {:.2}]", interval.estimate, interval.low, interval.high)
+}
+
+/// A duration in nanoseconds with three significant digits and a unit.
+fn time(ns: f64) -> String {
+    let (value, unit) = match ns {
+        ns if ns < 1e3 => (ns, "ns"),
+        ns if ns < 1e6 => (ns / 1e3, "µs"),
+        ns if ns < 1e9 => (ns / 1e6, "ms"),
+        ns => (ns / 1e9, "s"),
+    };
+    let decimals = if value < 10.0 {
+        2
+    } else if value < 100.0 {
+        1
+    } else {
+        0
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn times_have_a_fitting_unit() {
+        assert_eq!(time(12.34), "12.3 ns");
+        assert_eq!(time(1_234.0), "1.23 µs");
+        assert_eq!(time(123_456_000.0), "123 ms");
+        assert_eq!(time(2.5e9), "2.50 s");
+    }
+}

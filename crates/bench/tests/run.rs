@@ -1,0 +1,170 @@
+//! The orchestrator against workers that behave and workers that do not.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{options, shell, temporary};
+use wootz_bench::result::Outcome;
+use wootz_bench::{BenchError, JOURNAL_FILE, Report, run};
+
+fn reason<'a>(report: &'a Report, runner: &str) -> (&'a str, &'a str) {
+    let row = report.rows.iter().find(|row| row.runner == runner).expect("a row a runner");
+    match &row.outcome {
+        Outcome::Failed { reason, stderr } => (reason, stderr),
+        other => panic!("{runner}: {other:?}"),
+    }
+}
+
+#[test]
+fn bad_workers_become_failed_rows_and_good_ones_go_on() {
+    let out = temporary();
+    let mut options = options(out.path().join("run"));
+    options.timeout = Duration::from_secs(3);
+    options.extra_runners.extend([
+        shell("dies", "echo cannot find my feet >&2; exit 7"),
+        shell("killed", "kill -9 $$"),
+        shell("hangs", "sleep 600"),
+        shell("garbage", "read line; echo 'Hello, world'; sleep 600"),
+        shell("binary", r"read line; printf '\377\376\000\n'; sleep 600"),
+        shell("endless", "exec cat /dev/zero"),
+        shell("wrong-answer", r#"read line; echo '{"type":"samples","samples_ns":[1]}'; sleep 600"#),
+        shell(
+            "absurd",
+            r#"read line; echo '{"type":"ready","version":1,"versions":{},"marks":[]}'; sleep 600"#,
+        ),
+        shell("old", r#"read line; echo '{"type":"ready","version":0,"versions":{},"marks":[]}'; sleep 600"#),
+        wootz_bench::Runner::command("absent", ["/nonexistent/worker"]),
+    ]);
+    let report = run(&options).expect("failures are rows");
+    assert_eq!(report.rows.len(), 2 * 11);
+    assert_eq!(report.failures().count(), 2 * 10);
+
+    assert!(reason(&report, "dies").0.contains("exit status: 7"), "{:?}", reason(&report, "dies"));
+    assert_eq!(reason(&report, "dies").1, "cannot find my feet");
+    assert!(reason(&report, "killed").0.contains("signal"), "{:?}", reason(&report, "killed"));
+    assert!(reason(&report, "hangs").0.contains("within 3 s"));
+    assert!(reason(&report, "garbage").0.contains("Hello, world"));
+    assert!(reason(&report, "binary").0.contains("not a response"));
+    assert!(reason(&report, "endless").0.contains("too long"));
+    assert!(reason(&report, "wrong-answer").0.contains("another response"));
+    assert!(reason(&report, "absurd").0.contains("no marks"));
+    assert!(reason(&report, "old").0.contains("protocol 0"));
+    assert!(reason(&report, "absent").0.contains("/nonexistent/worker"));
+
+    for row in report.rows.iter().filter(|row| row.runner == "fake") {
+        let measured = row.measured().unwrap_or_else(|| panic!("{row:?}"));
+        assert_eq!(measured.warm.samples_ns.len(), options.repeats);
+        assert!(measured.cold.is_some());
+        assert!(!measured.checks.is_empty());
+    }
+}
+
+#[test]
+fn a_wrong_result_is_a_failed_row_without_times() {
+    for (fault, mode) in [("output", 0), ("loss", 1), ("update", 1), ("nan", 0), ("absent", 0)] {
+        let out = temporary();
+        let mut options = options(out.path().join("run"));
+        options.modes = vec![[wootz_bench::Mode::Inference, wootz_bench::Mode::Training][mode]];
+        options.extra_runners = vec![common::fake("faulty", &[("FAULT", fault)])];
+        let report = run(&options).expect("a wrong result is a row");
+        let (reason, _) = reason(&report, "faulty");
+        let expected = if fault == "absent" { "no output named" } else { "wrong result" };
+        assert!(reason.contains(expected), "{fault}: {reason}");
+    }
+}
+
+#[test]
+fn a_worker_that_dies_late_leaves_the_others_running() {
+    let out = temporary();
+    let mut options = options(out.path().join("run"));
+    options.extra_runners.push(common::fake("late", &[("FAULT", "late")]));
+    let report = run(&options).expect("a late death is a row");
+    assert!(reason(&report, "late").1.contains("out of breath"), "{:?}", reason(&report, "late"));
+    assert_eq!(report.failures().count(), 2);
+}
+
+#[test]
+fn a_missing_stack_says_how_to_install_it() {
+    let out = temporary();
+    let mut options = options(out.path().join("run"));
+    options.extra_runners.push(wootz_bench::Runner::python("jax", None, out.path()));
+    options.extra_runners.push(common::fake("other", &[("FAULT", "missing")]));
+    let report = run(&options).expect("a missing stack is a row");
+    for name in ["jax", "other"] {
+        let row = report.rows.iter().find(|row| row.runner == name).expect("a row a runner");
+        let Outcome::Missing { install, .. } = &row.outcome else { panic!("{row:?}") };
+        assert!(install.contains("cargo xtask peers"));
+        assert!(report.to_string().contains("cargo xtask peers"));
+    }
+}
+
+/// A run killed in its second case resumes without measuring the first one again.
+#[test]
+fn resume_keeps_the_rows_of_a_killed_run() {
+    let out = temporary();
+    let folder = out.path().join("run");
+    let mut options = options(folder.clone());
+    let whole = run(&options).expect("the fake worker works");
+    assert!(matches!(run(&options), Err(BenchError::AlreadyThere { .. })));
+
+    // What a kill leaves: the header, the first case's row, and half a line of the second one.
+    let entry = |kind: &str, value: serde_json::Value| {
+        serde_json::json!({"type": kind, "version": 1, kind: value}).to_string() + "\n"
+    };
+    let text = |value| serde_json::to_value(value).expect("plain data");
+    let mut journal = entry("header", serde_json::to_value(&whole.header).expect("plain data"));
+    journal += &entry("row", text(&whole.rows[0]));
+    let second = entry("row", text(&whole.rows[1]));
+    journal += &second[..second.len() / 2];
+    std::fs::remove_file(folder.join("result.json")).expect("the result");
+    std::fs::write(folder.join(JOURNAL_FILE), &journal).expect("a journal");
+
+    options.resume = true;
+    let mut other = options.clone();
+    other.repeats += 1;
+    assert!(matches!(run(&other), Err(BenchError::ResumeMismatch { .. })));
+
+    let resumed = run(&options).expect("the journal fits");
+    assert_eq!(resumed.rows.len(), whole.rows.len());
+    assert_eq!(resumed.rows[0], whole.rows[0], "the first case is kept as it was");
+    assert_ne!(resumed.rows[1], whole.rows[1], "the second case is measured again");
+    assert!(!folder.join(JOURNAL_FILE).exists());
+    assert_eq!(wootz_bench::report(&folder).expect("a result").rows, resumed.rows);
+    assert!(matches!(run(&options), Err(BenchError::NothingToResume { .. })));
+}
+
+/// The worker of each case writes down what the journal held when the case began.
+#[test]
+fn rows_are_on_disk_before_the_next_case_starts() {
+    let out = temporary();
+    let folder = out.path().join("run");
+    let mut options = options(folder.clone());
+    let folder_name = folder.to_str().expect("UTF-8");
+    options.extra_runners = vec![common::fake("observer", &[("OBSERVE", folder_name)])];
+    run(&options).expect("the worker only looks");
+    let seen = std::fs::read_to_string(folder.join("seen")).expect("the worker looked");
+    let rows: Vec<usize> = seen.lines().map(|line| line.parse().expect("a count")).collect();
+    assert_eq!(rows.first(), Some(&0));
+    assert_eq!(rows.last(), Some(&1));
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused() {
+    let out = temporary();
+    let refused = |change: &dyn Fn(&mut wootz_bench::RunOptions)| {
+        let mut options = options(out.path().join("never"));
+        change(&mut options);
+        run(&options).expect_err("refused").to_string()
+    };
+    assert!(refused(&|o| o.repeats = 9).contains("10"));
+    assert!(refused(&|o| o.cold_spawns = 4).contains("5"));
+    assert!(refused(&|o| o.threads = Some(0)).contains("threads"));
+    assert!(refused(&|o| o.batch_sizes = vec![0]).contains("batch"));
+    assert!(refused(&|o| o.backends = Some(vec!["tensorflow".into()])).contains("onnxruntime"));
+    assert!(refused(&|o| o.out = Some("/proc/nowhere".into())).contains("/proc/nowhere"));
+    assert!(!out.path().join("never").exists());
+    let error =
+        wootz_bench::RunOptions::quick().set_models(&["resnet".into()]).expect_err("unknown").to_string();
+    assert!(error.contains("linear, mlp"), "{error}");
+}
