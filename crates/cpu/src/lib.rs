@@ -1,1 +1,5 @@
-//! wootz-cpu
+//! Native CPU backend of wootz: thread pool, matrix multiplication and the instruction sets they are built for.
+
+pub mod gemm;
+pub mod isa;
+pub mod pool;

@@ -1,0 +1,439 @@
+//! Runs a planned product: cuts it into tiles, packs what the plan says, calls the micro-kernels and the epilogue.
+
+use std::ops::Range;
+
+use super::kernel::{Kernels, TileArgs};
+use super::pack::{pack, pack_slabs};
+use super::plan::{AMode, BLayout, BMode, CLayout, Dot, GemmPlan, Kind, Tiles, part};
+use super::simd::Real;
+use super::{Block, Elem, Epilogue, dot};
+use crate::pool::Team;
+
+impl GemmPlan {
+    /// Computes the product with the team's threads. Allocates nothing.
+    ///
+    /// `scratch` holds [`GemmPlan::scratch_bytes`] of the team's thread count (best aligned to 64 bytes); what it contains
+    /// does not matter. `c` may be null for [`CLayout::Tile`].
+    ///
+    /// # Safety
+    /// `a`, `b` and `c` must point to operands as the spec describes them (A and B readable, C writable), aligned for their
+    /// types; C and `scratch` (aligned for the accumulator's type) must overlap nothing else and, for the run, belong to
+    /// it alone; a bias must hold `n` elements.
+    pub unsafe fn run(
+        &self,
+        team: &Team<'_>,
+        a: *const u8,
+        b: *const u8,
+        c: *mut u8,
+        scratch: *mut u8,
+        epilogue: &Epilogue<'_>,
+    ) {
+        if self.spec.batch == 0 || self.spec.m == 0 || self.spec.n == 0 {
+            return;
+        }
+        // SAFETY: the caller's contract.
+        unsafe {
+            match self.elem {
+                Elem::F64 => self.run_as::<f64>(team, a, b, c, scratch, epilogue),
+                _ => self.run_as::<f32>(team, a, b, c, scratch, epilogue),
+            }
+        }
+    }
+
+    unsafe fn run_as<E: Real>(
+        &self,
+        team: &Team<'_>,
+        a: *const u8,
+        b: *const u8,
+        c: *mut u8,
+        scratch: *mut u8,
+        epilogue: &Epilogue<'_>,
+    ) {
+        let swapped = matches!(&self.kind, Kind::Tiles(tiles) if tiles.swapped);
+        let (a, b) = if swapped { (b, a) } else { (a, b) };
+        let run = Run::<E> {
+            plan: self,
+            a,
+            b,
+            c: c.cast(),
+            scratch,
+            bias: epilogue.bias.cast(),
+            epilogue,
+            kernels: E::kernels(self.isa),
+        };
+        // SAFETY: the caller's contract; tiles are disjoint parts of C, and each worker uses its own scratch memory.
+        unsafe {
+            match &self.kind {
+                Kind::Tiles(tiles) => {
+                    if tiles.b == BMode::PackAll {
+                        let slabs = self.slabs();
+                        let (parts, share) = run.pack_shares();
+                        team.run(self.spec.batch * parts, &|index, _| {
+                            let slabs = index % parts * share..((index % parts + 1) * share).min(slabs);
+                            run.pack_shared(index / parts, slabs);
+                        });
+                    }
+                    team.run(self.tiles(), &|index, worker| run.tile(tiles, index, worker));
+                }
+                Kind::Dot(dot) => {
+                    for batch in 0..self.spec.batch {
+                        run.pack_vector(dot, batch);
+                    }
+                    team.run(self.tiles(), &|index, worker| run.dot_tile(dot, index, worker));
+                }
+            }
+        }
+    }
+}
+
+/// One run of a plan.
+struct Run<'a, E> {
+    plan: &'a GemmPlan,
+    a: *const u8,
+    b: *const u8,
+    c: *mut E,
+    scratch: *mut u8,
+    bias: *const E,
+    epilogue: &'a Epilogue<'a>,
+    kernels: Kernels<E>,
+}
+
+// SAFETY: what the pointers point to is only read, or is written in parts that no two tasks share; see `run_as`.
+unsafe impl<E> Sync for Run<'_, E> {}
+
+/// A tile's place: a product, rows and slabs.
+struct Place {
+    batch: usize,
+    rows: Range<usize>,
+    slabs: Range<usize>,
+}
+
+/// A tile's memory in a thread's scratch.
+struct TileScratch<E> {
+    a: *mut E,
+    b: *mut E,
+    c: *mut E,
+}
+
+impl<E: Real> Run<'_, E> {
+    /// One of a batch's A.
+    fn a_of(&self, batch: usize) -> *const u8 {
+        let a = &self.plan.spec.a;
+        self.a.wrapping_offset(batch as isize * a.batch_stride * a.elem.size() as isize)
+    }
+
+    /// One of a batch's B.
+    fn b_of(&self, batch: usize) -> *const u8 {
+        let (stride, size) = match &self.plan.spec.b {
+            BLayout::Strided(b) => (b.batch_stride, b.elem.size()),
+            BLayout::Packed { batch_stride } => (*batch_stride, size_of::<E>()),
+        };
+        self.b.wrapping_offset(batch as isize * stride * size as isize)
+    }
+
+    /// One of a batch's C.
+    fn c_of(&self, batch: usize) -> *mut E {
+        match self.plan.spec.c {
+            CLayout::Rows { batch_stride, .. } | CLayout::Packed { batch_stride } => {
+                self.c.wrapping_offset(batch as isize * batch_stride)
+            }
+            CLayout::Tile => self.c,
+        }
+    }
+
+    /// Parts to pack B in, and slabs in each: about a hundred kilobytes.
+    fn pack_shares(&self) -> (usize, usize) {
+        let share = ((96 << 10) / (self.plan.spec.k.max(1) * 64)).max(1);
+        (self.plan.slabs().div_ceil(share), share)
+    }
+
+    /// Packs slabs of one product's B into the shared memory.
+    unsafe fn pack_shared(&self, batch: usize, slabs: Range<usize>) {
+        let spec = &self.plan.spec;
+        let BLayout::Strided(b) = spec.b else { return };
+        let slab_len = spec.k * E::SLAB;
+        // SAFETY: the plan counted the packed matrices of the whole batch in the shared memory.
+        unsafe {
+            let out = self.shared_b(batch).add(slabs.start * slab_len);
+            pack_slabs(b.source_of_b(self.b_of(batch)), spec.n, slabs, 0..spec.k, out, slab_len);
+        }
+    }
+
+    /// One product's packed B in the shared memory.
+    fn shared_b(&self, batch: usize) -> *mut E {
+        self.scratch.cast::<E>().wrapping_add(batch * self.plan.slabs() * self.plan.spec.k * E::SLAB)
+    }
+
+    /// A worker's own memory.
+    fn own_scratch(&self, worker: usize) -> *mut u8 {
+        self.scratch.wrapping_add(self.plan.shared_bytes() + worker * self.plan.per_thread_bytes())
+    }
+
+    /// Computes a tile of C.
+    unsafe fn tile(&self, tiles: &Tiles, index: usize, worker: usize) {
+        let spec = &self.plan.spec;
+        let (mt, rest) = (index % tiles.m_tiles, index / tiles.m_tiles);
+        let place = Place {
+            batch: rest / tiles.n_tiles,
+            rows: part(spec.m, tiles.m_tiles, mt),
+            slabs: part(self.plan.slabs(), tiles.n_tiles, rest % tiles.n_tiles),
+        };
+        let own = self.own_scratch(worker);
+        let [a, b, _] = self.plan.tile_bytes(tiles).unwrap_or_default();
+        let own =
+            TileScratch { a: own.cast(), b: own.wrapping_add(a).cast(), c: own.wrapping_add(a + b).cast() };
+        // SAFETY: the place is a tile of the plan, so its operands are in bounds and its scratch memory is counted.
+        unsafe {
+            for block in 0..tiles.k_blocks {
+                self.k_block(tiles, &place, block, &own);
+            }
+            self.finish(tiles, &place, &own, worker);
+        }
+    }
+
+    /// C's first element of a slab's first row, the distance between rows and that between slabs.
+    fn c_slab(
+        &self,
+        tiles: &Tiles,
+        place: &Place,
+        slab: usize,
+        own: &TileScratch<E>,
+    ) -> (*mut E, isize, isize) {
+        let slab_cols = E::SLAB as isize;
+        let row = place.rows.start as isize;
+        match self.plan.spec.c {
+            CLayout::Rows { row_stride, .. } => {
+                let at = row * row_stride + slab as isize * slab_cols;
+                (self.c_of(place.batch).wrapping_offset(at), row_stride, slab_cols)
+            }
+            CLayout::Packed { .. } => {
+                let slab_len = self.plan.spec.m as isize * slab_cols;
+                let at = slab as isize * slab_len + row * slab_cols;
+                (self.c_of(place.batch).wrapping_offset(at), slab_cols, slab_len)
+            }
+            CLayout::Tile => {
+                let at = (slab - place.slabs.start) * E::SLAB;
+                (own.c.wrapping_add(at), self.plan.tile_cols(tiles) as isize, slab_cols)
+            }
+        }
+    }
+
+    /// Adds one block of K to a tile.
+    unsafe fn k_block(&self, tiles: &Tiles, place: &Place, block: usize, own: &TileScratch<E>) {
+        let spec = &self.plan.spec;
+        let steps = part(spec.k, tiles.k_blocks, block);
+        let source_a = spec.a.source_of_a(self.a_of(place.batch)).at(steps.start, place.rows.start);
+        let row_count = place.rows.len();
+        let kernel_tiles = row_count.div_ceil(self.kernels.rows);
+        // SAFETY: as in `tile`.
+        unsafe {
+            if tiles.a == AMode::Pack {
+                for i in 0..kernel_tiles {
+                    let rows = part(row_count, kernel_tiles, i);
+                    let out = own.a.add(rows.start * steps.len());
+                    pack(source_a.at(0, rows.start), steps.len(), rows.len(), rows.len(), out);
+                }
+            }
+            if let (BMode::PackTile, BLayout::Strided(b)) = (tiles.b, &spec.b) {
+                let source = b.source_of_b(self.b_of(place.batch));
+                let slab_len = steps.len() * E::SLAB;
+                pack_slabs(source, spec.n, place.slabs.clone(), steps.clone(), own.b, slab_len);
+            }
+            // A partial last slab of a B that is read where it lies is a group of its own.
+            let alone = usize::from(
+                tiles.b == BMode::Direct
+                    && place.slabs.end == self.plan.slabs()
+                    && !spec.n.is_multiple_of(E::SLAB),
+            );
+            let most = if row_count == 1 { self.kernels.slabs_of_one_row } else { self.kernels.slabs };
+            let together = place.slabs.len() - alone;
+            let groups = together.div_ceil(most);
+            for group in 0..groups + alone {
+                let slabs = if group < groups {
+                    let slabs = part(together, groups, group);
+                    place.slabs.start + slabs.start..place.slabs.start + slabs.end
+                } else {
+                    place.slabs.end - 1..place.slabs.end
+                };
+                let args = self.group_args(tiles, place, block, slabs.clone(), own);
+                for i in 0..kernel_tiles {
+                    let rows = part(row_count, kernel_tiles, i);
+                    let (a, a_stride) = match tiles.a {
+                        AMode::Pack => {
+                            (own.a.add(rows.start * steps.len()).cast_const(), rows.len() as isize)
+                        }
+                        AMode::RowMajor => (source_a.at(0, rows.start).ptr.cast(), spec.a.row_stride),
+                        AMode::ColMajor => (source_a.at(0, rows.start).ptr.cast(), spec.a.col_stride),
+                    };
+                    let c = args.c.offset(rows.start as isize * args.c_stride);
+                    let row_major = tiles.a == AMode::RowMajor;
+                    let kernel = (self.kernels.select)(rows.len(), slabs.len(), row_major);
+                    kernel(&TileArgs { a, a_stride, c, ..args });
+                }
+            }
+        }
+    }
+
+    /// The kernel's arguments for a group of slabs: all but A, with C at the tile's first row.
+    unsafe fn group_args(
+        &self,
+        tiles: &Tiles,
+        place: &Place,
+        block: usize,
+        slabs: Range<usize>,
+        own: &TileScratch<E>,
+    ) -> TileArgs<E> {
+        let spec = &self.plan.spec;
+        let steps = part(spec.k, tiles.k_blocks, block);
+        let (slab, k) = (E::SLAB, steps.len());
+        let packed = |base: *const E| {
+            let at = slabs.start * spec.k * slab + steps.start * slab;
+            (base.wrapping_add(at), slab as isize, (spec.k * slab) as isize)
+        };
+        let (b, b_k_stride, b_slab_stride) = match (tiles.b, &spec.b) {
+            (BMode::PackAll, _) => packed(self.shared_b(place.batch)),
+            (BMode::PackTile, _) => {
+                let at = (slabs.start - place.slabs.start) * k * slab;
+                (own.b.wrapping_add(at).cast_const(), slab as isize, (k * slab) as isize)
+            }
+            (_, BLayout::Strided(matrix)) => {
+                let source = matrix.source_of_b(self.b_of(place.batch));
+                if slabs.end * slab > spec.n {
+                    // SAFETY: the thread's memory has room for one slab of a block of K.
+                    unsafe { pack_slabs(source, spec.n, slabs.clone(), steps.clone(), own.b, 0) };
+                    (own.b.cast_const(), slab as isize, 0)
+                } else {
+                    let from = source.at(steps.start, slabs.start * slab).ptr;
+                    (from.cast(), matrix.row_stride, slab as isize)
+                }
+            }
+            (_, BLayout::Packed { .. }) => packed(self.b_of(place.batch).cast()),
+        };
+        let (c, c_stride, c_slab_stride) = self.c_slab(tiles, place, slabs.start, own);
+        // A transposed product has one bias for everything, which `finish` adds.
+        let last = block + 1 == tiles.k_blocks && !tiles.swapped;
+        let bias = if last && !self.bias.is_null() {
+            self.bias.wrapping_add(slabs.start * slab)
+        } else {
+            std::ptr::null()
+        };
+        TileArgs {
+            k,
+            a: std::ptr::null(),
+            a_stride: 0,
+            b,
+            b_k_stride,
+            b_slab_stride,
+            c,
+            c_stride,
+            c_slab_stride,
+            cols: (slabs.end * slab).min(spec.n) - slabs.start * slab,
+            accumulate: spec.accumulate || block > 0,
+            bias,
+            relu: last && self.epilogue.relu,
+        }
+    }
+
+    /// Applies the hook to a finished tile, and what the kernels of a transposed product left out.
+    unsafe fn finish(&self, tiles: &Tiles, place: &Place, own: &TileScratch<E>, worker: usize) {
+        let n = self.plan.spec.n;
+        let (batch, row, rows) = (place.batch, place.rows.start, place.rows.len());
+        let cols_of = |slabs: &Range<usize>| slabs.start * E::SLAB..(slabs.end * E::SLAB).min(n);
+        // SAFETY: as in `tile`: the pointers are C's, or the thread's.
+        unsafe {
+            if tiles.swapped {
+                let outs = cols_of(&place.slabs);
+                let (c, _, _) = self.c_slab(tiles, place, place.slabs.start, own);
+                for i in 0..outs.len() {
+                    *c.add(i) = self.scalar_epilogue(*c.add(i), 0);
+                }
+                let (row, rows, c) = (outs.start, outs.len(), c.cast());
+                self.hook(&Block { batch, row, col: 0, rows, cols: 1, c, row_stride: 1, worker });
+                return;
+            }
+            if self.epilogue.hook.is_none() {
+                return;
+            }
+            let whole = place.slabs.clone();
+            let by_slab = matches!(self.plan.spec.c, CLayout::Packed { .. });
+            let parts = if by_slab { whole.len() } else { 1 };
+            for i in 0..parts {
+                let slabs = if by_slab { whole.start + i..whole.start + i + 1 } else { whole.clone() };
+                let cols = cols_of(&slabs);
+                let (c, row_stride, _) = self.c_slab(tiles, place, slabs.start, own);
+                let (col, cols, c) = (cols.start, cols.len(), c.cast());
+                self.hook(&Block { batch, row, col, rows, cols, c, row_stride, worker });
+            }
+        }
+    }
+
+    fn hook(&self, block: &Block) {
+        if let Some(hook) = self.epilogue.hook {
+            hook(block);
+        }
+    }
+
+    /// Bias and ReLU of one element in column `col`.
+    #[inline]
+    unsafe fn scalar_epilogue(&self, mut x: E, col: usize) -> E {
+        if !self.bias.is_null() {
+            // SAFETY: a bias holds n elements, by the contract of `run`.
+            x += unsafe { *self.bias.add(col) };
+        }
+        if self.epilogue.relu && E::default() > x { E::default() } else { x }
+    }
+
+    /// The vector of a matrix-vector product, where it lies.
+    fn vector(&self, dot: &Dot, batch: usize) -> *const u8 {
+        if dot.matrix_is_a { self.b_of(batch) } else { self.a_of(batch) }
+    }
+
+    /// Packs a strided vector into the shared memory.
+    unsafe fn pack_vector(&self, dot: &Dot, batch: usize) {
+        if dot.vector_stride == 1 {
+            return;
+        }
+        let k = self.plan.spec.k;
+        // SAFETY: the plan counted the vectors of the whole batch in the shared memory.
+        unsafe {
+            let out = std::slice::from_raw_parts_mut(self.scratch.cast::<E>().add(batch * k), k);
+            E::read(E::ELEM, self.vector(dot, batch), dot.vector_stride, out);
+        }
+    }
+
+    /// Computes some of a matrix-vector product's results.
+    unsafe fn dot_tile(&self, dot: &Dot, index: usize, worker: usize) {
+        let spec = &self.plan.spec;
+        let batch = index / dot.tiles;
+        let outs = part(if dot.matrix_is_a { spec.m } else { spec.n }, dot.tiles, index % dot.tiles);
+        let (matrix, row_stride) = match (&spec.b, dot.matrix_is_a) {
+            (BLayout::Strided(b), false) => (self.b_of(batch), b.col_stride),
+            _ => (self.a_of(batch), spec.a.row_stride),
+        };
+        let (c, stride) = match spec.c {
+            CLayout::Tile => (self.own_scratch(worker).cast::<E>(), 1),
+            _ => (self.c_of(batch).wrapping_offset(outs.start as isize * dot.out_stride), dot.out_stride),
+        };
+        // SAFETY: `outs` are rows of the matrix and elements of C.
+        unsafe {
+            let vector = if dot.vector_stride == 1 {
+                self.vector(dot, batch).cast::<E>()
+            } else {
+                self.scratch.cast::<E>().add(batch * spec.k).cast_const()
+            };
+            let first = matrix.cast::<E>().offset(outs.start as isize * row_stride);
+            let mut put = |i: usize, sum: E| {
+                let to = c.offset(i as isize * stride);
+                let sum = if spec.accumulate { *to + sum } else { sum };
+                *to = self.scalar_epilogue(sum, if dot.matrix_is_a { 0 } else { outs.start + i });
+            };
+            dot::dots(self.plan.isa, spec.k, outs.len(), first, row_stride, vector, &mut put);
+        }
+        let (row, col, rows, cols) = match dot.matrix_is_a {
+            true => (outs.start, 0, outs.len(), 1),
+            false => (0, outs.start, 1, outs.len()),
+        };
+        let row_stride = if dot.matrix_is_a { stride } else { 0 };
+        self.hook(&Block { batch, row, col, rows, cols, c: c.cast(), row_stride, worker });
+    }
+}

@@ -1,0 +1,144 @@
+//! Packing: operands copied into the order in which the micro-kernels read them.
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
+use super::Elem;
+use super::simd::Real;
+
+/// Element types that operands can be converted to while they are packed.
+pub trait Convert: Sized {
+    /// Reads `out.len()` elements of type `elem`, `stride` elements apart.
+    ///
+    /// # Safety
+    /// The elements must be readable and `elem` one that converts to `Self`: the same type, or for `f32` also `F16` and
+    /// `Bf16`.
+    unsafe fn read(elem: Elem, src: *const u8, stride: isize, out: &mut [Self]);
+}
+
+impl Convert for f32 {
+    #[inline]
+    unsafe fn read(elem: Elem, src: *const u8, stride: isize, out: &mut [f32]) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            match elem {
+                Elem::F16 if stride == 1 => {
+                    std::slice::from_raw_parts(src.cast::<f16>(), out.len()).convert_to_f32_slice(out);
+                }
+                Elem::Bf16 if stride == 1 => {
+                    std::slice::from_raw_parts(src.cast::<bf16>(), out.len()).convert_to_f32_slice(out);
+                }
+                Elem::F16 => read_strided(src.cast::<f16>(), stride, out, f16::to_f32),
+                Elem::Bf16 => read_strided(src.cast::<bf16>(), stride, out, bf16::to_f32),
+                _ => read_strided(src.cast::<f32>(), stride, out, |x| x),
+            }
+        }
+    }
+}
+
+impl Convert for f64 {
+    #[inline]
+    unsafe fn read(_elem: Elem, src: *const u8, stride: isize, out: &mut [f64]) {
+        // SAFETY: the caller's contract; only F64 converts to f64.
+        unsafe { read_strided(src.cast::<f64>(), stride, out, |x| x) }
+    }
+}
+
+/// Reads strided elements through a conversion.
+#[inline]
+unsafe fn read_strided<T: Copy, E: Copy>(
+    src: *const T,
+    stride: isize,
+    out: &mut [E],
+    convert: impl Fn(T) -> E,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if stride == 1 {
+            for (i, to) in out.iter_mut().enumerate() {
+                *to = convert(*src.add(i));
+            }
+        } else {
+            for (i, to) in out.iter_mut().enumerate() {
+                *to = convert(*src.offset(i as isize * stride));
+            }
+        }
+    }
+}
+
+/// What [`pack`] reads: element `(p, lane)` lies `p * k_stride + lane * lane_stride` elements after `ptr`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) elem: Elem,
+    pub(super) ptr: *const u8,
+    pub(super) k_stride: isize,
+    pub(super) lane_stride: isize,
+}
+
+impl Source {
+    /// The same matrix from element `(p, lane)` on.
+    pub(super) fn at(self, p: usize, lane: usize) -> Source {
+        let elements = p as isize * self.k_stride + lane as isize * self.lane_stride;
+        Source { ptr: self.ptr.wrapping_offset(elements * self.elem.size() as isize), ..self }
+    }
+}
+
+/// Steps of K transposed at a time: one cache line of `f32`.
+const BLOCK: usize = 16;
+
+/// Packs `k` steps of `lanes` lanes: `out[p * width + lane]`, zero for the lanes from `lanes` to `width`.
+///
+/// # Safety
+/// The source's elements must be readable and convert to `E`; `out` must hold `k * width` elements, `lanes <= width`.
+pub(super) unsafe fn pack<E: Real>(source: Source, k: usize, lanes: usize, width: usize, out: *mut E) {
+    debug_assert!(lanes <= width);
+    // SAFETY: the caller's contract: p < k, lane < lanes.
+    unsafe {
+        if source.lane_stride == 1 || source.k_stride != 1 {
+            for p in 0..k {
+                let row = std::slice::from_raw_parts_mut(out.add(p * width), width);
+                let (full, padding) = row.split_at_mut(lanes);
+                E::read(source.elem, source.at(p, 0).ptr, source.lane_stride, full);
+                padding.fill(E::default());
+            }
+            return;
+        }
+        if lanes < width {
+            std::slice::from_raw_parts_mut(out, k * width).fill(E::default());
+        }
+        let mut block = [E::default(); BLOCK];
+        for p in (0..k).step_by(BLOCK) {
+            let steps = BLOCK.min(k - p);
+            for lane in 0..lanes {
+                E::read(source.elem, source.at(p, lane).ptr, 1, &mut block[..steps]);
+                let to = out.add(p * width + lane);
+                for (step, &x) in block[..steps].iter().enumerate() {
+                    *to.add(step * width) = x;
+                }
+            }
+        }
+    }
+}
+
+/// Packs the slabs `slabs` (and their steps of K `steps`) of a matrix B of `n` columns, each slab
+/// `slab_stride` elements after the one before.
+///
+/// # Safety
+/// As [`pack`], for `out` and every slab.
+pub(super) unsafe fn pack_slabs<E: Real>(
+    b: Source,
+    n: usize,
+    slabs: std::ops::Range<usize>,
+    steps: std::ops::Range<usize>,
+    out: *mut E,
+    slab_stride: usize,
+) {
+    for (i, slab) in slabs.enumerate() {
+        let col = slab * E::SLAB;
+        // SAFETY: the caller's contract.
+        unsafe {
+            let to = out.add(i * slab_stride);
+            pack(b.at(steps.start, col), steps.len(), E::SLAB.min(n - col), E::SLAB, to);
+        }
+    }
+}

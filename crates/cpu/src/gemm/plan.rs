@@ -1,0 +1,437 @@
+//! What is decided about a product before it runs.
+
+use std::ops::Range;
+
+use super::kernel::Select;
+use super::pack::Source;
+use super::{Elem, GemmError, packed_len};
+use crate::isa::Isa;
+
+/// A strided matrix (a batch of them). Strides count elements and may be zero or negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Matrix {
+    /// Element type.
+    pub elem: Elem,
+    /// Distance between rows.
+    pub row_stride: isize,
+    /// Distance between columns.
+    pub col_stride: isize,
+    /// Distance between the matrices of a batch.
+    pub batch_stride: isize,
+}
+
+impl Matrix {
+    /// A single row-major matrix with contiguous rows of `cols` elements.
+    #[must_use]
+    pub fn row_major(elem: Elem, cols: usize) -> Matrix {
+        Matrix { elem, row_stride: cols as isize, col_stride: 1, batch_stride: 0 }
+    }
+
+    /// The transpose: the same memory with the strides exchanged.
+    #[must_use]
+    pub fn transposed(self) -> Matrix {
+        Matrix { row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+    }
+
+    /// As B: K runs along rows, lanes are columns.
+    pub(super) fn source_of_b(&self, ptr: *const u8) -> Source {
+        Source { elem: self.elem, ptr, k_stride: self.row_stride, lane_stride: self.col_stride }
+    }
+
+    /// As A: K runs along columns, lanes are rows.
+    pub(super) fn source_of_a(&self, ptr: *const u8) -> Source {
+        self.transposed().source_of_b(ptr)
+    }
+}
+
+/// How B is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BLayout {
+    /// As a strided matrix.
+    Strided(Matrix),
+    /// Packed by [`pack_b`](super::pack_b), as the accumulator's type.
+    Packed {
+        /// Elements between the packed matrices of a batch.
+        batch_stride: isize,
+    },
+}
+
+/// Where C goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CLayout {
+    /// Rows with contiguous columns.
+    Rows {
+        /// Elements between rows.
+        row_stride: isize,
+        /// Elements between the matrices of a batch.
+        batch_stride: isize,
+    },
+    /// The layout of packed B, as if C were packed: what was in the padding columns stays.
+    Packed {
+        /// Elements between the matrices of a batch.
+        batch_stride: isize,
+    },
+    /// Nowhere: each tile is computed in scratch memory and the epilogue's hook takes it from there.
+    Tile,
+}
+
+/// Shape and layout of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GemmSpec {
+    /// Number of products.
+    pub batch: usize,
+    /// Rows of A and C.
+    pub m: usize,
+    /// Columns of B and C.
+    pub n: usize,
+    /// Columns of A and rows of B.
+    pub k: usize,
+    /// A, `m × k`.
+    pub a: Matrix,
+    /// B, `k × n`.
+    pub b: BLayout,
+    /// C, `m × n`, of the accumulator's type.
+    pub c: CLayout,
+    /// Whether the product is added to what C holds.
+    pub accumulate: bool,
+}
+
+/// How the micro-kernels get A.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AMode {
+    /// From where it lies, contiguous along K.
+    RowMajor,
+    /// From where it lies, contiguous along rows (or a single row).
+    ColMajor,
+    /// Packed a tile and block of K at a time into per-thread memory.
+    Pack,
+}
+
+/// How the micro-kernels get B.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BMode {
+    /// Already packed.
+    Packed,
+    /// From where it lies, contiguous along columns; a last slab that is not full is packed.
+    Direct,
+    /// Packed a tile and block of K at a time into per-thread memory.
+    PackTile,
+    /// Packed whole into shared memory before the tiles run.
+    PackAll,
+}
+
+/// The tiled product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tiles {
+    pub(super) a: AMode,
+    pub(super) b: BMode,
+    /// Tiles along M and N of one product.
+    pub(super) m_tiles: usize,
+    pub(super) n_tiles: usize,
+    pub(super) k_blocks: usize,
+    /// Whether the plan's spec is the transpose of what was asked for (`n == 1`).
+    pub(super) swapped: bool,
+}
+
+/// The matrix-vector product whose matrix is contiguous along K.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Dot {
+    /// Whether the matrix is A (`n == 1`), else B (`m == 1`).
+    pub(super) matrix_is_a: bool,
+    /// Elements of the vector are this far apart; packed first unless 1.
+    pub(super) vector_stride: isize,
+    /// Elements of C are this far apart.
+    pub(super) out_stride: isize,
+    pub(super) tiles: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Tiles(Tiles),
+    Dot(Dot),
+}
+
+/// How a product is computed; see [`GemmPlan::run`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GemmPlan {
+    pub(super) isa: Isa,
+    /// Element type of C.
+    pub(super) elem: Elem,
+    pub(super) spec: GemmSpec,
+    pub(super) kind: Kind,
+    shared: usize,
+    per_thread: usize,
+}
+
+/// Part `index` of `total` things cut into `parts` parts as even as can be.
+pub(super) fn part(total: usize, parts: usize, index: usize) -> Range<usize> {
+    let (size, longer) = (total / parts, total % parts);
+    let start = |i: usize| i * size + i.min(longer);
+    start(index)..start(index + 1)
+}
+
+/// Bytes of `count` elements, rounded up to whole cache lines.
+fn lines(count: Option<usize>, elem: Elem) -> Option<usize> {
+    count?.checked_mul(elem.size())?.checked_next_multiple_of(64)
+}
+
+/// Most rows of a tile: with 1024 steps of K, half a megabyte of A.
+const MAX_TILE_ROWS: usize = 128;
+/// Most slabs of a tile.
+const MAX_TILE_SLABS: usize = 32;
+/// Products for which a tile is worth the cost of handing it to a thread.
+const TILE_PRODUCTS: usize = 1 << 19;
+/// Tiles enough for even work on any number of threads that shares a cache.
+const MANY_TILES: usize = 64;
+/// Most bytes of B that a tile packs at a time: they must stay in the second-level cache.
+const TILE_B_BYTES: usize = 256 << 10;
+/// Steps of K up to which a transposed A is read from where it lies.
+const SHORT_K: usize = 64;
+
+impl GemmPlan {
+    /// Plans the product.
+    ///
+    /// # Errors
+    /// [`GemmError`] for element types that do not go together, sizes that overflow, an unavailable instruction set,
+    /// or an accumulation into tiles.
+    pub fn new(spec: &GemmSpec, isa: Isa) -> Result<GemmPlan, GemmError> {
+        let too_large = GemmError::TooLarge { batch: spec.batch, m: spec.m, n: spec.n, k: spec.k };
+        if !isa.is_available() {
+            return Err(GemmError::Isa(isa));
+        }
+        let elem = spec.a.elem.accumulator();
+        if let BLayout::Strided(b) = spec.b
+            && b.elem.accumulator() != elem
+        {
+            return Err(GemmError::MixedElements { a: spec.a.elem, b: b.elem });
+        }
+        if spec.accumulate && spec.c == CLayout::Tile {
+            return Err(GemmError::AccumulateIntoTile);
+        }
+        let sizes = [(spec.m, spec.k), (spec.k, spec.n), (spec.m, spec.n)];
+        for (rows, cols) in sizes {
+            // Room for padding to whole slabs, and for an address difference.
+            let bytes = packed_len(rows, cols, elem)
+                .and_then(|len| len.checked_mul(16)?.checked_mul(spec.batch.max(1)));
+            if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) {
+                return Err(too_large);
+            }
+        }
+        let plan = match dot(spec, elem) {
+            Some(dot) => GemmPlan { isa, elem, spec: *spec, kind: Kind::Dot(dot), shared: 0, per_thread: 0 },
+            None => {
+                let (spec, swapped) = swap(spec);
+                let tiles = Kind::Tiles(tiles(&spec, elem, isa, swapped));
+                GemmPlan { isa, elem, spec, kind: tiles, shared: 0, per_thread: 0 }
+            }
+        };
+        plan.with_scratch().ok_or(too_large)
+    }
+
+    /// Bytes of scratch memory for a run by at most `threads` threads.
+    #[must_use]
+    pub fn scratch_bytes(&self, threads: usize) -> usize {
+        self.shared + self.per_thread * threads.max(1)
+    }
+
+    /// Independent tiles of work: more threads than this are of no use.
+    #[must_use]
+    pub fn tiles(&self) -> usize {
+        match &self.kind {
+            Kind::Tiles(tiles) => self.spec.batch * tiles.m_tiles * tiles.n_tiles,
+            Kind::Dot(dot) => self.spec.batch * dot.tiles,
+        }
+    }
+
+    /// Most rows of the parts that an epilogue hook gets.
+    #[must_use]
+    pub fn block_rows(&self) -> usize {
+        match &self.kind {
+            Kind::Tiles(tiles) if tiles.swapped => self.tile_cols(tiles).min(self.spec.n),
+            Kind::Tiles(tiles) => self.tile_rows(tiles),
+            Kind::Dot(dot) if dot.matrix_is_a => self.spec.m.div_ceil(dot.tiles),
+            Kind::Dot(_) => 1,
+        }
+    }
+
+    /// Most columns of the parts that an epilogue hook gets.
+    #[must_use]
+    pub fn block_cols(&self) -> usize {
+        match &self.kind {
+            Kind::Tiles(tiles) if tiles.swapped => 1,
+            Kind::Tiles(tiles) => self.tile_cols(tiles).min(self.spec.n),
+            Kind::Dot(dot) if dot.matrix_is_a => 1,
+            Kind::Dot(dot) => self.spec.n.div_ceil(dot.tiles),
+        }
+    }
+
+    /// The instruction set planned for.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Bytes of scratch memory shared by all threads.
+    pub(super) fn shared_bytes(&self) -> usize {
+        self.shared
+    }
+
+    /// Bytes of scratch memory of each thread.
+    pub(super) fn per_thread_bytes(&self) -> usize {
+        self.per_thread
+    }
+
+    pub(super) fn tile_rows(&self, tiles: &Tiles) -> usize {
+        self.spec.m.div_ceil(tiles.m_tiles)
+    }
+
+    /// Slabs that C has.
+    pub(super) fn slabs(&self) -> usize {
+        self.spec.n.div_ceil(super::slab_cols(self.elem))
+    }
+
+    /// Columns of a tile, whole slabs.
+    pub(super) fn tile_cols(&self, tiles: &Tiles) -> usize {
+        self.slabs().div_ceil(tiles.n_tiles) * super::slab_cols(self.elem)
+    }
+
+    /// Bytes of a tile's packed A, packed B and C, in that order in a thread's memory.
+    pub(super) fn tile_bytes(&self, tiles: &Tiles) -> Option<[usize; 3]> {
+        let kc = self.spec.k.div_ceil(tiles.k_blocks);
+        let (rows, cols) = (self.tile_rows(tiles), self.tile_cols(tiles));
+        let a = if tiles.a == AMode::Pack { rows.checked_mul(kc) } else { Some(0) };
+        let b = match tiles.b {
+            BMode::PackTile => cols.checked_mul(kc),
+            BMode::Direct if !self.spec.n.is_multiple_of(super::slab_cols(self.elem)) => {
+                kc.checked_mul(super::slab_cols(self.elem))
+            }
+            _ => Some(0),
+        };
+        let c = if self.spec.c == CLayout::Tile { rows.checked_mul(cols) } else { Some(0) };
+        Some([lines(a, self.elem)?, lines(b, self.elem)?, lines(c, self.elem)?])
+    }
+
+    /// The plan with its scratch memory counted; `None` if that overflows.
+    fn with_scratch(self) -> Option<GemmPlan> {
+        let (shared, per_thread) = match &self.kind {
+            Kind::Tiles(tiles) => {
+                let shared = match tiles.b {
+                    BMode::PackAll => {
+                        packed_len(self.spec.k, self.spec.n, self.elem)?.checked_mul(self.spec.batch)
+                    }
+                    _ => Some(0),
+                };
+                let [a, b, c] = self.tile_bytes(tiles)?;
+                (lines(shared, self.elem)?, a.checked_add(b)?.checked_add(c)?)
+            }
+            Kind::Dot(dot) => {
+                let vector = if dot.vector_stride == 1 { 0 } else { self.spec.k };
+                let tile =
+                    if self.spec.c == CLayout::Tile { self.block_rows() * self.block_cols() } else { 0 };
+                (lines(vector.checked_mul(self.spec.batch), self.elem)?, lines(Some(tile), self.elem)?)
+            }
+        };
+        Some(GemmPlan { shared, per_thread, ..self })
+    }
+}
+
+/// The plan as a matrix-vector product with a matrix contiguous along K, if the spec is one.
+fn dot(spec: &GemmSpec, elem: Elem) -> Option<Dot> {
+    let slab = super::slab_cols(elem) as isize;
+    let strided = match spec.b {
+        BLayout::Strided(b) if b.elem == elem => Some(b),
+        BLayout::Strided(_) => return None,
+        BLayout::Packed { .. } => None,
+    };
+    if spec.a.elem != elem || spec.k < 2 {
+        return None;
+    }
+    let matrix_is_a = spec.n == 1 && spec.a.col_stride == 1;
+    if !matrix_is_a && !(spec.m == 1 && strided.is_some_and(|b| b.row_stride == 1)) {
+        return None;
+    }
+    let (outs, vector_stride) = match (matrix_is_a, strided) {
+        (true, Some(b)) => (spec.m, b.row_stride),
+        (true, None) => (spec.m, slab),
+        (false, _) => (spec.n, spec.a.col_stride),
+    };
+    let out_stride = match spec.c {
+        CLayout::Rows { row_stride, .. } if matrix_is_a => row_stride,
+        CLayout::Packed { .. } if matrix_is_a => slab,
+        // Slabs of one row follow each other.
+        _ => 1,
+    };
+    let worth = spec.k.saturating_mul(outs) / (TILE_PRODUCTS / 16);
+    let tiles = worth.clamp(1, MANY_TILES).min(outs.div_ceil(16)).max(1);
+    Some(Dot { matrix_is_a, vector_stride, out_stride, tiles })
+}
+
+/// A column vector times nothing else than a column-major matrix is read as its transpose, a row vector.
+fn swap(spec: &GemmSpec) -> (GemmSpec, bool) {
+    let (BLayout::Strided(b), CLayout::Rows { row_stride: 1, batch_stride }) = (spec.b, spec.c) else {
+        return (*spec, false);
+    };
+    if spec.n != 1 || spec.m == 1 || spec.a.row_stride != 1 {
+        return (*spec, false);
+    }
+    let swapped = GemmSpec {
+        m: 1,
+        n: spec.m,
+        a: b.transposed(),
+        b: BLayout::Strided(spec.a.transposed()),
+        c: CLayout::Rows { row_stride: spec.m as isize, batch_stride },
+        ..*spec
+    };
+    (swapped, true)
+}
+
+/// Chooses modes and tiles. Nothing here may depend on the number of threads.
+fn tiles(spec: &GemmSpec, elem: Elem, isa: Isa, swapped: bool) -> Tiles {
+    let (kernel_rows, kernel_slabs) = match elem {
+        Elem::F64 => (f64::kernels(isa).rows, f64::kernels(isa).slabs),
+        _ => (f32::kernels(isa).rows, f32::kernels(isa).slabs),
+    };
+    let a = if spec.a.elem != elem {
+        AMode::Pack
+    } else if spec.m <= 1 {
+        AMode::ColMajor
+    } else if spec.a.col_stride == 1 {
+        AMode::RowMajor
+    } else if spec.a.row_stride == 1 && spec.k <= SHORT_K {
+        AMode::ColMajor
+    } else {
+        AMode::Pack
+    };
+    // Blocks of K of one length, about 4 KiB of a row.
+    let kc = 4096 / elem.size();
+    let k_blocks = if a == AMode::Pack { spec.k.div_ceil(kc / 2) } else { spec.k.div_ceil(kc) }.max(1);
+    let slabs = spec.n.div_ceil(super::slab_cols(elem));
+    let products = spec.batch.saturating_mul(spec.m).saturating_mul(spec.n).saturating_mul(spec.k);
+    let wanted = (products / TILE_PRODUCTS).clamp(1, MANY_TILES);
+    let mut m_tiles = spec.m.div_ceil(MAX_TILE_ROWS).max(1);
+    let mut n_tiles = slabs.div_ceil(MAX_TILE_SLABS).max(1);
+    let b = match spec.b {
+        BLayout::Packed { .. } => BMode::Packed,
+        BLayout::Strided(b) if b.elem == elem && b.col_stride == 1 && spec.m <= kernel_rows => BMode::Direct,
+        BLayout::Strided(_) if m_tiles == 1 => BMode::PackTile,
+        BLayout::Strided(_) => BMode::PackAll,
+    };
+    if b == BMode::PackTile {
+        let slab_bytes = spec.k.div_ceil(k_blocks).max(1) * 64;
+        n_tiles = n_tiles.max(slabs.div_ceil((TILE_B_BYTES / slab_bytes).max(1)));
+    }
+    // Cut the longer side of a tile until there are enough; never below one micro-kernel.
+    while spec.batch.saturating_mul(m_tiles * n_tiles) < wanted {
+        let (rows, tile_slabs) = (spec.m.div_ceil(m_tiles), slabs.div_ceil(n_tiles));
+        let rows_left = rows >= 2 * kernel_rows && b != BMode::PackTile;
+        let slabs_left = tile_slabs >= 2 * kernel_slabs.max(2);
+        if slabs_left && (tile_slabs * super::slab_cols(elem) >= rows || !rows_left) {
+            n_tiles *= 2;
+        } else if rows_left {
+            m_tiles *= 2;
+        } else {
+            break;
+        }
+    }
+    Tiles { a, b, m_tiles, n_tiles: n_tiles.min(slabs.max(1)), k_blocks, swapped }
+}
