@@ -1,0 +1,233 @@
+//! The kernel language: typed single-assignment code over a loop nest, executed tile by tile.
+//!
+//! A [`Kernel`] is a grid of independent points and, for every point, a sequence of [`Stage`]s. A stage is a loop nest whose
+//! body loads, computes and stores, and may reduce values over its loops into accumulators that later stages read. One stage
+//! without loops of its own is an elementwise kernel; a maximum, a sum and a store one after another are a softmax:
+//!
+//! ```text
+//! kernel(a0: f32 read, a1: f32 write) grid [32] lanes inner {
+//!   stage [10] {
+//!     %0 = load a0[10*g0 + i0] : f32
+//!     reduce max %0 -> %1 : f32
+//!   }
+//!   stage [10] {
+//!     %2 = load a0[10*g0 + i0] : f32
+//!     %3 = sub %2, %1 : f32
+//!     %4 = exp %3 : f32
+//!     reduce sum %4 -> %5 : f32
+//!   }
+//!   stage [10] {
+//!     …
+//!     store a1[10*g0 + i0] = %9
+//!   }
+//! }
+//! ```
+//!
+//! Registers hold compute dtypes: 16-bit floats are `f32` in registers, converted by `load` and rounded by `store`. Addresses
+//! are affine in the loop indices, plus an optional computed index; they count elements, not bytes. The language says what is
+//! computed, in which order elements are reduced ([`Kernel`]: "order"), and nothing about how lanes are executed: the tile
+//! VM, a JIT and a source emitter are tables over it.
+
+use smallvec::SmallVec;
+use wootz_ir::DType;
+use wootz_ir::ops::{Binary, Compare, Unary};
+use wootz_ir::{Dims, F64};
+
+/// A register: the result of an instruction or of a reduction. Numbered through the whole kernel in order.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Reg(pub u32);
+
+/// An argument: a position in [`Kernel::args`].
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ArgId(pub u32);
+
+/// A fused loop nest.
+///
+/// **Order.** Sums and products are reduced in this order, whatever runs the kernel: the stage's loops are traversed row-major;
+/// with [`Lanes::Inner`] the innermost loop is cut into [`LANES`] interleaved partial results (element i goes to partial
+/// i mod `LANES`), which are combined pairwise (j with j + LANES/2, then LANES/4, …) after the loops; with [`Lanes::Grid`] every
+/// point has one partial result.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    /// Sizes of the independent loops, outermost first.
+    pub grid: Dims,
+    /// Which loop the lanes of a tile run along.
+    pub lanes: Lanes,
+    /// The buffers read and written.
+    pub args: Vec<Arg>,
+    /// What is done for every point of the grid, in order.
+    pub stages: Vec<Stage>,
+    /// The dtype of every register.
+    pub regs: Vec<DType>,
+}
+
+/// Partial results a reduction along the lanes keeps. Part of the definition of a reduction's value.
+pub const LANES: usize = 32;
+
+/// Which loop the lanes of a tile run along.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Lanes {
+    /// The last grid loop: every stage is executed for a tile of grid points at once.
+    Grid,
+    /// The last loop of each stage (stages without loops are executed for one point).
+    Inner,
+}
+
+/// A buffer as a kernel sees it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Arg {
+    /// The dtype in memory.
+    pub dtype: DType,
+    /// Whether the kernel writes it. A written argument may also be read, at the addresses of the same grid point.
+    pub write: bool,
+}
+
+/// A loop nest inside every point of the grid.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Stage {
+    /// Sizes of the stage's loops, outermost first; empty for code executed once a point.
+    pub loops: Dims,
+    /// The code, executed for every index of the loops.
+    pub body: Vec<Inst>,
+    /// Values reduced over the stage's loops, available to later stages.
+    pub reduce: Vec<Accumulate>,
+}
+
+/// A reduction of a register over the loops of its stage.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Accumulate {
+    /// How values are combined.
+    pub kind: AccKind,
+    /// What is combined.
+    pub value: Reg,
+    /// The result.
+    pub out: Reg,
+}
+
+/// How values are combined; the neutral elements and NaN rules are those of `reduce_*` and `argmax`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // as in `wootz_ir::ops::ReduceKind`
+pub enum AccKind {
+    Sum,
+    Prod,
+    Max,
+    Min,
+    Any,
+    All,
+    /// The row-major position (i64) in the stage's loops of the first largest value.
+    ArgMax,
+    /// The same of the first smallest value.
+    ArgMin,
+}
+
+/// An instruction and the register it defines, if any.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Inst {
+    /// The result; `None` for stores.
+    pub out: Option<Reg>,
+    /// What is done.
+    pub op: InstOp,
+}
+
+/// What an instruction does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum InstOp {
+    /// A constant of a float register.
+    Float(F64),
+    /// A constant of an integer or bool register, wrapped to its width.
+    Int(i64),
+    /// The index along a loop (grid loops first, then the stage's), as i64.
+    Index(u32),
+    /// The element at an address; where `mask` is false nothing is read and the result is 0.
+    Load {
+        /// The buffer.
+        arg: ArgId,
+        /// Its element.
+        at: Address,
+        /// A bool register.
+        mask: Option<Reg>,
+    },
+    /// The element of the contraction this kernel is the epilogue of: see [`crate::GemmStep`].
+    Tile,
+    /// An elementwise op.
+    Unary(Unary, Reg),
+    /// An elementwise op.
+    Binary(Binary, Reg, Reg),
+    /// A comparison, giving bool.
+    Compare(Compare, Reg, Reg),
+    /// condition, then, else.
+    Select(Reg, Reg, Reg),
+    /// a · b + c with one rounding (floats only).
+    Fma(Reg, Reg, Reg),
+    /// Conversion to the result's dtype by the rules of `cast`.
+    Cast(Reg),
+    /// Writes the element at an address.
+    Store {
+        /// The buffer.
+        arg: ArgId,
+        /// Its element.
+        at: Address,
+        /// What is written.
+        value: Reg,
+    },
+}
+
+/// offset + Σ stride · loop index (+ a computed index), in elements.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Address {
+    /// The element at index 0 of every loop.
+    pub offset: i64,
+    /// One stride a loop: the grid's, then the stage's. Missing entries are 0.
+    pub strides: SmallVec<[i64; 4]>,
+    /// An i64 register added to the address. The plan guarantees that the sum is in bounds.
+    pub index: Option<Reg>,
+}
+
+impl Address {
+    /// The stride along a loop.
+    pub fn stride(&self, axis: usize) -> i64 {
+        self.strides.get(axis).copied().unwrap_or(0)
+    }
+}
+
+impl InstOp {
+    /// The registers read.
+    pub fn operands(&self) -> SmallVec<[Reg; 3]> {
+        let mut out = SmallVec::new();
+        match self {
+            InstOp::Float(_) | InstOp::Int(_) | InstOp::Index(_) | InstOp::Tile => {}
+            InstOp::Load { at, mask, .. } => out.extend(at.index.into_iter().chain(*mask)),
+            InstOp::Unary(_, x) | InstOp::Cast(x) => out.push(*x),
+            InstOp::Binary(_, x, y) | InstOp::Compare(_, x, y) => out.extend([*x, *y]),
+            InstOp::Select(x, y, z) | InstOp::Fma(x, y, z) => out.extend([*x, *y, *z]),
+            InstOp::Store { at, value, .. } => out.extend(at.index.into_iter().chain([*value])),
+        }
+        out
+    }
+}
+
+impl Kernel {
+    /// The number of grid points.
+    pub fn points(&self) -> usize {
+        self.grid.iter().product()
+    }
+
+    /// Executions of all stages' bodies: points × Σ loop sizes.
+    pub fn iterations(&self) -> usize {
+        self.points() * self.stages.iter().map(|s| s.loops.iter().product::<usize>()).sum::<usize>()
+    }
+
+    /// Arithmetic instructions executed in one run (loads, stores and constants not counted).
+    pub fn flops(&self) -> u64 {
+        let count = |s: &Stage| {
+            let arithmetic = s.body.iter().filter(|i| {
+                matches!(
+                    i.op,
+                    InstOp::Unary(..) | InstOp::Binary(..) | InstOp::Compare(..) | InstOp::Select(..) | InstOp::Fma(..)
+                )
+            });
+            (arithmetic.count() + s.reduce.len()) as u64 * s.loops.iter().product::<usize>() as u64
+        };
+        self.points() as u64 * self.stages.iter().map(count).sum::<u64>()
+    }
+}
