@@ -26,8 +26,8 @@ pub use movement::Movement;
 pub use random::Random;
 pub use reduce::{ArgReduce, Reduce, ReduceKind};
 pub use rules::{
-    BatchCx, EvalCx, EvalError, Family, InferCx, JvpCx, JvpRegion, RegionTransforms, RuleError, Sample,
-    Types, VjpCx, VjpRegions,
+    AugmentCx, Augmented, BatchCx, EvalCx, EvalError, Family, InferCx, Joint, JvpCx, JvpRegion,
+    RegionTransforms, RuleError, Sample, Types, VjpCx, VjpRegions, spread,
 };
 pub use source::Source;
 pub use ternary::Ternary;
@@ -155,6 +155,16 @@ impl Op {
     /// Evaluates the op on concrete operands: the definition every backend is held to.
     pub fn eval(&self, cx: &EvalCx<'_>) -> Result<Vec<crate::HostTensor>, EvalError> {
         with_family!(self, op => op.eval(cx))
+    }
+
+    /// Builds the op together with what its derivative wants kept; see [`Family::augment`].
+    pub fn augment(&self, cx: &mut AugmentCx<'_>) -> Result<Option<Augmented>, RuleError> {
+        with_family!(self, op => op.augment(cx))
+    }
+
+    /// Builds the op's results and tangents together; see [`Family::jvp_joint`].
+    pub fn jvp_joint(&self, cx: &mut JvpCx<'_>) -> Result<Option<Joint>, RuleError> {
+        with_family!(self, op => op.jvp_joint(cx))
     }
 
     /// Builds the cotangents of the operands from those of the results.

@@ -2,10 +2,11 @@
 
 use super::Op;
 use crate::{
-    AttrError, Attrs, Builder, DType, Dim, HostTensor, Region, Site, Solver, TensorError, TensorType,
+    AttrError, Attrs, Axes, Builder, DType, Dim, HostTensor, Region, Site, Solver, TensorError, TensorType,
     TypeError, TypeErrorKind, Value,
 };
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// Result types of an op: nearly always one.
 pub type Types = SmallVec<[TensorType; 1]>;
@@ -39,6 +40,18 @@ pub trait Family: Sized + Clone {
     fn vjp(&self, _cx: &mut VjpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
         unimplemented!()
     } // TEMP
+
+    /// Reverse mode, first half: builds the op so that it also returns what its derivative wants kept. `None`: the op as it
+    /// stands is enough. Ops that own regions need it, so that their bodies run once.
+    fn augment(&self, _cx: &mut AugmentCx<'_>) -> Result<Option<Augmented>, RuleError> {
+        Ok(None)
+    }
+
+    /// Forward mode, for ops that compute results and tangents together: `JvpCx::outputs` is empty. `None`: results first,
+    /// then [`jvp`](Self::jvp).
+    fn jvp_joint(&self, _cx: &mut JvpCx<'_>) -> Result<Option<Joint>, RuleError> {
+        Ok(None)
+    }
 
     /// Forward mode: one entry a result; `None` where the tangent is zero.
     fn jvp(&self, _cx: &mut JvpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
@@ -198,6 +211,38 @@ fn at(site: &Site) -> String {
     if site.is_unknown() { String::new() } else { format!(" (at {site})") }
 }
 
+/// What [`Family::augment`] is given.
+pub struct AugmentCx<'a> {
+    /// Where to build.
+    pub b: &'a mut Builder,
+    /// The operands.
+    pub inputs: &'a [Value],
+    /// Which operands' cotangents will be wanted.
+    pub needs: &'a [bool],
+    /// Which results may get a cotangent.
+    pub has_cotangent: &'a [bool],
+    /// The transformations themselves.
+    pub regions: &'a dyn RegionTransforms,
+}
+
+/// An op built together with what its derivative wants kept.
+#[derive(Clone, Debug)]
+pub struct Augmented {
+    /// The op's results.
+    pub outputs: Vec<Value>,
+    /// What comes back as [`VjpCx::saved`].
+    pub saved: Vec<Value>,
+}
+
+/// An op's results and their tangents (`None` is zero), computed together.
+#[derive(Clone, Debug)]
+pub struct Joint {
+    /// The results.
+    pub outputs: Vec<Value>,
+    /// Their tangents.
+    pub tangents: Vec<Option<Value>>,
+}
+
 /// What a vector-Jacobian product rule is given.
 pub struct VjpCx<'a> {
     /// Where to build.
@@ -206,10 +251,12 @@ pub struct VjpCx<'a> {
     pub inputs: &'a [Value],
     /// The results.
     pub outputs: &'a [Value],
-    /// The cotangents of the results; `None` is zero.
+    /// The cotangents of the results; `None` is zero. After [`Family::augment`]: given for exactly the results marked there.
     pub cotangents: &'a [Option<Value>],
-    /// Which operands' cotangents are wanted; the others may be `None`.
+    /// Which operands' cotangents are wanted; the others may be `None`. After [`Family::augment`]: the same as there.
     pub needs: &'a [bool],
+    /// What [`Family::augment`] kept; otherwise empty.
+    pub saved: &'a [Value],
     /// The transformations themselves, for ops that own regions or have a body.
     pub regions: &'a dyn RegionTransforms,
 }
@@ -250,28 +297,39 @@ pub struct BatchCx<'a> {
 #[derive(Clone, Debug)]
 pub struct VjpRegions {
     /// Parameters of the original → its results, then residuals.
-    pub forward: Region,
-    /// Residuals, then the cotangents of the results marked in `has_cotangent` → one cotangent for each parameter
-    /// marked in `needs`, in order.
-    pub backward: Region,
+    pub forward: Arc<Region>,
+    /// The parameters in `uses`, residuals, cotangents of the results marked in `has_cotangent` → one cotangent for each
+    /// parameter marked in `needs`, in order.
+    pub backward: Arc<Region>,
+    /// The parameters that the backward part reads, ascending. They are not among the residuals.
+    pub uses: Vec<usize>,
     /// The residuals' types.
     pub residuals: Vec<TensorType>,
+    /// Which parameters' cotangents are not known to be zero.
+    pub nonzero: Vec<bool>,
 }
 
 /// A region made forward-mode.
 #[derive(Clone, Debug)]
 pub struct JvpRegion {
     /// Parameters, then tangents of those marked → results, then tangents of the results marked in `has_tangent`.
-    pub region: Region,
-    /// Which results have a tangent that is not known to be zero.
+    pub region: Arc<Region>,
+    /// Which results have a tangent that is not known to be zero, or was forced.
     pub has_tangent: Vec<bool>,
 }
 
 /// The three transformations applied to a whole region: what rules of region-owning ops build on. Implemented once, by
-/// the transformation crate.
+/// the transformation crate. A region given by `Arc` is transformed once for each set of flags.
 pub trait RegionTransforms {
-    /// Splits a region into a forward part that also returns residuals and a backward part.
-    fn vjp(&self, region: &Region, needs: &[bool], has_cotangent: &[bool]) -> Result<VjpRegions, RuleError>;
+    /// Splits a region into a forward part that also returns residuals and a backward part. What depends on nothing but
+    /// parameters marked in `recompute` is computed anew in the backward part and not kept.
+    fn vjp(
+        &self,
+        region: &Arc<Region>,
+        needs: &[bool],
+        has_cotangent: &[bool],
+        recompute: &[bool],
+    ) -> Result<Arc<VjpRegions>, RuleError>;
 
     /// Differentiates a region's body in place: builds the body's values and then the cotangents of its parameters
     /// marked in `needs` (`None` is zero).
@@ -285,7 +343,12 @@ pub trait RegionTransforms {
     ) -> Result<Vec<Option<Value>>, RuleError>;
 
     /// Makes a region compute tangents as well. Results marked in `force` get a tangent even if it is zero.
-    fn jvp(&self, region: &Region, has_tangent: &[bool], force: &[bool]) -> Result<JvpRegion, RuleError>;
+    fn jvp(
+        &self,
+        region: &Arc<Region>,
+        has_tangent: &[bool],
+        force: &[bool],
+    ) -> Result<Arc<JvpRegion>, RuleError>;
 
     /// Builds the tangents of a region's results in place.
     fn jvp_inline(
@@ -300,11 +363,11 @@ pub trait RegionTransforms {
     /// get it even if they do not depend on a batched parameter.
     fn batch(
         &self,
-        region: &Region,
+        region: &Arc<Region>,
         batched: &[bool],
         force: &[bool],
         size: &Dim,
-    ) -> Result<(Region, Vec<bool>), RuleError>;
+    ) -> Result<(Arc<Region>, Vec<bool>), RuleError>;
 
     /// Builds a region over batched arguments in place.
     fn batch_inline(
@@ -315,6 +378,13 @@ pub trait RegionTransforms {
         batched: &[bool],
         size: &Dim,
     ) -> Result<Vec<(Value, bool)>, RuleError>;
+}
+
+/// Gives a value a new leading axis of `size` along which it repeats.
+pub fn spread(b: &mut Builder, x: Value, size: &Dim) -> Result<Value, TypeError> {
+    let ty = b.ty(x);
+    let (shape, axes) = (ty.shape.prepend(size), (1..=ty.rank()).collect::<Axes>());
+    b.broadcast(x, &shape, &axes)
 }
 
 /// A transformation rule cannot be applied.
