@@ -4,9 +4,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{options, shell, temporary};
+use common::{options, temporary};
 use wootz_bench::result::Outcome;
-use wootz_bench::{BenchError, JOURNAL_FILE, Report, run};
+use wootz_bench::{BenchError, JOURNAL_FILE, Report, Runner, run};
+
+fn shell(name: &str, script: &str) -> Runner {
+    Runner::command(name, ["sh", "-c", script])
+}
 
 fn reason<'a>(report: &'a Report, runner: &str) -> (&'a str, &'a str) {
     let row = report.rows.iter().find(|row| row.runner == runner).expect("a row a runner");
@@ -34,7 +38,7 @@ fn bad_workers_become_failed_rows_and_good_ones_go_on() {
             r#"read line; echo '{"type":"ready","version":1,"versions":{},"marks":[]}'; sleep 600"#,
         ),
         shell("old", r#"read line; echo '{"type":"ready","version":0,"versions":{},"marks":[]}'; sleep 600"#),
-        wootz_bench::Runner::command("absent", ["/nonexistent/worker"]),
+        Runner::command("absent", ["/nonexistent/worker"]),
     ]);
     let report = run(&options).expect("failures are rows");
     assert_eq!(report.rows.len(), 2 * 11);
@@ -88,7 +92,7 @@ fn a_worker_that_dies_late_leaves_the_others_running() {
 fn a_missing_stack_says_how_to_install_it() {
     let out = temporary();
     let mut options = options(out.path().join("run"));
-    options.extra_runners.push(wootz_bench::Runner::python("jax", None, out.path()));
+    options.extra_runners.push(Runner::python("jax", None, out.path()));
     options.extra_runners.push(common::fake("other", &[("FAULT", "missing")]));
     let report = run(&options).expect("a missing stack is a row");
     for name in ["jax", "other"] {

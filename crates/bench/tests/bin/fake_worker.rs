@@ -39,6 +39,9 @@ impl WorkerModel for Fake {
             let seen = fs::read_to_string(folder.join("seen")).unwrap_or_default();
             fs::write(folder.join("seen"), format!("{seen}{}\n", journal.lines().count() - 1))?;
         }
+        if self.fault == "unsupported" {
+            return Err(Failure::unsupported("not for me"));
+        }
         if self.fault == "missing" {
             return Err(Failure { kind: FailureKind::Missing, message: "not here".to_owned() });
         }

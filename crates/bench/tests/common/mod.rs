@@ -37,7 +37,3 @@ pub(crate) fn fake(name: &str, environment: &[(&str, &str)]) -> Runner {
     }
     runner
 }
-
-pub(crate) fn shell(name: &str, script: &str) -> Runner {
-    Runner::command(name, ["sh", "-c", script])
-}
