@@ -6,8 +6,15 @@
 //! %3 = pad[low=[0, -1], high=[1, 0], interior=[0, 0]] %2, %zero : f32[B + 1, 1]
 //! ```
 
-use super::{Family, InferCx, Types};
-use crate::{AttrError, Attrs, Axes, Dim, Shape, TypeError};
+mod eval;
+pub(in crate::ops) mod layout;
+pub(in crate::ops) mod rules;
+pub(in crate::ops) mod samples;
+#[cfg(test)]
+mod tests;
+
+use super::{BatchCx, EvalCx, EvalError, Family, InferCx, JvpCx, RuleError, Sample, Types, VjpCx};
+use crate::{AttrError, Attrs, Axes, Dim, HostTensor, Shape, TypeError, Value};
 use smallvec::smallvec;
 
 /// An op that moves elements without computing.
@@ -244,6 +251,26 @@ impl Family for Movement {
             }
             other => other.clone(),
         }
+    }
+
+    fn eval(&self, cx: &EvalCx<'_>) -> Result<Vec<HostTensor>, EvalError> {
+        Ok(vec![eval::eval(self, cx)?])
+    }
+
+    fn vjp(&self, cx: &mut VjpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
+        rules::vjp(self, cx)
+    }
+
+    fn jvp(&self, cx: &mut JvpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
+        rules::jvp(self, cx)
+    }
+
+    fn batch(&self, cx: &mut BatchCx<'_>) -> Result<Vec<(Value, bool)>, RuleError> {
+        rules::batch(self, cx)
+    }
+
+    fn samples() -> Vec<Sample> {
+        samples::samples()
     }
 }
 
