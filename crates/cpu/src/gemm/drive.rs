@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::kernel::{Kernels, TileArgs};
-use super::pack::{pack, pack_slabs};
+use super::pack::{pack_panels, pack_slabs};
 use super::plan::{AMode, BLayout, BMode, CLayout, Dot, GemmPlan, Kind, Tiles, part};
 use super::simd::Real;
 use super::{Block, Elem, Epilogue, dot};
@@ -65,14 +65,14 @@ impl GemmPlan {
         unsafe {
             match &self.kind {
                 Kind::Tiles(tiles) => {
-                    if tiles.b == BMode::PackAll {
-                        let slabs = self.slabs();
-                        let (parts, share) = run.pack_shares();
-                        team.run(self.spec.batch * parts, &|index, _| {
-                            let slabs = index % parts * share..((index % parts + 1) * share).min(slabs);
-                            run.pack_shared(index / parts, slabs);
-                        });
-                    }
+                    let (of_a, of_b) = (run.a_shares(tiles), run.b_shares(tiles));
+                    team.run(of_a.len() + of_b.len(), &|index, _| {
+                        if index < of_a.len() {
+                            run.pack_a(tiles, of_a.at(index));
+                        } else {
+                            run.pack_b(of_b.at(index - of_a.len()));
+                        }
+                    });
                     team.run(self.tiles(), &|index, worker| run.tile(tiles, index, worker));
                 }
                 Kind::Dot(dot) => {
@@ -101,6 +101,29 @@ struct Run<'a, E> {
 // SAFETY: what the pointers point to is only read, or is written in parts that no two tasks share; see `run_as`.
 unsafe impl<E> Sync for Run<'_, E> {}
 
+/// Steps of K and slabs of B that a task packs at most: parts of a hundred kilobytes.
+const PACK_STEPS: usize = 256;
+const PACK_SLABS: usize = 8;
+
+/// Work cut along three dimensions.
+#[derive(Clone, Copy)]
+struct Shares {
+    batch: usize,
+    major: usize,
+    minor: usize,
+}
+
+impl Shares {
+    fn len(self) -> usize {
+        self.batch * self.major * self.minor
+    }
+
+    /// Indices along the dimensions.
+    fn at(self, index: usize) -> [usize; 3] {
+        [index / self.minor / self.major, index / self.minor % self.major, index % self.minor]
+    }
+}
+
 /// A tile's place: a product, rows and slabs.
 struct Place {
     batch: usize,
@@ -110,7 +133,6 @@ struct Place {
 
 /// A tile's memory in a thread's scratch.
 struct TileScratch<E> {
-    a: *mut E,
     b: *mut E,
     c: *mut E,
 }
@@ -141,27 +163,66 @@ impl<E: Real> Run<'_, E> {
         }
     }
 
-    /// Parts to pack B in, and slabs in each: about a hundred kilobytes.
-    fn pack_shares(&self) -> (usize, usize) {
-        let share = ((96 << 10) / (self.plan.spec.k.max(1) * 64)).max(1);
-        (self.plan.slabs().div_ceil(share), share)
+    /// The parts in which A is packed before the tiles run: rows of a tile by some of K.
+    fn a_shares(&self, tiles: &Tiles) -> Shares {
+        let batch = if tiles.a == AMode::Pack { self.plan.spec.batch } else { 0 };
+        Shares { batch, major: tiles.m_tiles, minor: self.plan.spec.k.div_ceil(PACK_STEPS) }
     }
 
-    /// Packs slabs of one product's B into the shared memory.
-    unsafe fn pack_shared(&self, batch: usize, slabs: Range<usize>) {
+    /// The parts in which B is packed before the tiles run: some slabs by some of K.
+    fn b_shares(&self, tiles: &Tiles) -> Shares {
+        let batch = if tiles.b == BMode::PackAll { self.plan.spec.batch } else { 0 };
+        let major = self.plan.slabs().div_ceil(PACK_SLABS);
+        Shares { batch, major, minor: self.plan.spec.k.div_ceil(PACK_STEPS) }
+    }
+
+    /// Packs a part of A into the shared memory: for each micro-kernel's rows a panel `[k][rows]`.
+    unsafe fn pack_a(&self, tiles: &Tiles, [batch, tile, part_of_k]: [usize; 3]) {
         let spec = &self.plan.spec;
-        let BLayout::Strided(b) = spec.b else { return };
-        let slab_len = spec.k * E::SLAB;
+        let steps = part(spec.k, spec.k.div_ceil(PACK_STEPS), part_of_k);
+        let tile_rows = part(spec.m, tiles.m_tiles, tile);
+        let source = spec.a.source_of_a(self.a_of(batch)).at(steps.start, tile_rows.start);
+        let (count, most) = (tile_rows.len().div_ceil(self.kernels.rows), self.kernels.rows);
         // SAFETY: the plan counted the packed matrices of the whole batch in the shared memory.
         unsafe {
-            let out = self.shared_b(batch).add(slabs.start * slab_len);
-            pack_slabs(b.source_of_b(self.b_of(batch)), spec.n, slabs, 0..spec.k, out, slab_len);
+            let out = self.shared_a(batch, tile_rows.start);
+            if tile_rows.len() == count * most {
+                let out = out.add(steps.start * most);
+                pack_panels(source, steps.len(), tile_rows.len(), most, spec.k * most, out);
+                return;
+            }
+            for i in 0..count {
+                let rows = part(tile_rows.len(), count, i);
+                let out = out.add(rows.start * spec.k + steps.start * rows.len());
+                pack_panels(source.at(0, rows.start), steps.len(), rows.len(), rows.len(), 0, out);
+            }
         }
     }
 
-    /// One product's packed B in the shared memory.
+    /// Packs a part of B into the shared memory.
+    unsafe fn pack_b(&self, [batch, slabs, part_of_k]: [usize; 3]) {
+        let spec = &self.plan.spec;
+        let BLayout::Strided(b) = spec.b else { return };
+        let steps = part(spec.k, spec.k.div_ceil(PACK_STEPS), part_of_k);
+        let slabs = part(self.plan.slabs(), self.plan.slabs().div_ceil(PACK_SLABS), slabs);
+        let slab_len = spec.k * E::SLAB;
+        // SAFETY: the plan counted the packed matrices of the whole batch in the shared memory.
+        unsafe {
+            let out = self.shared_b(batch).add(slabs.start * slab_len + steps.start * E::SLAB);
+            pack_slabs(b.source_of_b(self.b_of(batch)), spec.n, slabs, steps, out, slab_len);
+        }
+    }
+
+    /// One product's packed A in the shared memory, from a row on that starts a tile.
+    fn shared_a(&self, batch: usize, row: usize) -> *mut E {
+        let spec = &self.plan.spec;
+        self.scratch.cast::<E>().wrapping_add((batch * spec.m + row) * spec.k)
+    }
+
+    /// One product's packed B in the shared memory, behind all of A.
     fn shared_b(&self, batch: usize) -> *mut E {
-        self.scratch.cast::<E>().wrapping_add(batch * self.plan.slabs() * self.plan.spec.k * E::SLAB)
+        let behind = self.scratch.wrapping_add(self.plan.shared_a_bytes()).cast::<E>();
+        behind.wrapping_add(batch * self.plan.slabs() * self.plan.spec.k * E::SLAB)
     }
 
     /// A worker's own memory.
@@ -179,9 +240,8 @@ impl<E: Real> Run<'_, E> {
             slabs: part(self.plan.slabs(), tiles.n_tiles, rest % tiles.n_tiles),
         };
         let own = self.own_scratch(worker);
-        let [a, b, _] = self.plan.tile_bytes(tiles).unwrap_or_default();
-        let own =
-            TileScratch { a: own.cast(), b: own.wrapping_add(a).cast(), c: own.wrapping_add(a + b).cast() };
+        let [b, _] = self.plan.tile_bytes(tiles).unwrap_or_default();
+        let own = TileScratch { b: own.cast(), c: own.wrapping_add(b).cast() };
         // SAFETY: the place is a tile of the plan, so its operands are in bounds and its scratch memory is counted.
         unsafe {
             for block in 0..tiles.k_blocks {
@@ -227,13 +287,6 @@ impl<E: Real> Run<'_, E> {
         let kernel_tiles = row_count.div_ceil(self.kernels.rows);
         // SAFETY: as in `tile`.
         unsafe {
-            if tiles.a == AMode::Pack {
-                for i in 0..kernel_tiles {
-                    let rows = part(row_count, kernel_tiles, i);
-                    let out = own.a.add(rows.start * steps.len());
-                    pack(source_a.at(0, rows.start), steps.len(), rows.len(), rows.len(), out);
-                }
-            }
             if let (BMode::PackTile, BLayout::Strided(b)) = (tiles.b, &spec.b) {
                 let source = b.source_of_b(self.b_of(place.batch));
                 let slab_len = steps.len() * E::SLAB;
@@ -260,7 +313,8 @@ impl<E: Real> Run<'_, E> {
                     let rows = part(row_count, kernel_tiles, i);
                     let (a, a_stride) = match tiles.a {
                         AMode::Pack => {
-                            (own.a.add(rows.start * steps.len()).cast_const(), rows.len() as isize)
+                            let panel = self.shared_a(place.batch, place.rows.start + rows.start);
+                            (panel.add(steps.start * rows.len()).cast_const(), rows.len() as isize)
                         }
                         AMode::RowMajor => (source_a.at(0, rows.start).ptr.cast(), spec.a.row_stride),
                         AMode::ColMajor => (source_a.at(0, rows.start).ptr.cast(), spec.a.col_stride),

@@ -1,5 +1,7 @@
 //! Packing: operands copied into the order in which the micro-kernels read them.
 
+use std::ops::Range;
+
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
@@ -120,25 +122,87 @@ pub(super) unsafe fn pack<E: Real>(source: Source, k: usize, lanes: usize, width
     }
 }
 
-/// Packs the slabs `slabs` (and their steps of K `steps`) of a matrix B of `n` columns, each slab
-/// `slab_stride` elements after the one before.
+/// Packs `k` steps of `lanes` lanes into panels of `width` lanes, each `stride` elements after the one before; the last is
+/// padded with zeros.
+///
+/// # Safety
+/// As [`pack`] for every panel; `out` is the first panel.
+pub(super) unsafe fn pack_panels<E: Real>(
+    source: Source,
+    k: usize,
+    lanes: usize,
+    width: usize,
+    stride: usize,
+    out: *mut E,
+) {
+    let full = lanes / width;
+    let copied = source.elem == E::ELEM && source.lane_stride == 1;
+    let bytes = if copied { width * size_of::<E>() } else { 0 };
+    let row_bytes = source.k_stride * size_of::<E>() as isize;
+    // SAFETY: the caller's contract: full panels are in bounds; the rest has fewer lanes than a panel.
+    unsafe {
+        let (src, to, stride_bytes) = (source.ptr, out.cast::<u8>(), stride * size_of::<E>());
+        let first = match bytes {
+            16 => copy_panels::<16>(src, row_bytes, k, full, to, stride_bytes),
+            24 => copy_panels::<24>(src, row_bytes, k, full, to, stride_bytes),
+            32 => copy_panels::<32>(src, row_bytes, k, full, to, stride_bytes),
+            48 => copy_panels::<48>(src, row_bytes, k, full, to, stride_bytes),
+            64 => copy_panels::<64>(src, row_bytes, k, full, to, stride_bytes),
+            _ => 0,
+        };
+        for i in first..lanes.div_ceil(width) {
+            let lane = i * width;
+            pack(source.at(0, lane), k, width.min(lanes - lane), width, out.add(i * stride));
+        }
+    }
+}
+
+/// Steps of K copied at a time: their rows may all fall into one set of the first-level cache, which has at least this
+/// many ways.
+const ROWS: usize = 8;
+
+/// Copies whole panels of `N` bytes a step from memory that is contiguous along the lanes; how many it copied. All
+/// strides count bytes.
+///
+/// # Safety
+/// As [`pack_panels`].
+unsafe fn copy_panels<const N: usize>(
+    src: *const u8,
+    row_stride: isize,
+    k: usize,
+    panels: usize,
+    out: *mut u8,
+    stride: usize,
+) -> usize {
+    for p in (0..k).step_by(ROWS) {
+        for i in 0..panels {
+            for p in p..(p + ROWS).min(k) {
+                // SAFETY: step p < k of a whole panel; the caller's contract.
+                unsafe {
+                    let from = src.offset(p as isize * row_stride).add(i * N);
+                    std::ptr::copy_nonoverlapping(from, out.add(i * stride + p * N), N);
+                }
+            }
+        }
+    }
+    panels
+}
+
+/// Packs the slabs `slabs` (and their steps of K `steps`) of a matrix B of `n` columns, each slab `slab_stride` elements
+/// after the one before.
 ///
 /// # Safety
 /// As [`pack`], for `out` and every slab.
 pub(super) unsafe fn pack_slabs<E: Real>(
     b: Source,
     n: usize,
-    slabs: std::ops::Range<usize>,
-    steps: std::ops::Range<usize>,
+    slabs: Range<usize>,
+    steps: Range<usize>,
     out: *mut E,
     slab_stride: usize,
 ) {
-    for (i, slab) in slabs.enumerate() {
-        let col = slab * E::SLAB;
-        // SAFETY: the caller's contract.
-        unsafe {
-            let to = out.add(i * slab_stride);
-            pack(b.at(steps.start, col), steps.len(), E::SLAB.min(n - col), E::SLAB, to);
-        }
-    }
+    let first = slabs.start * E::SLAB;
+    let lanes = n.min(slabs.end * E::SLAB) - first;
+    // SAFETY: the caller's contract.
+    unsafe { pack_panels(b.at(steps.start, first), steps.len(), lanes, E::SLAB, slab_stride, out) }
 }

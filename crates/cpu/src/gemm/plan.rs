@@ -103,7 +103,7 @@ pub(super) enum AMode {
     RowMajor,
     /// From where it lies, contiguous along rows (or a single row).
     ColMajor,
-    /// Packed a tile and block of K at a time into per-thread memory.
+    /// Packed whole into shared memory before the tiles run.
     Pack,
 }
 
@@ -159,6 +159,7 @@ pub struct GemmPlan {
     pub(super) elem: Elem,
     pub(super) spec: GemmSpec,
     pub(super) kind: Kind,
+    shared_a: usize,
     shared: usize,
     per_thread: usize,
 }
@@ -218,11 +219,19 @@ impl GemmPlan {
             }
         }
         let plan = match dot(spec, elem) {
-            Some(dot) => GemmPlan { isa, elem, spec: *spec, kind: Kind::Dot(dot), shared: 0, per_thread: 0 },
+            Some(dot) => GemmPlan {
+                isa,
+                elem,
+                spec: *spec,
+                kind: Kind::Dot(dot),
+                shared_a: 0,
+                shared: 0,
+                per_thread: 0,
+            },
             None => {
                 let (spec, swapped) = swap(spec);
                 let tiles = Kind::Tiles(tiles(&spec, elem, isa, swapped));
-                GemmPlan { isa, elem, spec, kind: tiles, shared: 0, per_thread: 0 }
+                GemmPlan { isa, elem, spec, kind: tiles, shared_a: 0, shared: 0, per_thread: 0 }
             }
         };
         plan.with_scratch().ok_or(too_large)
@@ -271,6 +280,11 @@ impl GemmPlan {
         self.isa
     }
 
+    /// Bytes of the packed A, which comes first in the shared memory.
+    pub(super) fn shared_a_bytes(&self) -> usize {
+        self.shared_a
+    }
+
     /// Bytes of scratch memory shared by all threads.
     pub(super) fn shared_bytes(&self) -> usize {
         self.shared
@@ -295,11 +309,10 @@ impl GemmPlan {
         self.slabs().div_ceil(tiles.n_tiles) * super::slab_cols(self.elem)
     }
 
-    /// Bytes of a tile's packed A, packed B and C, in that order in a thread's memory.
-    pub(super) fn tile_bytes(&self, tiles: &Tiles) -> Option<[usize; 3]> {
+    /// Bytes of a tile's packed B and C, in that order in a thread's memory.
+    pub(super) fn tile_bytes(&self, tiles: &Tiles) -> Option<[usize; 2]> {
         let kc = self.spec.k.div_ceil(tiles.k_blocks);
         let (rows, cols) = (self.tile_rows(tiles), self.tile_cols(tiles));
-        let a = if tiles.a == AMode::Pack { rows.checked_mul(kc) } else { Some(0) };
         let b = match tiles.b {
             BMode::PackTile => cols.checked_mul(kc),
             BMode::Direct if !self.spec.n.is_multiple_of(super::slab_cols(self.elem)) => {
@@ -308,30 +321,29 @@ impl GemmPlan {
             _ => Some(0),
         };
         let c = if self.spec.c == CLayout::Tile { rows.checked_mul(cols) } else { Some(0) };
-        Some([lines(a, self.elem)?, lines(b, self.elem)?, lines(c, self.elem)?])
+        Some([lines(b, self.elem)?, lines(c, self.elem)?])
     }
 
     /// The plan with its scratch memory counted; `None` if that overflows.
     fn with_scratch(self) -> Option<GemmPlan> {
-        let (shared, per_thread) = match &self.kind {
+        let GemmSpec { batch, m, n, k, .. } = self.spec;
+        let (shared_a, shared_b, per_thread) = match &self.kind {
             Kind::Tiles(tiles) => {
-                let shared = match tiles.b {
-                    BMode::PackAll => {
-                        packed_len(self.spec.k, self.spec.n, self.elem)?.checked_mul(self.spec.batch)
-                    }
-                    _ => Some(0),
-                };
-                let [a, b, c] = self.tile_bytes(tiles)?;
-                (lines(shared, self.elem)?, a.checked_add(b)?.checked_add(c)?)
+                let a = if tiles.a == AMode::Pack { m.checked_mul(k)? } else { 0 };
+                let b = if tiles.b == BMode::PackAll { packed_len(k, n, self.elem)? } else { 0 };
+                let [tile_b, tile_c] = self.tile_bytes(tiles)?;
+                (a, b, tile_b.checked_add(tile_c)?)
             }
             Kind::Dot(dot) => {
-                let vector = if dot.vector_stride == 1 { 0 } else { self.spec.k };
+                let vector = if dot.vector_stride == 1 { 0 } else { k };
                 let tile =
                     if self.spec.c == CLayout::Tile { self.block_rows() * self.block_cols() } else { 0 };
-                (lines(vector.checked_mul(self.spec.batch), self.elem)?, lines(Some(tile), self.elem)?)
+                (0, vector, lines(Some(tile), self.elem)?)
             }
         };
-        Some(GemmPlan { shared, per_thread, ..self })
+        let shared_a = lines(shared_a.checked_mul(batch), self.elem)?;
+        let shared = shared_a.checked_add(lines(shared_b.checked_mul(batch), self.elem)?)?;
+        Some(GemmPlan { shared_a, shared, per_thread, ..self })
     }
 }
 
@@ -347,7 +359,8 @@ fn dot(spec: &GemmSpec, elem: Elem) -> Option<Dot> {
         return None;
     }
     let matrix_is_a = spec.n == 1 && spec.a.col_stride == 1;
-    if !matrix_is_a && !(spec.m == 1 && strided.is_some_and(|b| b.row_stride == 1)) {
+    let matrix_is_b = spec.m == 1 && strided.is_some_and(|b| b.row_stride == 1);
+    if !matrix_is_a && !matrix_is_b {
         return None;
     }
     let (outs, vector_stride) = match (matrix_is_a, strided) {
@@ -404,7 +417,7 @@ fn tiles(spec: &GemmSpec, elem: Elem, isa: Isa, swapped: bool) -> Tiles {
     };
     // Blocks of K of one length, about 4 KiB of a row.
     let kc = 4096 / elem.size();
-    let k_blocks = if a == AMode::Pack { spec.k.div_ceil(kc / 2) } else { spec.k.div_ceil(kc) }.max(1);
+    let k_blocks = spec.k.div_ceil(kc).max(1);
     let slabs = spec.n.div_ceil(super::slab_cols(elem));
     let products = spec.batch.saturating_mul(spec.m).saturating_mul(spec.n).saturating_mul(spec.k);
     let wanted = (products / TILE_PRODUCTS).clamp(1, MANY_TILES);

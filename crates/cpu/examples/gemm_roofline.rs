@@ -1,0 +1,182 @@
+//! Measures matrix products against the multiply-add peak of this machine.
+//!
+//! `cargo run --release -p wootz-cpu --example gemm_roofline [-- THREADS]` prints, for the layers of an MLP at batch 32,
+//! 128 and 1024, the time and the share of peak of the forward product (packed weights, bias and ReLU), of
+//! `dx = dy · W` and of `dW = dyᵀ · x`. Shapes are measured in turn, round after round, and the best of all rounds counts.
+
+// Reason: plans run on raw pointers.
+#![allow(unsafe_code)]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use wootz_cpu::gemm::{BLayout, CLayout, Elem, Epilogue, GemmPlan, GemmSpec, Matrix, pack_b, packed_len};
+use wootz_cpu::isa::Isa;
+use wootz_cpu::pool::{Pool, Team, default_threads};
+
+/// Features in and out of the layers.
+const LAYERS: [(usize, usize); 5] = [(784, 1024), (1024, 1024), (1024, 512), (512, 256), (256, 10)];
+const ROUNDS: usize = 40;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let isa = Isa::detect()?;
+    let threads = match std::env::args().nth(1) {
+        Some(count) => count.parse()?,
+        None => default_threads()?,
+    };
+    let pool = Pool::new(threads);
+    let mut cases = cases(isa, threads)?;
+    let mut peak = [0.0f64; 2];
+    for _ in 0..ROUNDS {
+        peak[0] = peak[0].max(fma_rate(&Team::serial(), isa));
+        peak[1] = peak[1].max(pool.session(threads, |team| fma_rate(team, isa)));
+        for case in &mut cases {
+            pool.session(threads, |team| case.measure(team));
+        }
+    }
+    println!("{isa}, {threads} threads: multiply-add peak {:.1} GFLOP/s (one thread {:.1})", peak[1], peak[0]);
+    println!("{:28} {:>9} {:>9} {:>7} {:>6}", "product", "us", "GFLOP/s", "peak", "tiles");
+    for case in &cases {
+        let rate = case.flops() / case.best * 1e-9;
+        let (us, share) = (case.best * 1e6, 100.0 * rate / peak[1]);
+        println!("{:28} {us:9.1} {rate:9.1} {share:6.1}% {:6}", case.name, case.plan.tiles());
+    }
+    Ok(())
+}
+
+/// A product with its operands.
+struct Case {
+    name: String,
+    plan: GemmPlan,
+    spec: GemmSpec,
+    a: Vec<f32>,
+    b: Vec<f32>,
+    c: Vec<f32>,
+    bias: Vec<f32>,
+    scratch: Vec<f32>,
+    /// Seconds.
+    best: f64,
+}
+
+/// The products of every layer and batch size.
+fn cases(isa: Isa, threads: usize) -> Result<Vec<Case>, Box<dyn std::error::Error>> {
+    let mut cases = Vec::new();
+    for batch in [32, 128, 1024] {
+        for (input, output) in LAYERS {
+            let shape = format!("{batch}x{input}->{output}");
+            let x = Matrix::row_major(Elem::F32, input);
+            let dy = Matrix::row_major(Elem::F32, output);
+            let w = Matrix::row_major(Elem::F32, input);
+            let packed = BLayout::Packed { batch_stride: 0 };
+            let dims = [
+                ("forward", [batch, output, input], x, packed),
+                ("dx", [batch, input, output], dy, BLayout::Strided(w)),
+                ("dW", [output, input, batch], dy.transposed(), BLayout::Strided(x)),
+            ];
+            for (kind, [m, n, k], a, b) in dims {
+                let c = CLayout::Rows { row_stride: n as isize, batch_stride: 0 };
+                let spec = GemmSpec { batch: 1, m, n, k, a, b, c, accumulate: false };
+                cases.push(Case::new(format!("{kind} {shape}"), spec, isa, threads)?);
+            }
+        }
+    }
+    Ok(cases)
+}
+
+/// `len` small numbers.
+fn numbers(len: usize) -> Vec<f32> {
+    (0..len).map(|i| ((i * 37) % 101) as f32 * 0.01 - 0.5).collect()
+}
+
+impl Case {
+    fn new(name: String, spec: GemmSpec, isa: Isa, threads: usize) -> Result<Case, Box<dyn std::error::Error>> {
+        let plan = GemmPlan::new(&spec, isa)?;
+        let GemmSpec { m, n, k, .. } = spec;
+        let mut b = numbers(k * n);
+        if matches!(spec.b, BLayout::Packed { .. }) {
+            let mut packed = vec![0.0f32; packed_len(k, n, Elem::F32).ok_or("too large")?];
+            let w = Matrix::row_major(Elem::F32, k).transposed();
+            // SAFETY: B is `n × k` row-major, read as its transpose, and the buffer has the packed length.
+            unsafe { pack_b(&w, b.as_ptr().cast(), k, n, packed.as_mut_ptr().cast()) };
+            b = packed;
+        }
+        let scratch = vec![0.0; plan.scratch_bytes(threads) / 4];
+        let (a, c, bias) = (numbers(m * k), vec![0.0; m * n], numbers(n));
+        Ok(Case { name, plan, spec, a, b, c, bias, scratch, best: f64::INFINITY })
+    }
+
+    fn flops(&self) -> f64 {
+        2.0 * self.spec.m as f64 * self.spec.n as f64 * self.spec.k as f64
+    }
+
+    fn measure(&mut self, team: &Team<'_>) {
+        let forward = matches!(self.spec.b, BLayout::Packed { .. });
+        let bias = if forward { self.bias.as_ptr().cast() } else { std::ptr::null() };
+        let epilogue = Epilogue { bias, relu: forward, hook: None };
+        let repeats = (2e8 / self.flops()).clamp(2.0, 50.0) as usize;
+        for _ in 0..repeats {
+            let start = Instant::now();
+            // SAFETY: the operands have the spec's sizes, the scratch memory the plan's.
+            unsafe {
+                let (a, b) = (self.a.as_ptr().cast(), self.b.as_ptr().cast());
+                let (c, scratch) = (self.c.as_mut_ptr().cast(), self.scratch.as_mut_ptr().cast());
+                self.plan.run(team, a, b, c, scratch, &epilogue);
+            }
+            self.best = self.best.min(start.elapsed().as_secs_f64());
+        }
+        black_box(&self.c);
+    }
+}
+
+/// Multiply-adds in registers on every thread of the team, in GFLOP/s.
+fn fma_rate(team: &Team<'_>, isa: Isa) -> f64 {
+    const STEPS: usize = 100_000;
+    let flops_a_step = match isa {
+        Isa::Portable => return 0.0,
+        Isa::Avx2 => 12 * 8 * 2,
+        Isa::Avx512 => 24 * 16 * 2,
+    };
+    let start = Instant::now();
+    team.run(team.threads(), &|_, _| {
+        // SAFETY: the instruction set was detected.
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            match isa {
+                Isa::Avx512 => peak::avx512(STEPS),
+                _ => peak::avx2(STEPS),
+            }
+        }
+    });
+    (team.threads() * STEPS * flops_a_step) as f64 / start.elapsed().as_secs_f64() * 1e-9
+}
+
+/// Chains of multiply-adds that touch no memory.
+#[cfg(target_arch = "x86_64")]
+mod peak {
+    use std::arch::x86_64::*;
+    use std::hint::black_box;
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn avx2(steps: usize) {
+        let (x, y) = (_mm256_set1_ps(black_box(0.5)), _mm256_set1_ps(black_box(0.25)));
+        let mut acc = [_mm256_setzero_ps(); 12];
+        for _ in 0..steps {
+            for chain in &mut acc {
+                *chain = _mm256_fmadd_ps(*chain, x, y);
+            }
+        }
+        black_box(acc);
+    }
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn avx512(steps: usize) {
+        let (x, y) = (_mm512_set1_ps(black_box(0.5)), _mm512_set1_ps(black_box(0.25)));
+        let mut acc = [_mm512_setzero_ps(); 24];
+        for _ in 0..steps {
+            for chain in &mut acc {
+                *chain = _mm512_fmadd_ps(*chain, x, y);
+            }
+        }
+        black_box(acc);
+    }
+}
