@@ -1,5 +1,8 @@
 //! The reference interpreter: slow and obvious, the definition of every op that backends are held to.
 
+pub(crate) mod lanes;
+pub(crate) mod special;
+
 use crate::ops::{EvalCx, EvalError};
 use crate::{HostTensor, Region, TensorType};
 

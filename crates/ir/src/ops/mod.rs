@@ -8,6 +8,7 @@ pub mod binary;
 pub mod composite;
 pub mod contract;
 pub mod control;
+mod elementwise;
 pub mod index;
 pub mod movement;
 pub mod random;
