@@ -4,8 +4,10 @@
 //! %2 = dot[lhs_batch=[0], rhs_batch=[0], lhs_contract=[2], rhs_contract=[1]] %0, %1 : f32[8, 32, 64]
 //! ```
 
-use super::{Family, InferCx, Types};
-use crate::{AttrError, Attrs, Axes, DType, Shape, TypeError};
+mod rules;
+
+use super::{BatchCx, EvalCx, EvalError, Family, InferCx, JvpCx, RuleError, Sample, Types, VjpCx};
+use crate::{AttrError, Attrs, Axes, DType, HostTensor, Shape, TypeError, Value};
 use smallvec::smallvec;
 
 /// Σ over the contracted axes of lhs · rhs, for every index of the batch axes.
@@ -93,5 +95,25 @@ impl Family for Dot {
         let shape: Shape =
             batch.chain(free).chain(self.rhs_free(rhs.rank()).into_iter().map(|i| &rhs.shape[i])).collect();
         Ok(smallvec![lhs.with_shape(shape)])
+    }
+
+    fn eval(&self, cx: &EvalCx<'_>) -> Result<Vec<HostTensor>, EvalError> {
+        rules::eval(self, cx)
+    }
+
+    fn vjp(&self, cx: &mut VjpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
+        rules::vjp(self, cx)
+    }
+
+    fn jvp(&self, cx: &mut JvpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
+        rules::jvp(self, cx)
+    }
+
+    fn batch(&self, cx: &mut BatchCx<'_>) -> Result<Vec<(Value, bool)>, RuleError> {
+        rules::batch(self, cx)
+    }
+
+    fn samples() -> Vec<Sample> {
+        rules::samples()
     }
 }

@@ -10,8 +10,14 @@
 //! %4 = segment_sum[segments=10] %x, %seg : f32[10, 4]                 // %x f32[N, 4], %seg i64[N], ascending
 //! ```
 
-use super::{Family, InferCx, Types};
-use crate::{AttrError, Attrs, DType, Dim, Shape, TypeError};
+mod eval;
+pub(in crate::ops) mod rules;
+mod samples;
+#[cfg(test)]
+mod tests;
+
+use super::{BatchCx, EvalCx, EvalError, Family, InferCx, JvpCx, RuleError, Sample, Types, VjpCx};
+use crate::{AttrError, Attrs, DType, Dim, HostTensor, Shape, TypeError, Value};
 use smallvec::smallvec;
 
 /// (operand, indices) → batch axes, free axes of the indices, slice axes. An index out of bounds reads the nearest element
@@ -115,6 +121,26 @@ impl Family for Gather {
         }
         Ok(smallvec![operand.with_shape(shape)])
     }
+
+    fn eval(&self, cx: &EvalCx<'_>) -> Result<Vec<HostTensor>, EvalError> {
+        Ok(vec![eval::gather(self, cx)?])
+    }
+
+    fn vjp(&self, cx: &mut VjpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
+        rules::gather_vjp(self, cx)
+    }
+
+    fn jvp(&self, cx: &mut JvpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
+        rules::gather_jvp(self, cx)
+    }
+
+    fn batch(&self, cx: &mut BatchCx<'_>) -> Result<Vec<(Value, bool)>, RuleError> {
+        rules::gather_batch(self, cx)
+    }
+
+    fn samples() -> Vec<Sample> {
+        samples::gathers()
+    }
 }
 
 impl Family for Scatter {
@@ -153,6 +179,26 @@ impl Family for Scatter {
             cx.same("the updates have the shape of the matching gather's result", a, b)?;
         }
         Ok(smallvec![cx.ty(0).clone()])
+    }
+
+    fn eval(&self, cx: &EvalCx<'_>) -> Result<Vec<HostTensor>, EvalError> {
+        Ok(vec![eval::scatter(self, cx)?])
+    }
+
+    fn vjp(&self, cx: &mut VjpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
+        rules::scatter_vjp(self, cx)
+    }
+
+    fn jvp(&self, cx: &mut JvpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
+        rules::scatter_jvp(self, cx)
+    }
+
+    fn batch(&self, cx: &mut BatchCx<'_>) -> Result<Vec<(Value, bool)>, RuleError> {
+        rules::scatter_batch(self, cx)
+    }
+
+    fn samples() -> Vec<Sample> {
+        samples::scatters()
     }
 }
 
@@ -213,5 +259,25 @@ impl Family for Segment {
 
     fn map_dims(&self, f: &dyn Fn(&Dim) -> Dim) -> Self {
         Segment { segments: f(&self.segments), ..self.clone() }
+    }
+
+    fn eval(&self, cx: &EvalCx<'_>) -> Result<Vec<HostTensor>, EvalError> {
+        Ok(vec![eval::segment(self, cx)?])
+    }
+
+    fn vjp(&self, cx: &mut VjpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
+        rules::segment_vjp(self, cx)
+    }
+
+    fn jvp(&self, cx: &mut JvpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
+        rules::segment_jvp(self, cx)
+    }
+
+    fn batch(&self, cx: &mut BatchCx<'_>) -> Result<Vec<(Value, bool)>, RuleError> {
+        rules::segment_batch(self, cx)
+    }
+
+    fn samples() -> Vec<Sample> {
+        samples::segments()
     }
 }
