@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::kernel::{Kernels, TileArgs};
+use super::kernel::{Form, Kernels, TileArgs};
 use super::pack::{pack_panels, pack_slabs};
 use super::plan::{AMode, BLayout, BMode, CLayout, Dot, GemmPlan, Kind, Tiles, part};
 use super::simd::Real;
@@ -294,7 +294,7 @@ impl<E: Real> Run<'_, E> {
             }
             // A partial last slab of a B that is read where it lies is a group of its own.
             let alone = usize::from(
-                tiles.b == BMode::Direct
+                matches!(tiles.b, BMode::Direct | BMode::PackFused)
                     && place.slabs.end == self.plan.slabs()
                     && !spec.n.is_multiple_of(E::SLAB),
             );
@@ -308,7 +308,8 @@ impl<E: Real> Run<'_, E> {
                 } else {
                     place.slabs.end - 1..place.slabs.end
                 };
-                let args = self.group_args(tiles, place, block, slabs.clone(), own);
+                let mut args = self.group_args(tiles, place, block, slabs.clone(), own);
+                let packing = tiles.b == BMode::PackFused && group < groups;
                 for i in 0..kernel_tiles {
                     let rows = part(row_count, kernel_tiles, i);
                     let (a, a_stride) = match tiles.a {
@@ -320,9 +321,18 @@ impl<E: Real> Run<'_, E> {
                         AMode::ColMajor => (source_a.at(0, rows.start).ptr.cast(), spec.a.col_stride),
                     };
                     let c = args.c.offset(rows.start as isize * args.c_stride);
-                    let row_major = tiles.a == AMode::RowMajor;
-                    let kernel = (self.kernels.select)(rows.len(), slabs.len(), row_major);
+                    let form = match tiles.a {
+                        AMode::RowMajor if packing && i == 0 => Form::RowMajorPacking,
+                        AMode::RowMajor => Form::RowMajor,
+                        AMode::ColMajor | AMode::Pack => Form::ColMajor,
+                    };
+                    let kernel = (self.kernels.select)(rows.len(), slabs.len(), form);
                     kernel(&TileArgs { a, a_stride, c, ..args });
+                    if packing {
+                        args.b = own.b;
+                        args.b_k_stride = E::SLAB as isize;
+                        args.b_slab_stride = (steps.len() * E::SLAB) as isize;
+                    }
                 }
             }
         }
@@ -378,6 +388,7 @@ impl<E: Real> Run<'_, E> {
             b,
             b_k_stride,
             b_slab_stride,
+            b_packed: own.b,
             c,
             c_stride,
             c_slab_stride,

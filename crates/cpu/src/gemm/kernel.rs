@@ -21,6 +21,8 @@ pub struct TileArgs<E> {
     pub b_k_stride: isize,
     /// Distance between slabs of B.
     pub b_slab_stride: isize,
+    /// Where [`Form::RowMajorPacking`] copies the slabs of B to, each `k` steps after the one before.
+    pub b_packed: *mut E,
     /// First element of C.
     pub c: *mut E,
     /// Distance between rows of C.
@@ -36,6 +38,26 @@ pub struct TileArgs<E> {
     /// Whether `max(x, 0)` is taken at the end.
     pub relu: bool,
 }
+
+/// How a micro-kernel reads A, and whether it packs B on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Form {
+    /// A is contiguous along K.
+    RowMajor,
+    /// A is contiguous along its rows.
+    ColMajor,
+    /// As [`Form::RowMajor`]; what is read of B is also written to [`TileArgs::b_packed`].
+    RowMajorPacking,
+}
+
+const ROW_MAJOR: u8 = Form::RowMajor as u8;
+const COL_MAJOR: u8 = Form::ColMajor as u8;
+const PACKING: u8 = Form::RowMajorPacking as u8;
+
+/// Steps of K that a packing kernel fetches ahead: its rows of B may each be on a page of their own, where the
+/// processor's own prefetching ends.
+const AHEAD: isize = 8;
 
 /// A micro-kernel for a fixed number of rows and slabs.
 ///
@@ -53,8 +75,8 @@ pub struct Kernels<E> {
     pub slabs: usize,
     /// Most slabs of a one-row kernel, which needs more of them to hide the multiply-add's latency.
     pub slabs_of_one_row: usize,
-    /// The kernel for `(rows, slabs, whether A is row-major)`.
-    pub select: fn(usize, usize, bool) -> Kernel<E>,
+    /// The kernel for some rows and slabs.
+    pub select: fn(usize, usize, Form) -> Kernel<E>,
 }
 
 /// Element types that have micro-kernels.
@@ -68,7 +90,7 @@ pub trait Select: Sized {
 /// Each element of C is one chain of multiply-adds in the order of K, whatever `R` and `V`: how C is cut into tiles
 /// cannot change a bit of the result.
 #[inline(always)]
-unsafe fn tile<S: Simd, const R: usize, const V: usize, const ROW_MAJOR: bool>(t: &TileArgs<S::E>) {
+unsafe fn tile<S: Simd, const R: usize, const V: usize, const FORM: u8>(t: &TileArgs<S::E>) {
     let per_slab = S::E::SLAB / S::LANES;
     let slab =
         |v: usize, stride: isize| (v / per_slab) as isize * stride + (v % per_slab * S::LANES) as isize;
@@ -90,13 +112,21 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const ROW_MAJOR: bool>(t
             }
         }
         let mut b = t.b;
-        if ROW_MAJOR {
+        if FORM != COL_MAJOR {
             // One pointer for four rows: x86 addresses base + index, base + 2·index, and a second index gives 3·.
             let (stride, stride3) = (t.a_stride, 3 * t.a_stride);
             let bases: [*const S::E; 3] =
                 std::array::from_fn(|i| t.a.wrapping_offset(4 * i as isize * stride));
             for p in 0..t.k as isize {
                 let bv: [S::V; V] = std::array::from_fn(|v| S::load(b.offset(slab(v, t.b_slab_stride))));
+                if FORM == PACKING {
+                    let step = t.b_packed.offset(p * S::E::SLAB as isize);
+                    let packed_stride = (t.k * S::E::SLAB) as isize;
+                    for v in 0..V {
+                        S::store(step.offset(slab(v, packed_stride)), bv[v]);
+                        S::prefetch(b.wrapping_offset(AHEAD * t.b_k_stride + slab(v, t.b_slab_stride)));
+                    }
+                }
                 for r in 0..R {
                     let row = bases[r / 4].offset(p);
                     let x = S::splat(match r % 4 {
@@ -163,16 +193,17 @@ macro_rules! kernels {
     ($select:ident, $kernel:ident, $simd:ty, $elem:ty, [$($feature:literal)?],
      $(($slabs:literal slabs = $vectors:literal vectors: $($rows:literal)+))+) => {
         $(#[target_feature(enable = $feature)])?
-        unsafe fn $kernel<const R: usize, const V: usize, const ROW_MAJOR: bool>(t: &TileArgs<$elem>) {
+        unsafe fn $kernel<const R: usize, const V: usize, const FORM: u8>(t: &TileArgs<$elem>) {
             // SAFETY: the caller's contract; the instruction set is enabled here.
-            unsafe { tile::<$simd, R, V, ROW_MAJOR>(t) }
+            unsafe { tile::<$simd, R, V, FORM>(t) }
         }
 
-        fn $select(rows: usize, slabs: usize, row_major: bool) -> Kernel<$elem> {
-            match (rows, slabs, row_major) {
+        fn $select(rows: usize, slabs: usize, form: Form) -> Kernel<$elem> {
+            match (rows, slabs, form) {
                 $($(
-                    ($rows, $slabs, true) => $kernel::<$rows, $vectors, true>,
-                    ($rows, $slabs, false) => $kernel::<$rows, $vectors, false>,
+                    ($rows, $slabs, Form::RowMajor) => $kernel::<$rows, $vectors, ROW_MAJOR>,
+                    ($rows, $slabs, Form::ColMajor) => $kernel::<$rows, $vectors, COL_MAJOR>,
+                    ($rows, $slabs, Form::RowMajorPacking) => $kernel::<$rows, $vectors, PACKING>,
                 )+)+
                 _ => unreachable!("no micro-kernel of {rows} rows and {slabs} slabs"),
             }

@@ -114,6 +114,9 @@ pub(super) enum BMode {
     Packed,
     /// From where it lies, contiguous along columns; a last slab that is not full is packed.
     Direct,
+    /// Contiguous along columns: packed a few slabs at a time into per-thread memory by the first micro-kernel that reads
+    /// them; a last slab that is not full is packed before.
+    PackFused,
     /// Packed a tile and block of K at a time into per-thread memory.
     PackTile,
     /// Packed whole into shared memory before the tiles run.
@@ -315,6 +318,10 @@ impl GemmPlan {
         let (rows, cols) = (self.tile_rows(tiles), self.tile_cols(tiles));
         let b = match tiles.b {
             BMode::PackTile => cols.checked_mul(kc),
+            BMode::PackFused => {
+                let (_, slabs) = kernel_shape(self.elem, self.isa);
+                (slabs * super::slab_cols(self.elem)).min(cols).checked_mul(kc)
+            }
             BMode::Direct if !self.spec.n.is_multiple_of(super::slab_cols(self.elem)) => {
                 kc.checked_mul(super::slab_cols(self.elem))
             }
@@ -398,12 +405,17 @@ fn swap(spec: &GemmSpec) -> (GemmSpec, bool) {
     (swapped, true)
 }
 
-/// Chooses modes and tiles. Nothing here may depend on the number of threads.
-fn tiles(spec: &GemmSpec, elem: Elem, isa: Isa, swapped: bool) -> Tiles {
-    let (kernel_rows, kernel_slabs) = match elem {
+/// Most rows and slabs of a micro-kernel.
+fn kernel_shape(elem: Elem, isa: Isa) -> (usize, usize) {
+    match elem {
         Elem::F64 => (f64::kernels(isa).rows, f64::kernels(isa).slabs),
         _ => (f32::kernels(isa).rows, f32::kernels(isa).slabs),
-    };
+    }
+}
+
+/// Chooses modes and tiles. Nothing here may depend on the number of threads.
+fn tiles(spec: &GemmSpec, elem: Elem, isa: Isa, swapped: bool) -> Tiles {
+    let (kernel_rows, kernel_slabs) = kernel_shape(elem, isa);
     let a = if spec.a.elem != elem {
         AMode::Pack
     } else if spec.m <= 1 {
@@ -426,6 +438,11 @@ fn tiles(spec: &GemmSpec, elem: Elem, isa: Isa, swapped: bool) -> Tiles {
     let b = match spec.b {
         BLayout::Packed { .. } => BMode::Packed,
         BLayout::Strided(b) if b.elem == elem && b.col_stride == 1 && spec.m <= kernel_rows => BMode::Direct,
+        BLayout::Strided(b)
+            if b.elem == elem && b.col_stride == 1 && a == AMode::RowMajor && m_tiles == 1 =>
+        {
+            BMode::PackFused
+        }
         BLayout::Strided(_) if m_tiles == 1 => BMode::PackTile,
         BLayout::Strided(_) => BMode::PackAll,
     };
@@ -436,7 +453,7 @@ fn tiles(spec: &GemmSpec, elem: Elem, isa: Isa, swapped: bool) -> Tiles {
     // Cut the longer side of a tile until there are enough; never below one micro-kernel.
     while spec.batch.saturating_mul(m_tiles * n_tiles) < wanted {
         let (rows, tile_slabs) = (spec.m.div_ceil(m_tiles), slabs.div_ceil(n_tiles));
-        let rows_left = rows >= 2 * kernel_rows && b != BMode::PackTile;
+        let rows_left = rows >= 2 * kernel_rows && !matches!(b, BMode::PackTile | BMode::PackFused);
         let slabs_left = tile_slabs >= 2 * kernel_slabs.max(2);
         if slabs_left && (tile_slabs * super::slab_cols(elem) >= rows || !rows_left) {
             n_tiles *= 2;

@@ -45,6 +45,8 @@ pub(super) trait Simd: Copy + 'static {
 
     /// All lanes `*p`.
     unsafe fn splat(p: *const Self::E) -> Self::V;
+    /// Asks for the cache line of an address, which need not be valid.
+    unsafe fn prefetch(p: *const Self::E);
     /// All lanes zero.
     unsafe fn zero() -> Self::V;
     /// `LANES` elements.
@@ -81,6 +83,9 @@ macro_rules! portable {
                 // SAFETY: the caller's contract.
                 [unsafe { *p }; $lanes]
             }
+
+            #[inline(always)]
+            unsafe fn prefetch(_p: *const $elem) {}
 
             #[inline(always)]
             unsafe fn zero() -> Self::V {

@@ -176,8 +176,9 @@ fn span(rows: usize, cols: usize, strides: (usize, usize)) -> usize {
     if rows == 0 || cols == 0 { 0 } else { (rows - 1) * strides.0 + (cols - 1) * strides.1 + 1 }
 }
 
-/// Computes the case with one team and checks every element, and that nothing between C's rows is touched; C's bits.
-fn check<T: TestElem>(case: &Case, isa: Isa, team: &Team<'_>) -> Vec<u64> {
+/// Computes the case with one team; C's bits. If `verify`, checks every element, and that nothing between C's rows is
+/// touched.
+fn check<T: TestElem>(case: &Case, isa: Isa, team: &Team<'_>, verify: bool) -> Vec<u64> {
     let Case { m, n, k, gap, .. } = *case;
     let a_strides = case.a.strides(m, k, gap);
     let b_strides = case.b.unwrap_or(Layout::RowMajor).strides(k, n, gap);
@@ -203,7 +204,7 @@ fn check<T: TestElem>(case: &Case, isa: Isa, team: &Team<'_>) -> Vec<u64> {
     let its_bias = case.bias.then_some(&bias[..]);
     matmul(isa, team, &a, &operand, &mut c, case.accumulate, its_bias, case.relu).expect("a valid product");
 
-    for i in 0..m {
+    for i in 0..if verify { m } else { 0 } {
         for j in 0..c_stride {
             let (got, old) = (c_data[i * c_stride + j], before[i * c_stride + j]);
             if j >= n {
@@ -236,9 +237,9 @@ fn check<T: TestElem>(case: &Case, isa: Isa, team: &Team<'_>) -> Vec<u64> {
 /// Checks the case on every instruction set and with 1, 2 and 3 threads, whose bits must agree.
 fn check_all<T: TestElem>(case: &Case, pool: &Pool) {
     for isa in Isa::available() {
-        let serial = check::<T>(case, isa, &Team::serial());
+        let serial = check::<T>(case, isa, &Team::serial(), true);
         for threads in [2, 3] {
-            let bits = pool.session(threads, |team| check::<T>(case, isa, team));
+            let bits = pool.session(threads, |team| check::<T>(case, isa, team, false));
             assert!(bits == serial, "{case:?} {isa}: {threads} threads give other bits");
         }
     }
@@ -286,7 +287,7 @@ proptest! {
 fn large_products() {
     let pool = Pool::new(3);
     let shapes =
-        [(130, 600, 40), (33, 210, 1100), (9, 1030, 65), (1, 700, 1300), (700, 1, 1300), (257, 5, 70)];
+        [(130, 550, 40), (33, 75, 1100), (9, 1030, 65), (1, 300, 1300), (300, 1, 1300), (257, 5, 70)];
     for (m, n, k) in shapes {
         for b in [None, Some(Layout::RowMajor), Some(Layout::ColMajor)] {
             for a in [Layout::RowMajor, Layout::ColMajor] {

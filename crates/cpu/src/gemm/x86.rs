@@ -46,6 +46,12 @@ macro_rules! simd {
             }
 
             #[inline(always)]
+            unsafe fn prefetch(p: *const $elem) {
+                // SAFETY: a prefetch accesses nothing.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+            }
+
+            #[inline(always)]
             unsafe fn zero() -> $vec {
                 // SAFETY: the trait's contract.
                 unsafe { $zero() }
