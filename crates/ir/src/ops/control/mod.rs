@@ -8,10 +8,19 @@
 //! %8 = custom_vjp[primal=@f, forward=@g, backward=@h] %x : f32[4]
 //! ```
 
+pub mod activity;
+mod batch;
+mod eval;
 mod infer;
+mod jvp;
+mod samples;
+mod vjp;
 
-use super::{Family, InferCx, Types};
-use crate::{AttrError, Attrs, Dim, Region, TypeError};
+use super::{
+    AugmentCx, Augmented, BatchCx, EvalCx, EvalError, Family, InferCx, Joint, JvpCx, RuleError, Sample,
+    Types, VjpCx,
+};
+use crate::{AttrError, Attrs, Dim, HostTensor, Region, TypeError, Value};
 use std::sync::Arc;
 
 /// An op that owns regions.
@@ -171,5 +180,33 @@ impl Family for Control {
             *length = f(length);
         }
         mapped
+    }
+
+    fn eval(&self, cx: &EvalCx<'_>) -> Result<Vec<HostTensor>, EvalError> {
+        eval::eval(self, cx)
+    }
+
+    fn augment(&self, cx: &mut AugmentCx<'_>) -> Result<Option<Augmented>, RuleError> {
+        vjp::augment(self, cx)
+    }
+
+    fn vjp(&self, cx: &mut VjpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
+        vjp::vjp(self, cx)
+    }
+
+    fn jvp_joint(&self, cx: &mut JvpCx<'_>) -> Result<Option<Joint>, RuleError> {
+        jvp::jvp(self, cx).map(Some)
+    }
+
+    fn jvp(&self, cx: &mut JvpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
+        Ok(jvp::jvp(self, cx)?.tangents)
+    }
+
+    fn batch(&self, cx: &mut BatchCx<'_>) -> Result<Vec<(Value, bool)>, RuleError> {
+        batch::batch(self, cx)
+    }
+
+    fn samples() -> Vec<Sample> {
+        samples::samples()
     }
 }
