@@ -39,9 +39,10 @@ impl Places {
     /// The operand's first element of the slice that vector n points at, each coordinate clamped. No axis may be empty.
     fn start(&self, n: usize) -> usize {
         let batch = n / self.per_batch;
-        let place = self.vector(n).iter().zip(&self.sizes).fold(batch, |place, (i, size)| {
-            place * size + usize::try_from(*i).unwrap_or(0).min(size - 1)
-        });
+        let place =
+            self.vector(n).iter().zip(&self.sizes).fold(batch, |place, (i, size)| {
+                place * size + usize::try_from(*i).unwrap_or(0).min(size - 1)
+            });
         place * self.slice
     }
 }

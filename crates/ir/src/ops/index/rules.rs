@@ -68,10 +68,7 @@ pub(super) fn gather_jvp(op: &Gather, cx: &mut JvpCx<'_>) -> Derivatives {
     Ok(vec![tangent.transpose()?])
 }
 
-pub(super) fn gather_batch(
-    op: &Gather,
-    cx: &mut BatchCx<'_>,
-) -> Result<Vec<(Value, bool)>, RuleError> {
+pub(super) fn gather_batch(op: &Gather, cx: &mut BatchCx<'_>) -> Result<Vec<(Value, bool)>, RuleError> {
     let (operand, indices) = (cx.inputs[0], cx.inputs[1]);
     let out = match (op.batch, cx.batched[0], cx.batched[1]) {
         // The new axis is one more free axis of the indices.
@@ -139,10 +136,7 @@ pub(super) fn scatter_jvp(op: &Scatter, cx: &mut JvpCx<'_>) -> Derivatives {
     Ok(vec![Some(cx.b.push(*op, &[operand, cx.inputs[1], updates])?)])
 }
 
-pub(super) fn scatter_batch(
-    op: &Scatter,
-    cx: &mut BatchCx<'_>,
-) -> Result<Vec<(Value, bool)>, RuleError> {
+pub(super) fn scatter_batch(op: &Scatter, cx: &mut BatchCx<'_>) -> Result<Vec<(Value, bool)>, RuleError> {
     let mut inputs = Vec::with_capacity(3);
     for (x, batched) in cx.inputs.iter().zip(cx.batched) {
         inputs.push(with_batch_axis(cx.b, *x, *batched, cx.size)?);
@@ -241,10 +235,7 @@ pub(super) fn segment_jvp(op: &Segment, cx: &mut JvpCx<'_>) -> Derivatives {
     Ok(vec![Some(cx.b.segment(SegmentKind::Sum, t, ids, op.batch, op.segments.clone())?)])
 }
 
-pub(super) fn segment_batch(
-    op: &Segment,
-    cx: &mut BatchCx<'_>,
-) -> Result<Vec<(Value, bool)>, RuleError> {
+pub(super) fn segment_batch(op: &Segment, cx: &mut BatchCx<'_>) -> Result<Vec<(Value, bool)>, RuleError> {
     let (data, ids) = (cx.inputs[0], cx.inputs[1]);
     let out = if cx.batched[1] {
         let data = with_batch_axis(cx.b, data, cx.batched[0], cx.size)?;

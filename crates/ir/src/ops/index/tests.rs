@@ -1,7 +1,10 @@
 use super::{ScatterKind, SegmentKind, samples};
 use crate::{Builder, DType, HostTensor, TypeError, Value, eval};
 
-fn run(inputs: &[HostTensor], f: impl FnOnce(&mut Builder, &[Value]) -> Result<Value, TypeError>) -> HostTensor {
+fn run(
+    inputs: &[HostTensor],
+    f: impl FnOnce(&mut Builder, &[Value]) -> Result<Value, TypeError>,
+) -> HostTensor {
     let mut b = Builder::new();
     let params: Vec<Value> = inputs.iter().map(|t| b.param(t.ty())).collect();
     let out = f(&mut b, &params).unwrap();
@@ -25,7 +28,8 @@ fn gather_clamps() {
 
 #[test]
 fn scatter_drops_what_is_out_of_bounds_and_the_last_write_wins() {
-    let inputs = [ints(&[4], &[1, 2, 3, 4]), ints(&[5, 1], &[1, 1, -1, 4, 3]), ints(&[5], &[10, 20, 30, 40, 50])];
+    let inputs =
+        [ints(&[4], &[1, 2, 3, 4]), ints(&[5, 1], &[1, 1, -1, 4, 3]), ints(&[5], &[10, 20, 30, 40, 50])];
     let set = run(&inputs, |b, v| b.scatter(ScatterKind::Set, v[0], v[1], v[2], 0, 1));
     assert_eq!(set, ints(&[4], &[1, 20, 3, 50]));
     let added = run(&inputs, |b, v| b.scatter(ScatterKind::Add, v[0], v[1], v[2], 0, 1));
@@ -57,15 +61,17 @@ fn segments_combine_and_empty_ones_hold_the_neutral_element() {
         assert_eq!(got.to_f64(), values, "{kind:?}");
     }
     let bytes = HostTensor::from_i64(DType::U8, &[1], &[7]);
-    let min = run(&[bytes, ints(&[1], &[1])], |b, v| b.segment(SegmentKind::Min, v[0], v[1], 0, 2usize.into()));
+    let min =
+        run(&[bytes, ints(&[1], &[1])], |b, v| b.segment(SegmentKind::Min, v[0], v[1], 0, 2usize.into()));
     assert_eq!(min.to_i64(), [255, 7]);
 }
 
 #[test]
 fn a_nan_in_a_segment_is_its_extreme() {
     let data = HostTensor::from_f64(DType::F64, &[3], &[1.0, f64::NAN, 2.0]);
-    let max =
-        run(&[data, ints(&[3], &[0, 0, 0])], |b, v| b.segment(SegmentKind::Max, v[0], v[1], 0, 1usize.into()));
+    let max = run(&[data, ints(&[3], &[0, 0, 0])], |b, v| {
+        b.segment(SegmentKind::Max, v[0], v[1], 0, 1usize.into())
+    });
     assert!(max.to_f64()[0].is_nan());
 }
 

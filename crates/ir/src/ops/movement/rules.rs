@@ -173,10 +173,9 @@ pub(super) fn batch(op: &Movement, cx: &mut BatchCx<'_>) -> Result<Vec<(Value, b
     let op = match op {
         Movement::Reshape { shape } => Movement::Reshape { shape: shape.prepend(cx.size) },
         Movement::Transpose { perm } => Movement::Transpose { perm: prepended(0, &shifted(perm)).into() },
-        Movement::Broadcast { shape, axes } => Movement::Broadcast {
-            shape: shape.prepend(cx.size),
-            axes: prepended(0, &shifted(axes)).into(),
-        },
+        Movement::Broadcast { shape, axes } => {
+            Movement::Broadcast { shape: shape.prepend(cx.size), axes: prepended(0, &shifted(axes)).into() }
+        }
         Movement::Slice { start, stop, step } => Movement::Slice {
             start: start.prepend(&zero),
             stop: stop.prepend(cx.size),

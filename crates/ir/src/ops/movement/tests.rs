@@ -35,9 +35,11 @@ fn elements_go_where_the_definitions_say() {
 
 #[test]
 fn pads_put_in_and_take_away() {
-    let padded = run(&[counted(DType::I32, &[3]), i32s(&[], &[9])], |b, v| b.pad(v[0], v[1], &[-1], &[2], &[1]));
+    let padded =
+        run(&[counted(DType::I32, &[3]), i32s(&[], &[9])], |b, v| b.pad(v[0], v[1], &[-1], &[2], &[1]));
     assert_eq!(padded, i32s(&[6], &[9, 2, 9, 3, 9, 9]));
-    let empty = run(&[counted(DType::I32, &[0]), i32s(&[], &[9])], |b, v| b.pad(v[0], v[1], &[1], &[1], &[2]));
+    let empty =
+        run(&[counted(DType::I32, &[0]), i32s(&[], &[9])], |b, v| b.pad(v[0], v[1], &[1], &[1], &[2]));
     assert_eq!(empty, i32s(&[2], &[9, 9]));
 }
 
