@@ -1,0 +1,187 @@
+//! Random fills, written so that LLVM vectorises them: counters of a chunk side by side, no branches.
+
+use wootz_ir::{DType, HostTensor};
+
+/// The key made of a seed: its high and low words.
+pub(super) fn key(seed: u64) -> [u32; 2] {
+    [(seed >> 32) as u32, seed as u32]
+}
+
+/// The key for a stream of its own, as the op `fold_in`.
+pub(super) fn fold_in(key: [u32; 2], data: u32) -> [u32; 2] {
+    threefry2x32(key, [data, u32::MAX])
+}
+
+/// Fills with numbers uniform in [low, high).
+pub(super) fn uniform(out: &mut HostTensor, key: [u32; 2], low: f64, high: f64) {
+    match out.dtype() {
+        DType::F32 => {
+            let (scale, low) = ((high - low) as f32 * (1.0 / (1 << 24) as f32), low as f32);
+            fill32(out.as_mut_slice(), key, |w| low + (w >> 8) as f32 * scale);
+        }
+        DType::F64 => fill64(out.as_mut_slice(), key, |u| low + u * (high - low)),
+        _ => narrow(out, |wide| uniform(wide, key, low, high)),
+    }
+}
+
+/// Fills with normal numbers.
+pub(super) fn normal(out: &mut HostTensor, key: [u32; 2], mean: f64, std: f64) {
+    match out.dtype() {
+        DType::F32 => {
+            let (mean, scale) = (mean as f32, (std * std::f64::consts::SQRT_2) as f32);
+            // (w + ½) · 2⁻²³ − 1 over 24-bit w lies in the open interval (−1, 1).
+            let step = 1.0 / (1 << 23) as f32;
+            fill32(out.as_mut_slice(), key, |w| {
+                mean + scale * erfinv((w >> 8) as f32 * step + (0.5 * step - 1.0))
+            });
+        }
+        DType::F64 => {
+            let out = out.as_mut_slice::<f64>();
+            fill64(out, key, |u| u);
+            // Box and Muller's pairs; an odd last element is the first of a pair whose angle is 0.
+            for pair in out.chunks_mut(2) {
+                let radius = (-2.0 * (1.0 - pair[0]).ln()).sqrt();
+                let angle = std::f64::consts::TAU * pair.get(1).copied().unwrap_or(0.0);
+                for (value, direction) in pair.iter_mut().zip([angle.cos(), angle.sin()]) {
+                    *value = mean + std * radius * direction;
+                }
+            }
+        }
+        _ => narrow(out, |wide| normal(wide, key, mean, std)),
+    }
+}
+
+/// Blocks computed side by side: enough to hide the latency of a round with 128-bit vectors.
+const LANES: usize = 16;
+
+/// Element i is `f` of word i mod 2 of block ⌊i/2⌋, as the op `random_bits`.
+fn fill32(out: &mut [f32], key: [u32; 2], f: impl Fn(u32) -> f32) {
+    let mut words = [0u32; 2 * LANES];
+    for (i, chunk) in out.chunks_mut(2 * LANES).enumerate() {
+        blocks(key, (i * LANES) as u64, &mut words);
+        // A fixed trip count vectorises; the last chunk may be shorter.
+        let mut values = [0f32; 2 * LANES];
+        for (value, word) in values.iter_mut().zip(&words) {
+            *value = f(*word);
+        }
+        chunk.copy_from_slice(&values[..chunk.len()]);
+    }
+}
+
+/// Element i is `f` of the 53 upper bits of block i, scaled to [0, 1).
+fn fill64(out: &mut [f64], key: [u32; 2], f: impl Fn(f64) -> f64) {
+    let mut words = [0u32; 2 * LANES];
+    for (i, chunk) in out.chunks_mut(LANES).enumerate() {
+        blocks(key, (i * LANES) as u64, &mut words);
+        for (value, pair) in chunk.iter_mut().zip(words.chunks_exact(2)) {
+            let bits = u64::from(pair[0]) << 32 | u64::from(pair[1]);
+            *value = f((bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64));
+        }
+    }
+}
+
+/// Fills a tensor of a 16-bit float by rounding `f32` values.
+fn narrow(out: &mut HostTensor, fill: impl Fn(&mut HostTensor)) {
+    let Ok(mut wide) = HostTensor::zeros(DType::F32, out.dims()) else { return };
+    fill(&mut wide);
+    *out = HostTensor::from_f64(out.dtype(), out.dims(), &wide.to_f64());
+}
+
+/// Words 2i and 2i + 1 are those of block `first` + i.
+fn blocks(key: [u32; 2], first: u64, words: &mut [u32; 2 * LANES]) {
+    let (mut x, mut y) = ([0u32; LANES], [0u32; LANES]);
+    let schedule = [key[0], key[1], key[0] ^ key[1] ^ 0x1BD1_1BDA];
+    for lane in 0..LANES {
+        let counter = first + lane as u64;
+        x[lane] = ((counter >> 32) as u32).wrapping_add(schedule[0]);
+        y[lane] = (counter as u32).wrapping_add(schedule[1]);
+    }
+    for group in 0..5 {
+        let rotations = if group % 2 == 0 { [13, 15, 26, 6] } else { [17, 29, 16, 24] };
+        for rotation in rotations {
+            for lane in 0..LANES {
+                x[lane] = x[lane].wrapping_add(y[lane]);
+                y[lane] = y[lane].rotate_left(rotation) ^ x[lane];
+            }
+        }
+        let (a, b) = (schedule[(group + 1) % 3], schedule[(group + 2) % 3].wrapping_add(group as u32 + 1));
+        for lane in 0..LANES {
+            x[lane] = x[lane].wrapping_add(a);
+            y[lane] = y[lane].wrapping_add(b);
+        }
+    }
+    for lane in 0..LANES {
+        (words[2 * lane], words[2 * lane + 1]) = (x[lane], y[lane]);
+    }
+}
+
+/// One block of Threefry-2x32 with 20 rounds.
+fn threefry2x32(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
+    let mut words = [0; 2 * LANES];
+    blocks(key, u64::from(counter[0]) << 32 | u64::from(counter[1]), &mut words);
+    [words[0], words[1]]
+}
+
+/// The inverse of the error function on (−1, 1), to single precision and without branches.
+///
+/// M. Giles, "Approximating the erfinv function", GPU Computing Gems (2012).
+fn erfinv(x: f32) -> f32 {
+    const CENTRAL: [f32; 9] = [
+        2.810_226_4e-08,
+        3.432_739_4e-07,
+        -3.523_387_7e-06,
+        -4.391_506_5e-06,
+        2.185_808_7e-04,
+        -1.253_725_e-03,
+        -4.177_681_6e-03,
+        2.466_407_3e-01,
+        1.501_409_4,
+    ];
+    const TAIL: [f32; 9] = [
+        -2.002_142_6e-04,
+        1.009_505_6e-04,
+        1.349_343_2e-03,
+        -3.673_428_4e-03,
+        5.739_507_7e-03,
+        -7.622_461_3e-03,
+        9.438_870_5e-03,
+        1.001_674_06,
+        2.832_976_8,
+    ];
+    // (1 − x)(1 + x) keeps the digits of 1 − x² near ±1.
+    let w = -ln((1.0 - x) * (1.0 + x));
+    let central = w < 5.0;
+    let t = if central { w - 2.5 } else { w.sqrt() - 3.0 };
+    let mut p = if central { CENTRAL[0] } else { TAIL[0] };
+    for i in 1..9 {
+        p = p * t + if central { CENTRAL[i] } else { TAIL[i] };
+    }
+    p * x
+}
+
+/// Natural logarithm of a positive normal number, to single precision and without branches (Cephes' `logf`).
+fn ln(x: f32) -> f32 {
+    const P: [f32; 9] = [
+        7.037_683_6e-2,
+        -1.151_461_e-1,
+        1.167_699_9e-1,
+        -1.242_014_1e-1,
+        1.424_932_3e-1,
+        -1.666_805_8e-1,
+        2.000_071_5e-1,
+        -2.499_999_4e-1,
+        3.333_333_1e-1,
+    ];
+    // x = m · 2ᵉ with m in [√½, √2).
+    const SQRT_HALF: u32 = 0x3F35_04F3;
+    let shifted = x.to_bits().wrapping_sub(SQRT_HALF);
+    let exponent = ((shifted as i32) >> 23) as f32;
+    let m = f32::from_bits((shifted & 0x007F_FFFF).wrapping_add(SQRT_HALF)) - 1.0;
+    let mut p = P[0];
+    for c in &P[1..] {
+        p = p * m + c;
+    }
+    let square = m * m;
+    let low = p * m * square - 2.121_944_4e-4 * exponent - 0.5 * square;
+    m + low + 0.693_359_4 * exponent
+}

@@ -1,0 +1,37 @@
+//! Models: reusable blocks that are traced to graphs.
+//!
+//! A [`Model`] is data: a tree of shared [`Block`]s with named inputs, outputs, parameters and state. [`trace`] turns
+//! it into a [`Graph`](wootz_ir::Graph) with a named signature, together with how to initialise its parameters.
+//! Parameter names are PyTorch's, so that its checkpoints load.
+//!
+//! ```
+//! use wootz_nn::{Mode, linear, relu, trace};
+//! use wootz_ir::{DType, TensorType};
+//!
+//! let model = linear(784, 128).then(relu()).then(linear(128, 10)).into();
+//! let traced = trace(&model, &[("x", TensorType::new(DType::F32, [32usize, 784]))], Mode::Inference)?;
+//! let names: Vec<&str> = traced.graph.inputs.iter().map(|i| &*i.name).collect();
+//! assert_eq!(names, ["x", "0.weight", "0.bias", "2.weight", "2.bias"]);
+//! # Ok::<(), wootz_nn::ModelError>(())
+//! ```
+
+mod block;
+mod error;
+pub mod init;
+mod layers;
+mod scope;
+mod summary;
+mod trace;
+mod zoo;
+
+pub use block::{Block, Model, function};
+pub use error::ModelError;
+pub use init::{Fan, Init};
+pub use layers::{
+    Activation, Dropout, Flatten, Identity, Linear, Sequential, dropout, flatten, gelu, gelu_tanh, identity,
+    leaky_relu, linear, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh,
+};
+pub use scope::Scope;
+pub use summary::{BlockSummary, Summary};
+pub use trace::{Mode, Traced, trace};
+pub use zoo::mlp;
