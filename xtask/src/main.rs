@@ -12,6 +12,8 @@ mod test;
 mod tidy;
 mod venv;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -35,10 +37,20 @@ enum Command {
     Snapshot(snapshot::Args),
 }
 
-fn main() -> Result<()> {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where in these commands an error arose helps nobody: no backtrace.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
     let repo = Repo::locate()?;
-    match cli.command {
+    match command {
         Command::Test(args) => test::run(&repo, &args),
         Command::Tidy(args) => tidy::run(&repo, &args),
         Command::Gen(args) => generate::run(&repo, &args),
