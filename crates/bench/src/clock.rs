@@ -25,12 +25,14 @@ pub fn reset_peak_resident() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-/// CPU time a process has used, in clock ticks; `None` where the system does not tell.
-pub(crate) fn cpu_ticks(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command name may hold spaces and parentheses: fields are counted from the last one.
-    let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
-    let user: u64 = fields.get(11)?.parse().ok()?;
-    let system: u64 = fields.get(12)?.parse().ok()?;
-    Some(user + system)
+/// CPU time all threads of a process have used, in nanoseconds; `None` where the system does not tell. Threads that
+/// have ended no longer count.
+pub(crate) fn cpu_ns(pid: u32) -> Option<u64> {
+    let mut total = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        // A thread may end between the listing and the reading.
+        let Ok(text) = fs::read_to_string(task.ok()?.path().join("schedstat")) else { continue };
+        total += text.split_whitespace().next()?.parse::<u64>().ok()?;
+    }
+    Some(total)
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::cases::CaseData;
 use crate::check::{Check, check};
-use crate::clock::cpu_ticks;
+use crate::clock::cpu_ns;
 use crate::error::{BenchError, io_error};
 use crate::options::Plan;
 use crate::peers;
@@ -21,13 +21,15 @@ use crate::result::{Cold, Measured, Outcome, Ratio, Row, Warm};
 use crate::runner::{Runner, Worker, thread_environment};
 use crate::stats::{Summary, bootstrap_median};
 
-/// How long the machine rests before a sample: spinning threads of the worker before it fall asleep in this time.
+/// How long the machine rests before a fresh process is started.
 const SETTLE: Duration = Duration::from_millis(10);
+/// After a sample the threads of a pool may spin for a while: the next worker waits until they sleep, which shows as
+/// less CPU time than `QUIET_NS` in each of two intervals of `QUIET_POLL`, and at most `QUIET_LIMIT`.
+const QUIET_POLL: Duration = Duration::from_millis(3);
+const QUIET_NS: u64 = 100_000;
+const QUIET_LIMIT: Duration = Duration::from_millis(300);
 /// Upper bound of steps a sample.
 const MAX_ITERATIONS: u64 = 1 << 24;
-/// Clock ticks a second in `/proc/<pid>/stat`; fixed at 100 for user space on Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
-
 /// What every case of a run shares.
 pub(crate) struct Context<'a> {
     pub(crate) plan: &'a Plan,
@@ -55,7 +57,7 @@ struct Active {
 struct Idle {
     since: Option<(Instant, u64)>,
     seconds: f64,
-    ticks: u64,
+    cpu_ns: u64,
 }
 
 /// Measures `case` on every runner: one row each, in the runners' order.
@@ -292,23 +294,32 @@ impl Active {
         }
     }
 
-    /// Lets the machine settle; from then on this worker has to be idle.
+    /// Waits until the worker's threads sleep; from then on it has to be idle.
     fn rest(&mut self) {
-        thread::sleep(SETTLE);
-        self.idle.since = cpu_ticks(self.process.id()).map(|ticks| (Instant::now(), ticks));
+        let pid = self.process.id();
+        let deadline = Instant::now() + QUIET_LIMIT;
+        let (mut before, mut quiet) = (cpu_ns(pid), 0);
+        while quiet < 2 && Instant::now() < deadline {
+            thread::sleep(QUIET_POLL);
+            let now = cpu_ns(pid);
+            let used = now.unwrap_or(0).saturating_sub(before.unwrap_or(0));
+            quiet = if used < QUIET_NS { quiet + 1 } else { 0 };
+            before = now;
+        }
+        self.idle.since = before.map(|used| (Instant::now(), used));
     }
 }
 
 impl Idle {
     fn end(&mut self, pid: u32) {
-        if let (Some((since, before)), Some(now)) = (self.since.take(), cpu_ticks(pid)) {
+        if let (Some((since, before)), Some(now)) = (self.since.take(), cpu_ns(pid)) {
             self.seconds += since.elapsed().as_secs_f64();
-            self.ticks += now.saturating_sub(before);
+            self.cpu_ns += now.saturating_sub(before);
         }
     }
 
     fn share(&self) -> Option<f64> {
-        (self.seconds > 0.0).then(|| self.ticks as f64 / TICKS_PER_SECOND / self.seconds)
+        (self.seconds > 0.0).then(|| self.cpu_ns as f64 / 1e9 / self.seconds)
     }
 }
 

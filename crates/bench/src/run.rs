@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use crate::error::{BenchError, io_error};
 use crate::journal::{JOURNAL_FILE, Journal};
@@ -58,6 +60,23 @@ pub fn run(options: &RunOptions) -> Result<Report, BenchError> {
     report.write(&directory)?;
     journal.remove()?;
     Ok(report)
+}
+
+/// A folder for this run's files. A killed run cannot remove its own, so the next one does.
+fn scratch() -> Result<tempfile::TempDir, BenchError> {
+    const PREFIX: &str = "wootz-bench-";
+    let parent = std::env::temp_dir();
+    for entry in fs::read_dir(&parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|n| n.strip_prefix(PREFIX)).and_then(|n| n.split('-').next());
+        let owner = owner.and_then(|pid| pid.parse::<i32>().ok()).and_then(Pid::from_raw);
+        if owner.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH)) {
+            // Another user's folder stays; it only costs space.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    let prefix = format!("{PREFIX}{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(&parent).map_err(io_error(&parent))
 }
 
 fn open_journal(options: &RunOptions, header: Header) -> Result<Journal, BenchError> {

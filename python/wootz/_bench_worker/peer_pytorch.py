@@ -58,7 +58,9 @@ class Training:
         self.model = build(torch, setup, parameters).train()
         self.model.requires_grad_(True)
         self.criterion = torch.nn.CrossEntropyLoss() if cross_entropy(setup) else torch.nn.MSELoss()
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=setup["learning_rate"], fused=True)
+        self.parameters = list(self.model.parameters())
+        self.rate = setup["learning_rate"]
+        self.no_grad = torch.no_grad
         self.call = self.compute_loss
         self.x, self.target = x, target
         self.loss = None
@@ -67,10 +69,14 @@ class Training:
         return self.criterion(self.model(x), target)
 
     def step(self):
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
         self.loss = self.call(self.x, self.target)
         self.loss.backward()
-        self.optimizer.step()
+        # Plain SGD needs no optimizer object, and the first one made imports torch._dynamo, which takes a second.
+        with self.no_grad():
+            for parameter in self.parameters:
+                parameter.sub_(parameter.grad, alpha=self.rate)
 
     def outputs(self):
         parameters = {name: value.detach().numpy() for name, value in self.model.named_parameters()}
