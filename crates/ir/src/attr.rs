@@ -71,9 +71,13 @@ impl Attrs {
         f(self.take(name)?).ok_or_else(|| AttrError::Kind { name: name.to_owned(), expected })
     }
 
-    /// Removes and returns a size.
+    /// Removes and returns a size (a bare word is a symbol).
     pub fn dim(&mut self, name: &str) -> Result<Dim, AttrError> {
-        self.read(name, "a size", |a| if let Attr::Dim(d) = a { Some(d) } else { None })
+        self.read(name, "a size", |a| match a {
+            Attr::Dim(d) => Some(d),
+            Attr::Word(w) => Some(Dim::symbol(&w)),
+            _ => None,
+        })
     }
 
     /// Removes and returns a non-negative integer.

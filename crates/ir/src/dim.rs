@@ -81,7 +81,7 @@ impl Dim {
                 let at = rest.iter().position(|a| a == atom)?;
                 rest.remove(at);
             }
-            if c % coefficient != 0 {
+            if c.checked_rem(*coefficient)? != 0 {
                 return None;
             }
             out.0.insert(rest, c / coefficient);
