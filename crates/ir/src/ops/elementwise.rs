@@ -1,6 +1,9 @@
 //! What the rules of elementwise ops share.
 
-use super::rules::{BatchCx, JvpCx, VjpCx};
+#[cfg(test)]
+mod tests;
+
+use super::rules::{BatchCx, JvpCx, VjpCx, spread};
 use super::{Op, RuleError};
 use crate::{Builder, TypeError, Value};
 
@@ -45,14 +48,11 @@ pub(super) fn batch(cx: &mut BatchCx<'_>, op: Op) -> Result<Vec<(Value, bool)>, 
 
 /// The operands, all with the new leading axis.
 pub(super) fn batched_operands(cx: &mut BatchCx<'_>) -> Result<Vec<Value>, TypeError> {
-    let mut out = Vec::with_capacity(cx.inputs.len());
-    for (i, value) in cx.inputs.iter().enumerate() {
-        let ty = &cx.input_types[i];
-        let axes: Vec<usize> = (1..=ty.rank()).collect();
-        out.push(match cx.batched[i] {
-            true => *value,
-            false => cx.b.broadcast(*value, &ty.shape.prepend(cx.size), &axes)?,
-        });
+    let mut out = cx.inputs.to_vec();
+    for (value, batched) in out.iter_mut().zip(cx.batched) {
+        if !batched {
+            *value = spread(cx.b, *value, cx.size)?;
+        }
     }
     Ok(out)
 }
