@@ -19,8 +19,7 @@ use crate::runner::write_worker_sources;
 /// written, and journals that do not fit. What was measured before an error or a kill stays in the journal.
 pub fn run(options: &RunOptions) -> Result<Report, BenchError> {
     let plan = options.plan()?;
-    let scratch =
-        tempfile::Builder::new().prefix("wootz-bench-").tempdir().map_err(io_error(&std::env::temp_dir()))?;
+    let scratch = scratch()?;
     let sources = write_worker_sources(scratch.path()).map_err(io_error(scratch.path()))?;
     let runners = options.runners(&plan, &sources)?;
     let now = jiff::Timestamp::now();

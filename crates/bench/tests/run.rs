@@ -154,6 +154,21 @@ fn rows_are_on_disk_before_the_next_case_starts() {
 }
 
 #[test]
+fn leftovers_of_a_killed_run_are_swept_and_those_of_a_live_one_stay() {
+    let mut child = std::process::Command::new("true").spawn().expect("true starts");
+    child.wait().expect("true ends");
+    let leftover = |pid: u32| std::env::temp_dir().join(format!("wootz-bench-{pid}-leftover"));
+    let (dead, live) = (leftover(child.id()), leftover(std::process::id()));
+    std::fs::create_dir_all(&dead).expect("a folder");
+    std::fs::create_dir_all(&live).expect("a folder");
+    let out = temporary();
+    run(&options(out.path().join("run"))).expect("the fake worker works");
+    assert!(!dead.exists());
+    assert!(live.exists());
+    std::fs::remove_dir_all(live).expect("the folder");
+}
+
+#[test]
 fn options_that_make_no_sense_are_refused() {
     let out = temporary();
     let refused = |change: &dyn Fn(&mut wootz_bench::RunOptions)| {
