@@ -14,6 +14,8 @@ pub struct Target {
     pub dtypes: Vec<DType>,
     /// Composites the backend runs as one step; the others are expanded into their bodies.
     pub claims: Vec<CompositeKind>,
+    /// Bytes of one row of a panel of the packed right operands of contractions; 0 if the backend packs none.
+    pub panel: usize,
     /// Sizes of the data caches of one core, innermost first, in bytes.
     pub caches: [usize; 3],
 }

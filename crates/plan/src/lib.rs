@@ -7,11 +7,13 @@
 //! This crate runs nothing and knows nothing of a backend but its [`wootz_ir::Target`].
 
 pub mod kernel;
+mod lower;
 mod plan;
 mod print;
 mod verify;
 
 pub use kernel::Kernel;
+pub use lower::{PlanError, lower};
 pub use plan::{
     ALIGN, Buffer, BufferId, ControlStep, Epilogue, GemmStep, Matrix, Place, Plan, Rhs, ScatterStep, SegmentStep,
     SiteLabel, Step, StepKind, SubPlan,

@@ -133,6 +133,10 @@ impl Check<'_> {
                     _ => Ok(()),
                 }
             }
+            InstOp::Round(_, x) => {
+                self.is(*x, DType::F32, "16-bit floats are f32 in registers")?;
+                self.is(out, DType::F32, "16-bit floats are f32 in registers")
+            }
             InstOp::Unary(_, x) => self.is(out, self.ty(*x), "the result has the operand's dtype"),
             InstOp::Binary(op, x, y) => {
                 debug_assert!(Binary::ALL.contains(op));
