@@ -158,7 +158,9 @@ fn cross_entropy_vjp(
         loss_scale(b, g, labels, reduction)?
     };
     let softmax = b.composite(Composite::Softmax { axis }, &[x])?;
-    let nearest = clamp_indices(b, labels, &shape[axis..])?;
+    let indices = b.expand_axis(labels, axis)?;
+    let nearest = clamp_indices(b, indices, &shape[axis..])?;
+    let nearest = b.reshape(nearest, b.ty(labels).shape.clone())?;
     let nearest = restore_axes(b, nearest, x, &[axis])?;
     let classes = b.iota(b.ty(labels).dtype, shape, axis)?;
     let one_hot = b.eq(classes, nearest)?;

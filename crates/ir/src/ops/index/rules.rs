@@ -164,10 +164,49 @@ impl Rows {
     }
 }
 
+/// For each of `count` rows the product of the rows of its segment before it (`direction` 1) or after it (−1), by doubling
+/// windows. Nothing is divided, so zeros are no trouble and higher derivatives are exact.
+fn product_of_earlier(
+    b: &mut Builder,
+    data: Value,
+    ids: Value,
+    axis: usize,
+    count: usize,
+    direction: i64,
+) -> Built {
+    let one = b.scalar_like(data, 1.0);
+    let no_id = b.scalar_like(ids, 0.0);
+    let shape = b.ty(data).shape.clone();
+    let leading: Axes = (0..=axis).collect();
+    // x some rows later, `fill` where there is no row; and only the rows of the same segment.
+    let shifted = |b: &mut Builder, x: Value, fill: Value, by: i64| {
+        let rank = b.ty(x).rank();
+        let (mut low, mut high) = (vec![0; rank], vec![0; rank]);
+        (low[axis], high[axis]) = (by, -by);
+        b.pad(x, fill, &low, &high, &vec![0; rank])
+    };
+    let earlier = |b: &mut Builder, x: Value, by: i64| {
+        let (x, their_ids) = (shifted(b, x, one, by)?, shifted(b, ids, no_id, by)?);
+        let same = b.eq(ids, their_ids)?;
+        let same = b.broadcast(same, &shape, &leading)?;
+        b.select(same, x, one)
+    };
+    if count == 0 {
+        return b.full_like(data, 1.0);
+    }
+    let mut product = earlier(b, data, direction)?;
+    let mut window = 1;
+    while window < count {
+        let rest = earlier(b, product, direction * window as i64)?;
+        product = b.mul(product, rest)?;
+        window *= 2;
+    }
+    Ok(product)
+}
+
 /// The derivative of a segment's result by each of its rows, elementwise; `None` for a sum, whose derivative is 1.
 ///
-/// Equal largest (smallest) elements share the derivative. For a product it is the product of the other rows; the formula
-/// counts zeros so that it is exact where there are any, while the derivative of this derivative is exact only away from 0.
+/// Equal largest (smallest) elements share the derivative; for a product it is the product of the segment's other rows.
 fn weights(
     b: &mut Builder,
     op: &Segment,
@@ -175,9 +214,10 @@ fn weights(
     ids: Value,
     out: Value,
     rows: &Rows,
-) -> Result<Option<Value>, TypeError> {
+    mode: &'static str,
+) -> Result<Option<Value>, RuleError> {
     let segment = |b: &mut Builder, kind, x| b.segment(kind, x, ids, op.batch, op.segments.clone());
-    let (zero, one) = (b.scalar_like(data, 0.0), b.scalar_like(data, 1.0));
+    let one = b.scalar_like(data, 1.0);
     let dtype = b.ty(data).dtype;
     Ok(match op.kind {
         SegmentKind::Sum => None,
@@ -192,17 +232,17 @@ fn weights(
             Some(b.div(tied, count)?)
         }
         SegmentKind::Prod => {
-            let is_zero = b.eq(data, zero)?;
-            let nonzero = b.select(is_zero, one, data)?;
-            let product = segment(b, SegmentKind::Prod, nonzero)?;
-            let product = rows.read(b, product)?;
-            let others = b.div(product, nonzero)?;
-            let zeros = b.cast(is_zero, dtype)?;
-            let count = segment(b, SegmentKind::Sum, zeros)?;
-            let count = rows.read(b, count)?;
-            let other_zeros = b.sub(count, zeros)?;
-            let none = b.eq(other_zeros, zero)?;
-            Some(b.select(none, others, zero)?)
+            let Some(count) = b.ty(data).shape[op.batch].as_const() else {
+                return Err(RuleError::NotDifferentiable {
+                    op: op.kind.name(),
+                    mode,
+                    reason: "the number of rows is not a number; specialise the graph first",
+                    site: b.site().clone(),
+                });
+            };
+            let before = product_of_earlier(b, data, ids, op.batch, count, 1)?;
+            let after = product_of_earlier(b, data, ids, op.batch, count, -1)?;
+            Some(b.mul(before, after)?)
         }
     })
 }
@@ -214,7 +254,7 @@ pub(super) fn segment_vjp(op: &Segment, cx: &mut VjpCx<'_>) -> Derivatives {
     }
     let rows = Rows::new(cx.b, op, cx.inputs[1])?;
     let g = rows.read(cx.b, g)?;
-    let dx = match weights(cx.b, op, cx.inputs[0], cx.inputs[1], cx.outputs[0], &rows)? {
+    let dx = match weights(cx.b, op, cx.inputs[0], cx.inputs[1], cx.outputs[0], &rows, "reverse")? {
         Some(weights) => cx.b.mul(g, weights)?,
         None => g,
     };
@@ -228,7 +268,7 @@ pub(super) fn segment_jvp(op: &Segment, cx: &mut JvpCx<'_>) -> Derivatives {
     }
     let ids = cx.inputs[1];
     let rows = Rows::new(cx.b, op, ids)?;
-    let t = match weights(cx.b, op, cx.inputs[0], ids, cx.outputs[0], &rows)? {
+    let t = match weights(cx.b, op, cx.inputs[0], ids, cx.outputs[0], &rows, "forward")? {
         Some(weights) => cx.b.mul(t, weights)?,
         None => t,
     };

@@ -9,8 +9,11 @@ fn ints(dtype: DType, dims: &[usize], values: &[i64]) -> HostTensor {
     HostTensor::from_i64(dtype, dims, values)
 }
 
-/// (batch, indexed, operand's shape, indices, updates' shape). Some indices repeat, some are out of bounds.
-fn cases() -> Vec<(usize, usize, Vec<usize>, HostTensor, Vec<usize>)> {
+/// Batch and indexed axes, operand's shape, indices, updates' shape.
+type Case = (usize, usize, Vec<usize>, HostTensor, Vec<usize>);
+
+/// Some indices repeat, some are out of bounds.
+fn cases() -> Vec<Case> {
     use DType::{I32, I64, U32};
     vec![
         (0, 1, vec![5], ints(I64, &[3, 1], &[4, 0, 2]), vec![3]),
