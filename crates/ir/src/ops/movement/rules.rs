@@ -93,9 +93,8 @@ fn slice_vjp(
                 if step[axis] > 1 {
                     let zero = b.scalar_like(g, 0.0);
                     let none = vec![0; ty.rank()];
-                    let mut interior = none.clone();
+                    let mut interior = vec![0; ty.rank()];
                     interior[axis] = step[axis] - 1;
-                    let none = vec![0i64; none.len()];
                     g = b.pad(g, zero, &none, &none, &interior)?;
                 }
                 let before = b.full(&with_size(b.ty(g), axis, before), 0.0)?;
@@ -200,13 +199,12 @@ fn pad_batch(
 ) -> Result<Vec<(Value, bool)>, RuleError> {
     let (x, value) = (cx.inputs[0], cx.inputs[1]);
     let x = with_batch_axis(cx.b, x, cx.batched[0], cx.size)?;
-    let (low_, high_) = (prepended(0, low), prepended(0, high));
-    let interior_ = prepended(0, interior);
+    let (lows, highs, gaps) = (prepended(0, low), prepended(0, high), prepended(0, interior));
     if !cx.batched[1] {
-        return Ok(vec![(cx.b.pad(x, value, &low_, &high_, &interior_)?, true)]);
+        return Ok(vec![(cx.b.pad(x, value, &lows, &highs, &gaps)?, true)]);
     }
     let zero = cx.b.scalar_like(x, 0.0);
-    let padded = cx.b.pad(x, zero, &low_, &high_, &interior_)?;
+    let padded = cx.b.pad(x, zero, &lows, &highs, &gaps)?;
     let padding = padding_mask(cx.b, &cx.input_types[0], low, high, interior)?;
     let shape = cx.b.ty(padded).shape.clone();
     let value = cx.b.broadcast(value, &shape, &[0])?;
