@@ -34,7 +34,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             pool.session(threads, |team| case.measure(team));
         }
     }
-    println!("{isa}, {threads} threads: multiply-add peak {:.1} GFLOP/s (one thread {:.1})", peak[1], peak[0]);
+    println!(
+        "{isa}, {threads} threads: multiply-add peak {:.1} GFLOP/s (one thread {:.1})",
+        peak[1], peak[0]
+    );
     println!("{:28} {:>9} {:>9} {:>7} {:>6}", "product", "us", "GFLOP/s", "peak", "tiles");
     for case in &cases {
         let rate = case.flops() / case.best * 1e-9;
@@ -89,7 +92,12 @@ fn numbers(len: usize) -> Vec<f32> {
 }
 
 impl Case {
-    fn new(name: String, spec: GemmSpec, isa: Isa, threads: usize) -> Result<Case, Box<dyn std::error::Error>> {
+    fn new(
+        name: String,
+        spec: GemmSpec,
+        isa: Isa,
+        threads: usize,
+    ) -> Result<Case, Box<dyn std::error::Error>> {
         let plan = GemmPlan::new(&spec, isa)?;
         let GemmSpec { m, n, k, .. } = spec;
         let mut b = numbers(k * n);

@@ -327,7 +327,8 @@ impl<E: Real> Run<'_, E> {
                         AMode::ColMajor | AMode::Pack => Form::ColMajor,
                     };
                     let kernel = (self.kernels.select)(rows.len(), slabs.len(), form);
-                    kernel(&TileArgs { a, a_stride, c, ..args });
+                    let (b_next, b_next_stride) = self.next_slab(tiles, place, &steps, slabs.end, i, args.b);
+                    kernel(&TileArgs { a, a_stride, c, b_next, b_next_stride, ..args });
                     if packing {
                         args.b = own.b;
                         args.b_k_stride = E::SLAB as isize;
@@ -336,6 +337,42 @@ impl<E: Real> Run<'_, E> {
                 }
             }
         }
+    }
+
+    /// What the `pass`-th micro-kernel over a group of slabs that ends before `end` fetches for the next group: that
+    /// group's `pass`-th slab, with the distance between its lines.
+    fn next_slab(
+        &self,
+        tiles: &Tiles,
+        place: &Place,
+        steps: &Range<usize>,
+        end: usize,
+        pass: usize,
+        otherwise: *const E,
+    ) -> (*const E, isize) {
+        // In this tile's block of K, in its next block, or in the next tile.
+        let (group, step) = if end < place.slabs.end {
+            (end, steps.start)
+        } else if steps.end < self.plan.spec.k {
+            (place.slabs.start, steps.end)
+        } else {
+            (end, 0)
+        };
+        let slab = group + pass;
+        if pass >= self.kernels.slabs || slab >= self.plan.slabs() {
+            return (otherwise, 0);
+        }
+        let base = match (tiles.b, &self.plan.spec.b) {
+            (BMode::Packed, _) => self.b_of(place.batch).cast(),
+            (BMode::PackAll, _) => self.shared_b(place.batch).cast_const(),
+            (BMode::PackFused, BLayout::Strided(b)) => {
+                let source = b.source_of_b(self.b_of(place.batch));
+                return (source.at(step, slab * E::SLAB).ptr.cast(), b.row_stride);
+            }
+            _ => return (otherwise, 0),
+        };
+        let at = (slab * self.plan.spec.k + step) * E::SLAB;
+        (base.wrapping_add(at), E::SLAB as isize)
     }
 
     /// The kernel's arguments for a group of slabs: all but A, with C at the tile's first row.
@@ -388,6 +425,8 @@ impl<E: Real> Run<'_, E> {
             b,
             b_k_stride,
             b_slab_stride,
+            b_next: b,
+            b_next_stride: 0,
             b_packed: own.b,
             c,
             c_stride,

@@ -21,6 +21,10 @@ pub struct TileArgs<E> {
     pub b_k_stride: isize,
     /// Distance between slabs of B.
     pub b_slab_stride: isize,
+    /// What will be read of B next: a cache line of it is fetched into the second-level cache at each step of K.
+    pub b_next: *const E,
+    /// Distance between those lines; 0 if nothing is to be fetched.
+    pub b_next_stride: isize,
     /// Where [`Form::RowMajorPacking`] copies the slabs of B to, each `k` steps after the one before.
     pub b_packed: *mut E,
     /// First element of C.
@@ -111,7 +115,7 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const FORM: u8>(t: &Tile
                 }
             }
         }
-        let mut b = t.b;
+        let (mut b, mut next) = (t.b, t.b_next);
         if FORM != COL_MAJOR {
             // One pointer for four rows: x86 addresses base + index, base + 2·index, and a second index gives 3·.
             let (stride, stride3) = (t.a_stride, 3 * t.a_stride);
@@ -139,6 +143,8 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const FORM: u8>(t: &Tile
                         acc[r][v] = S::mul_add(x, bv[v], acc[r][v]);
                     }
                 }
+                S::prefetch_l2(next);
+                next = next.wrapping_offset(t.b_next_stride);
                 b = b.wrapping_offset(t.b_k_stride);
             }
         } else {
@@ -152,6 +158,8 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const FORM: u8>(t: &Tile
                     }
                 }
                 a = a.wrapping_offset(t.a_stride);
+                S::prefetch_l2(next);
+                next = next.wrapping_offset(t.b_next_stride);
                 b = b.wrapping_offset(t.b_k_stride);
             }
         }

@@ -16,6 +16,28 @@ pub trait Convert: Sized {
     /// The elements must be readable and `elem` one that converts to `Self`: the same type, or for `f32` also `F16` and
     /// `Bf16`.
     unsafe fn read(elem: Elem, src: *const u8, stride: isize, out: &mut [Self]);
+
+    /// Packs the first steps of a whole slab that is contiguous along K (`src[lane * lane_stride + p]` to
+    /// `out[p * SLAB + lane]`) with vector instructions, where the processor has them; how many steps it packed.
+    ///
+    /// # Safety
+    /// `k` steps must be readable and writable.
+    unsafe fn transpose_slab(src: *const Self, lane_stride: isize, k: usize, out: *mut Self) -> usize;
+}
+
+/// Implements [`Convert::transpose_slab`] for an element type.
+macro_rules! transpose_slab {
+    ($elem:ty, $avx2:ident) => {
+        unsafe fn transpose_slab(src: *const $elem, lane_stride: isize, k: usize, out: *mut $elem) -> usize {
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") {
+                // SAFETY: the caller's contract; the instruction set was just found.
+                return unsafe { super::x86::$avx2(src, lane_stride, k, out) };
+            }
+            let _ = (src, lane_stride, k, out);
+            0
+        }
+    };
 }
 
 impl Convert for f32 {
@@ -36,6 +58,8 @@ impl Convert for f32 {
             }
         }
     }
+
+    transpose_slab!(f32, transpose_slab_f32);
 }
 
 impl Convert for f64 {
@@ -44,6 +68,8 @@ impl Convert for f64 {
         // SAFETY: the caller's contract; only F64 converts to f64.
         unsafe { read_strided(src.cast::<f64>(), stride, out, |x| x) }
     }
+
+    transpose_slab!(f64, transpose_slab_f64);
 }
 
 /// Reads strided elements through a conversion.
@@ -108,6 +134,12 @@ pub(super) unsafe fn pack<E: Real>(source: Source, k: usize, lanes: usize, width
         if lanes < width {
             std::slice::from_raw_parts_mut(out, k * width).fill(E::default());
         }
+        let done = if source.elem == E::ELEM && lanes == E::SLAB && width == E::SLAB {
+            E::transpose_slab(source.ptr.cast(), source.lane_stride, k, out)
+        } else {
+            0
+        };
+        let (source, k, out) = (source.at(done, 0), k - done, out.add(done * width));
         let mut block = [E::default(); BLOCK];
         for p in (0..k).step_by(BLOCK) {
             let steps = BLOCK.min(k - p);

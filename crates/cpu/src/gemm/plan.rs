@@ -186,7 +186,7 @@ const MAX_TILE_SLABS: usize = 32;
 /// Products for which a tile is worth the cost of handing it to a thread.
 const TILE_PRODUCTS: usize = 1 << 19;
 /// Tiles enough for even work on any number of threads that shares a cache.
-const MANY_TILES: usize = 64;
+const MANY_TILES: usize = 32;
 /// Most bytes of B that a tile packs at a time: they must stay in the second-level cache.
 const TILE_B_BYTES: usize = 256 << 10;
 /// Steps of K up to which a transposed A is read from where it lies.
@@ -427,9 +427,6 @@ fn tiles(spec: &GemmSpec, elem: Elem, isa: Isa, swapped: bool) -> Tiles {
     } else {
         AMode::Pack
     };
-    // Blocks of K of one length, about 4 KiB of a row.
-    let kc = 4096 / elem.size();
-    let k_blocks = spec.k.div_ceil(kc).max(1);
     let slabs = spec.n.div_ceil(super::slab_cols(elem));
     let products = spec.batch.saturating_mul(spec.m).saturating_mul(spec.n).saturating_mul(spec.k);
     let wanted = (products / TILE_PRODUCTS).clamp(1, MANY_TILES);
@@ -446,14 +443,19 @@ fn tiles(spec: &GemmSpec, elem: Elem, isa: Isa, swapped: bool) -> Tiles {
         BLayout::Strided(_) if m_tiles == 1 => BMode::PackTile,
         BLayout::Strided(_) => BMode::PackAll,
     };
+    // Blocks of K of one length, 4 KiB of a row; 1 KiB where B is packed on the way, since rows of B that are a power of two
+    // apart fill few sets of a cache.
+    let kc = if b == BMode::PackFused { 1024 } else { 4096 } / elem.size();
+    let k_blocks = spec.k.div_ceil(kc).max(1);
     if b == BMode::PackTile {
         let slab_bytes = spec.k.div_ceil(k_blocks).max(1) * 64;
         n_tiles = n_tiles.max(slabs.div_ceil((TILE_B_BYTES / slab_bytes).max(1)));
     }
-    // Cut the longer side of a tile until there are enough; never below one micro-kernel.
+    // Cut the longer side of a tile until there are enough, but keep a few micro-kernels' rows: they share what one of
+    // them has brought of B into the cache.
     while spec.batch.saturating_mul(m_tiles * n_tiles) < wanted {
         let (rows, tile_slabs) = (spec.m.div_ceil(m_tiles), slabs.div_ceil(n_tiles));
-        let rows_left = rows >= 2 * kernel_rows && !matches!(b, BMode::PackTile | BMode::PackFused);
+        let rows_left = rows >= 8 * kernel_rows && !matches!(b, BMode::PackTile | BMode::PackFused);
         let slabs_left = tile_slabs >= 2 * kernel_slabs.max(2);
         if slabs_left && (tile_slabs * super::slab_cols(elem) >= rows || !rows_left) {
             n_tiles *= 2;

@@ -47,6 +47,8 @@ pub(super) trait Simd: Copy + 'static {
     unsafe fn splat(p: *const Self::E) -> Self::V;
     /// Asks for the cache line of an address, which need not be valid.
     unsafe fn prefetch(p: *const Self::E);
+    /// The same, but no nearer than the second-level cache.
+    unsafe fn prefetch_l2(p: *const Self::E);
     /// All lanes zero.
     unsafe fn zero() -> Self::V;
     /// `LANES` elements.
@@ -86,6 +88,9 @@ macro_rules! portable {
 
             #[inline(always)]
             unsafe fn prefetch(_p: *const $elem) {}
+
+            #[inline(always)]
+            unsafe fn prefetch_l2(_p: *const $elem) {}
 
             #[inline(always)]
             unsafe fn zero() -> Self::V {

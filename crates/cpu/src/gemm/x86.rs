@@ -52,6 +52,12 @@ macro_rules! simd {
             }
 
             #[inline(always)]
+            unsafe fn prefetch_l2(p: *const $elem) {
+                // SAFETY: a prefetch accesses nothing.
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+            }
+
+            #[inline(always)]
             unsafe fn zero() -> $vec {
                 // SAFETY: the trait's contract.
                 unsafe { $zero() }
@@ -156,3 +162,83 @@ simd!(
     store_first: |p, n, v| _mm512_mask_storeu_pd(p, (1u8 << n) - 1, v),
     sum: |a| sum4(_mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd::<1>(a)))
 );
+
+/// See [`Convert::transpose_slab`](super::pack::Convert::transpose_slab): 16 lanes, 16 steps at a time.
+///
+/// # Safety
+/// As there; AVX2 must be available.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn transpose_slab_f32(
+    src: *const f32,
+    lane_stride: isize,
+    k: usize,
+    out: *mut f32,
+) -> usize {
+    let done = k / 16 * 16;
+    for p in (0..done).step_by(16) {
+        // Eight lanes for two blocks of eight steps, so that each cache line read is used up at once.
+        for (lane, step) in [(0, p), (0, p + 8), (8, p), (8, p + 8)] {
+            // SAFETY: 8 lanes below 16 and 8 steps below k.
+            unsafe {
+                let row = |i: usize| _mm256_loadu_ps(src.offset((lane + i) as isize * lane_stride).add(step));
+                let columns = transpose8([row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)]);
+                for (i, column) in columns.into_iter().enumerate() {
+                    _mm256_storeu_ps(out.add((step + i) * 16 + lane), column);
+                }
+            }
+        }
+    }
+    done
+}
+
+/// Transposes 8 × 8 elements.
+#[target_feature(enable = "avx2")]
+fn transpose8(r: [__m256; 8]) -> [__m256; 8] {
+    // Pairs of rows, interleaved: lo(0, 1), hi(0, 1), lo(2, 3), ...
+    let lo = |i: usize| _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+    let hi = |i: usize| _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+    let pairs = [[lo(0), hi(0)], [lo(1), hi(1)], [lo(2), hi(2)], [lo(3), hi(3)]];
+    // Columns c and c + 4 of rows 0 to 3 (half 0) and 4 to 7 (half 1).
+    let quad = |half: usize, c: usize| {
+        let (x, y) = (pairs[2 * half][c / 2], pairs[2 * half + 1][c / 2]);
+        if c.is_multiple_of(2) { _mm256_shuffle_ps::<0x44>(x, y) } else { _mm256_shuffle_ps::<0xee>(x, y) }
+    };
+    let low = |c: usize| _mm256_permute2f128_ps::<0x20>(quad(0, c), quad(1, c));
+    let high = |c: usize| _mm256_permute2f128_ps::<0x31>(quad(0, c), quad(1, c));
+    [low(0), low(1), low(2), low(3), high(0), high(1), high(2), high(3)]
+}
+
+/// See [`Convert::transpose_slab`](super::pack::Convert::transpose_slab): 8 lanes, 8 steps at a time.
+///
+/// # Safety
+/// As there; AVX2 must be available.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn transpose_slab_f64(
+    src: *const f64,
+    lane_stride: isize,
+    k: usize,
+    out: *mut f64,
+) -> usize {
+    let done = k / 8 * 8;
+    for p in (0..done).step_by(8) {
+        for (lane, step) in [(0, p), (0, p + 4), (4, p), (4, p + 4)] {
+            // SAFETY: 4 lanes below 8 and 4 steps below k.
+            unsafe {
+                let row = |i: usize| _mm256_loadu_pd(src.offset((lane + i) as isize * lane_stride).add(step));
+                let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
+                let (a, b) = (_mm256_unpacklo_pd(r0, r1), _mm256_unpackhi_pd(r0, r1));
+                let (c, d) = (_mm256_unpacklo_pd(r2, r3), _mm256_unpackhi_pd(r2, r3));
+                let columns = [
+                    _mm256_permute2f128_pd::<0x20>(a, c),
+                    _mm256_permute2f128_pd::<0x20>(b, d),
+                    _mm256_permute2f128_pd::<0x31>(a, c),
+                    _mm256_permute2f128_pd::<0x31>(b, d),
+                ];
+                for (i, column) in columns.into_iter().enumerate() {
+                    _mm256_storeu_pd(out.add((step + i) * 8 + lane), column);
+                }
+            }
+        }
+    }
+    done
+}
