@@ -122,3 +122,134 @@ pub fn verify_region(region: &Region) -> Result<(), VerifyError> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::{Control, Unary};
+    use crate::{Builder, DType, Dim, Input, NodeId, Output, Role};
+    use std::sync::Arc;
+
+    fn vector() -> TensorType {
+        TensorType::new(DType::F32, ["N"])
+    }
+
+    /// x ↦ exp(x), x + exp(x).
+    fn region() -> Region {
+        let mut b = Builder::new();
+        let x = b.param(vector());
+        let e = b.exp(x).unwrap();
+        let sum = b.add(x, e).unwrap();
+        b.finish(&[e, sum])
+    }
+
+    fn graph(body: Region) -> Graph {
+        Graph {
+            inputs: vec![Input { name: "x".into(), role: Role::Input }],
+            outputs: ["e", "sum"].map(|name| Output { name: name.into(), alias: None }).into(),
+            body: Arc::new(body),
+        }
+    }
+
+    /// Breaks the region and gives what the verifier says.
+    #[track_caller]
+    fn broken(breakage: impl FnOnce(&mut Region)) -> VerifyError {
+        let mut body = region();
+        breakage(&mut body);
+        verify_region(&body).unwrap_err()
+    }
+
+    #[track_caller]
+    fn signature(breakage: impl FnOnce(&mut Graph)) -> String {
+        let mut graph = graph(region());
+        breakage(&mut graph);
+        verify(&graph).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_a_builder_makes_is_well_formed() {
+        assert_eq!(verify(&graph(region())), Ok(()));
+        let mut donating = graph(region());
+        donating.outputs[1].alias = Some(0);
+        assert_eq!(verify(&donating), Ok(()));
+    }
+
+    #[test]
+    fn uses_come_after_definitions() {
+        let error = broken(|r| r.nodes[0].inputs[0] = Value(2));
+        assert!(
+            matches!(error, VerifyError::Undefined { node: 0, op: "exp", value: Value(2), .. }),
+            "{error}"
+        );
+        let own = broken(|r| r.nodes[1].inputs[1] = Value(2));
+        assert!(matches!(own, VerifyError::Undefined { node: 1, op: "add", .. }), "{own}");
+        let error = broken(|r| r.results[0] = Value(3));
+        assert_eq!(error, VerifyError::UndefinedResult { value: Value(3) });
+    }
+
+    #[test]
+    fn types_are_those_of_the_rules() {
+        let error = broken(|r| r.types[1] = TensorType::new(DType::F32, ["M"]));
+        assert!(
+            matches!(&error, VerifyError::Types { node: 0, expected, .. } if *expected == [vector()]),
+            "{error}"
+        );
+        let error = broken(|r| r.types[0] = TensorType::new(DType::I64, ["N"]));
+        assert!(matches!(&error, VerifyError::Rule { node: 0, .. }), "{error}");
+        let error = broken(|r| r.nodes[0].op = Unary::IsNan.into());
+        assert!(matches!(&error, VerifyError::Types { node: 0, op: "is_nan", .. }), "{error}");
+    }
+
+    #[test]
+    fn definitions_lead_back() {
+        let error = broken(|r| r.defs[1] = Def::Node(NodeId(1), 0));
+        assert_eq!(error, VerifyError::Definition { value: Value(1) });
+        let error = broken(|r| r.defs[0] = Def::Param(1));
+        assert_eq!(error, VerifyError::Definition { value: Value(0) });
+        let error = broken(|r| r.nodes[1].first = 1);
+        assert_eq!(error, VerifyError::Definition { value: Value(1) });
+    }
+
+    #[test]
+    fn sizes_are_possible() {
+        for impossible in [Dim::Const(-1), Dim::Const(i64::MAX)] {
+            let mut b = Builder::new();
+            let x = b.param(TensorType::new(DType::F32, [impossible]));
+            let error = verify_region(&b.finish(&[x])).unwrap_err();
+            assert!(matches!(error, VerifyError::Size { value: Value(0), .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn nested_regions_are_checked() {
+        let mut inner = region();
+        inner.nodes[0].inputs[0] = Value(2);
+        let mut b = Builder::new();
+        let x = b.param(vector());
+        let outputs = b.push_multi(Control::Call { body: Arc::new(inner) }, &[x]).unwrap();
+        let error = verify_region(&b.finish(&outputs)).unwrap_err();
+        assert!(matches!(error, VerifyError::Undefined { op: "exp", .. }), "{error}");
+    }
+
+    #[test]
+    fn signatures_fit_their_bodies() {
+        assert_eq!(signature(|g| g.inputs.clear()), "inputs: 0 names for 1 values");
+        assert_eq!(signature(|g| g.outputs.truncate(1)), "outputs: 1 names for 2 values");
+        assert_eq!(signature(|g| g.outputs[1].name = "e".into()), "two outputs are called `e`");
+        assert_eq!(
+            signature(|g| g.outputs[0].alias = Some(1)),
+            "output `e` aliases input 1, which does not exist"
+        );
+        assert_eq!(
+            signature(|g| g.outputs.iter_mut().for_each(|o| o.alias = Some(0))),
+            "output `sum` aliases input 0, which another output aliases too"
+        );
+        let mut b = Builder::new();
+        let x = b.param(vector());
+        let nan = b.is_nan(x).unwrap();
+        let mut other = graph(b.finish(&[nan, x]));
+        other.outputs[0].alias = Some(0);
+        let error = verify(&other).unwrap_err().to_string();
+        assert_eq!(error, "output `e` aliases input 0, which has another type");
+    }
+}

@@ -11,19 +11,29 @@ use wootz_ir::{Builder, Graph, Region, Value};
 /// `graph`, then `tangent.<output>` for each float output.
 pub fn jvp(graph: &Graph, wrt: &[usize]) -> Result<Graph, TransformError> {
     const NAME: &str = "jvp";
-    let has_tangent = wanted(NAME, graph, wrt)?;
-    let transforms = Transforms::new();
+    wanted(NAME, graph, wrt)?;
     let mut signature = Signature::of(graph);
-    let rule = TransformError::rule::<RuleError>(NAME);
-    let is_float = floats(graph);
-    let made = region(&transforms, &graph.body, &has_tangent, &is_float).map_err(rule)?;
-    for input in (0..graph.inputs.len()).filter(|i| has_tangent[*i]) {
+    let mut b = Builder::new();
+    let args: Vec<Value> = graph.body.param_types().iter().map(|t| b.param(t.clone())).collect();
+    let mut tangents = vec![None; args.len()];
+    for &input in wrt {
         signature.add_input(&format!("tangent.{}", graph.inputs[input].name));
+        tangents[input] = Some(b.param(graph.input_type(input).clone()));
     }
+    let is_float = floats(graph);
+    let results = (|| {
+        let pairs = inline(&Transforms::new(), &mut b, &graph.body, &args, &tangents)?;
+        let mut results: Vec<Value> = pairs.iter().map(|(value, _)| *value).collect();
+        for output in (0..pairs.len()).filter(|i| is_float[*i]) {
+            results.push(materialize(&mut b, pairs[output].1, graph.output_type(output))?);
+        }
+        Ok(results)
+    })()
+    .map_err(TransformError::rule::<RuleError>(NAME))?;
     for output in (0..graph.outputs.len()).filter(|i| is_float[*i]) {
         signature.add_output(&format!("tangent.{}", graph.outputs[output].name));
     }
-    Ok(signature.graph(std::sync::Arc::unwrap_or_clone(made.region)))
+    Ok(signature.graph(prune(b.finish(&results))))
 }
 
 /// Makes a region compute tangents as well; see
@@ -92,6 +102,7 @@ pub(crate) fn inline(
         };
         b.set_site(outer);
         for (value, tangent) in joint.outputs.into_iter().zip(joint.tangents) {
+            let tangent = tangent.filter(|_| b.ty(value).dtype.is_float());
             debug_assert!(
                 tangent.is_none_or(|t| b.ty(t) == b.ty(value)),
                 "{}: a tangent has its value's type",
