@@ -1,6 +1,7 @@
 //! What can be wrong with a model or with how it is used.
 
 use wootz_ir::{Dim, TensorError, TensorType, TypeError};
+use wootz_transform::TransformError;
 
 /// A model cannot be traced, trained or initialised. Paths are those of parameter names: `layers.0`.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -60,9 +61,9 @@ pub enum ModelError {
         /// The parameter or state.
         name: String,
         /// The type at first use.
-        first: TensorType,
+        first: Box<TensorType>,
         /// The type here.
-        second: TensorType,
+        second: Box<TensorType>,
     },
     /// A state was given a new value of another type.
     #[error("state `{name}` is {expected}, its new value is {got}")]
@@ -70,9 +71,9 @@ pub enum ModelError {
         /// The state.
         name: String,
         /// Its type.
-        expected: TensorType,
+        expected: Box<TensorType>,
         /// The new value's type.
-        got: TensorType,
+        got: Box<TensorType>,
     },
     /// A state that was never registered was given a new value.
     #[error("there is no state `{name}`")]
@@ -98,6 +99,19 @@ pub enum ModelError {
         /// What is wrong.
         message: String,
     },
+    /// A training step's loss is not one number.
+    #[error(
+        "{name} gives {ty}, but a loss to train on must be a floating-point scalar; reduce it by its mean or sum"
+    )]
+    Loss {
+        /// The loss's kind.
+        name: String,
+        /// What it gives.
+        ty: Box<TensorType>,
+    },
+    /// The model cannot be differentiated.
+    #[error(transparent)]
+    Gradient(#[from] TransformError),
     /// An initial value cannot be made.
     #[error("`{name}` cannot be initialised: {reason}")]
     Init {

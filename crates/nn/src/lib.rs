@@ -19,9 +19,12 @@ mod block;
 mod error;
 pub mod init;
 mod layers;
+mod loss;
+mod optim;
 mod scope;
 mod summary;
 mod trace;
+mod training;
 mod zoo;
 
 pub use block::{Block, Model, function};
@@ -31,7 +34,11 @@ pub use layers::{
     Activation, Dropout, Flatten, Identity, Linear, Sequential, dropout, flatten, gelu, gelu_tanh, identity,
     leaky_relu, linear, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh,
 };
+pub use loss::{Accuracy, ClassLoss, MseLoss, Scores, accuracy, cross_entropy, mse, nll};
+pub use optim::{Adam, LearningRate, Optimizer, Sgd, WeightDecay, adam, adamw, sgd};
 pub use scope::Scope;
 pub use summary::{BlockSummary, Summary};
 pub use trace::{Mode, Traced, trace};
+pub use training::{Training, training};
+pub use wootz_ir::ops::composite::Reduction;
 pub use zoo::mlp;

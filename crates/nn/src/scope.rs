@@ -4,7 +4,6 @@ use crate::summary::Record;
 use crate::{Init, Mode, Model, ModelError};
 use std::collections::HashMap;
 use std::sync::Arc;
-use wootz_ir::ops::Random;
 use wootz_ir::{Builder, DType, Role, Site, TensorType, Value};
 
 /// A graph under construction, and the place in the model that is being built.
@@ -25,6 +24,8 @@ pub struct Scope {
     called: HashMap<usize, (Model, String)>,
     /// True inside a block that was called before: its parameters exist.
     again: bool,
+    /// The number of the step, if something counts steps.
+    step: Option<Value>,
     step_key: Option<Value>,
     random_sites: u32,
 }
@@ -56,6 +57,7 @@ impl Scope {
             names: HashMap::new(),
             called: HashMap::new(),
             again: false,
+            step: None,
             step_key: None,
             random_sites: 0,
         }
@@ -145,7 +147,7 @@ impl Scope {
         let Some(slot) = slot else { return Err(ModelError::UnknownState { name }) };
         let (expected, got) = (self.ty(self.slots[slot].value), self.ty(value));
         if expected != got {
-            return Err(ModelError::StateType { name, expected, got });
+            return Err(ModelError::StateType { name, expected: expected.into(), got: got.into() });
         }
         self.slots[slot].current = value;
         Ok(())
@@ -156,11 +158,12 @@ impl Scope {
     pub fn random_key(&mut self) -> Result<Value, ModelError> {
         let step_key = match self.step_key {
             Some(key) => key,
-            None => self.make_step_key(None)?,
+            None => self.make_step_key()?,
         };
-        let number = self.b.constant(wootz_ir::HostTensor::scalar(DType::U32, f64::from(self.random_sites)));
+        self.step_key = Some(step_key);
+        let number = self.b.scalar(DType::U32, f64::from(self.random_sites));
         self.random_sites += 1;
-        Ok(self.b.push(Random::FoldIn, &[step_key, number])?)
+        Ok(self.b.fold_in(step_key, number)?)
     }
 
     /// The error of a layer that was configured with a value it does not take.
@@ -182,7 +185,8 @@ impl Scope {
             }
             let first = self.ty(self.slots[found].value);
             if first != *ty {
-                return Err(ModelError::SharedType { name: name.to_owned(), first, second: ty.clone() });
+                let (first, second) = (first.into(), ty.clone().into());
+                return Err(ModelError::SharedType { name: name.to_owned(), first, second });
             }
             return Ok(found);
         }
@@ -232,23 +236,26 @@ impl Scope {
         result
     }
 
-    /// Makes the key of this step from the state `rng.key` and a step number (`rng.step`, counted here, unless given).
-    pub(crate) fn make_step_key(&mut self, step: Option<Value>) -> Result<Value, ModelError> {
+    /// Takes the number of the step, for random numbers, from this value.
+    pub(crate) fn count_steps_with(&mut self, step: Value) {
+        self.step = Some(step);
+    }
+
+    /// The state `rng.key` with the number of the step folded in. Where nothing counts steps, `rng.step` does.
+    fn make_step_key(&mut self) -> Result<Value, ModelError> {
         let key = self.slot(RNG_KEY, Role::State, &TensorType::new(DType::U32, [2usize]), Some(Init::Key))?;
-        let step = match step {
+        let step = match self.step {
             Some(step) => step,
             None => {
-                let slot =
-                    self.slot(RNG_STEP, Role::State, &TensorType::scalar(DType::I64), Some(Init::Zeros))?;
+                let counter = TensorType::scalar(DType::I64);
+                let slot = self.slot(RNG_STEP, Role::State, &counter, Some(Init::Zeros))?;
                 let step = self.slots[slot].value;
                 self.slots[slot].current = self.b.add_scalar(step, 1.0)?;
                 step
             }
         };
         let step = self.b.cast(step, DType::U32)?;
-        let key = self.b.push(Random::FoldIn, &[self.slots[key].value, step])?;
-        self.step_key = Some(key);
-        Ok(key)
+        Ok(self.b.fold_in(self.slots[key].value, step)?)
     }
 
     fn join(&self, name: &str) -> String {
@@ -261,6 +268,6 @@ impl Scope {
 }
 
 /// The state that holds the key of every random number a step draws.
-pub(crate) const RNG_KEY: &str = "rng.key";
+const RNG_KEY: &str = "rng.key";
 /// The state that counts runs where no optimizer does.
-pub(crate) const RNG_STEP: &str = "rng.step";
+const RNG_STEP: &str = "rng.step";

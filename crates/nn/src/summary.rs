@@ -81,7 +81,7 @@ fn parent(name: &str) -> &str {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["block", "kind", "output", "parameters"]);
+        table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["block", "kind", "output", "parameters"]);
         for block in &self.blocks {
             let path = if block.path.is_empty() { "(model)" } else { &block.path };
             let outputs: Vec<String> = block.outputs.iter().map(TensorType::to_string).collect();

@@ -1,5 +1,6 @@
 //! Random fills, written so that LLVM vectorises them: counters of a chunk side by side, no branches.
 
+use wootz_ir::ops::random::threefry2x32;
 use wootz_ir::{DType, HostTensor};
 
 /// The key made of a seed: its high and low words.
@@ -87,7 +88,7 @@ fn narrow(out: &mut HostTensor, fill: impl Fn(&mut HostTensor)) {
     *out = HostTensor::from_f64(out.dtype(), out.dims(), &wide.to_f64());
 }
 
-/// Words 2i and 2i + 1 are those of block `first` + i.
+/// Words 2i and 2i + 1 are [`threefry2x32`] of counter `first` + i, all lanes side by side.
 fn blocks(key: [u32; 2], first: u64, words: &mut [u32; 2 * LANES]) {
     let (mut x, mut y) = ([0u32; LANES], [0u32; LANES]);
     let schedule = [key[0], key[1], key[0] ^ key[1] ^ 0x1BD1_1BDA];
@@ -113,13 +114,6 @@ fn blocks(key: [u32; 2], first: u64, words: &mut [u32; 2 * LANES]) {
     for lane in 0..LANES {
         (words[2 * lane], words[2 * lane + 1]) = (x[lane], y[lane]);
     }
-}
-
-/// One block of Threefry-2x32 with 20 rounds.
-fn threefry2x32(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
-    let mut words = [0; 2 * LANES];
-    blocks(key, u64::from(counter[0]) << 32 | u64::from(counter[1]), &mut words);
-    [words[0], words[1]]
 }
 
 /// The inverse of the error function on (−1, 1), to single precision and without branches.
@@ -184,4 +178,44 @@ fn ln(x: f32) -> f32 {
     let square = m * m;
     let low = p * m * square - 2.121_944_4e-4 * exponent - 0.5 * square;
     m + low + 0.693_359_4 * exponent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_are_blocks_of_threefry() {
+        let key = [0x1319_8a2e, 0x0370_7344];
+        for first in [0, 5, (1 << 32) - 3] {
+            let mut words = [0; 2 * LANES];
+            blocks(key, first, &mut words);
+            for lane in 0..LANES {
+                let counter = first + lane as u64;
+                let expected = threefry2x32(key, [(counter >> 32) as u32, counter as u32]);
+                assert_eq!(words[2 * lane..2 * lane + 2], expected);
+            }
+        }
+    }
+
+    #[test]
+    fn erfinv_inverts_erf() {
+        for i in 0..1 << 12 {
+            let x = ((i << 11) as f32 + 0.5) / (1 << 22) as f32 - 1.0;
+            let y = f64::from(erfinv(x));
+            // Giles states a relative error of 3.5e-7; the logarithm's rounding adds to it.
+            let slope = 2.0 / std::f64::consts::PI.sqrt() * (-y * y).exp();
+            let error = (libm::erf(y) - f64::from(x)).abs();
+            assert!(error <= 1e-6 * (slope * y).abs() + 1e-15, "{x}: {y}");
+        }
+    }
+
+    #[test]
+    fn ln_is_single_precision() {
+        for i in 1..4000 {
+            let x = i as f32 * 1.3e-3;
+            let error = (f64::from(ln(x)) - f64::from(x).ln()).abs();
+            assert!(error <= 1.2e-7 * f64::from(x).ln().abs().max(0.1), "{x}");
+        }
+    }
 }
