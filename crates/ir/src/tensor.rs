@@ -3,6 +3,7 @@
 use crate::{DType, Dims, TensorType};
 use bytemuck::{Pod, Zeroable};
 use half::{bf16, f16};
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -105,8 +106,8 @@ impl HostTensor {
             DType::U32 => fill(out.as_mut_slice::<u32>(), values, |v| v as u32),
             DType::I32 => fill(out.as_mut_slice::<i32>(), values, |v| v as i32),
             DType::I64 => fill(out.as_mut_slice::<i64>(), values, |v| v as i64),
-            DType::F16 => fill(out.as_mut_slice::<f16>(), values, f16::from_f64),
-            DType::BF16 => fill(out.as_mut_slice::<bf16>(), values, bf16::from_f64),
+            DType::F16 => fill(out.as_mut_slice::<f16>(), values, |v| f16::from_f32(odd_f64(v))),
+            DType::BF16 => fill(out.as_mut_slice::<bf16>(), values, |v| bf16::from_f32(odd_f64(v))),
             DType::F32 => fill(out.as_mut_slice::<f32>(), values, |v| v as f32),
             DType::F64 => fill(out.as_mut_slice::<f64>(), values, |v| v),
         }
@@ -126,8 +127,8 @@ impl HostTensor {
             DType::U32 => fill(out.as_mut_slice::<u32>(), values, |v| v as u32),
             DType::I32 => fill(out.as_mut_slice::<i32>(), values, |v| v as i32),
             DType::I64 => fill(out.as_mut_slice::<i64>(), values, |v| v),
-            DType::F16 => fill(out.as_mut_slice::<f16>(), values, |v| f16::from_f64(v as f64)),
-            DType::BF16 => fill(out.as_mut_slice::<bf16>(), values, |v| bf16::from_f64(v as f64)),
+            DType::F16 => fill(out.as_mut_slice::<f16>(), values, |v| f16::from_f32(odd_i64(v))),
+            DType::BF16 => fill(out.as_mut_slice::<bf16>(), values, |v| bf16::from_f32(odd_i64(v))),
             DType::F32 => fill(out.as_mut_slice::<f32>(), values, |v| v as f32),
             DType::F64 => fill(out.as_mut_slice::<f64>(), values, |v| v as f64),
         }
@@ -236,6 +237,29 @@ impl HostTensor {
 fn fill<A: Copy, B>(out: &mut [B], values: &[A], f: impl Fn(A) -> B) {
     for (o, v) in out.iter_mut().zip(values) {
         *o = f(*v);
+    }
+}
+
+/// Rounds to `f32`, inexact values to the neighbour with an odd last bit: a later rounding to fewer bits is then correct.
+fn odd_f64(v: f64) -> f32 {
+    let near = v as f32;
+    match f64::from(near).abs().partial_cmp(&v.abs()) {
+        Some(order) => make_odd(near, order),
+        None => near,
+    }
+}
+
+fn odd_i64(v: i64) -> f32 {
+    let near = v as f32;
+    make_odd(near, (near as i128).abs().cmp(&i128::from(v).abs()))
+}
+
+/// `near` is the `f32` nearest to some value; `order` compares its magnitude with the value's.
+fn make_odd(near: f32, order: Ordering) -> f32 {
+    match order {
+        Ordering::Equal => near,
+        Ordering::Greater => f32::from_bits((near.to_bits() - 1) | 1),
+        Ordering::Less => f32::from_bits(near.to_bits() | 1),
     }
 }
 

@@ -2,8 +2,6 @@
 //! at the end gives the result's dtype.
 
 use crate::{DType, HostTensor};
-use half::{bf16, f16};
-use std::cmp::Ordering;
 
 /// The elements of a tensor, widened.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +30,6 @@ impl Lanes {
     /// If there are not as many elements as `dims` say.
     pub(crate) fn write(&self, dtype: DType, dims: &[usize]) -> HostTensor {
         match (self, dtype) {
-            (Lanes::Float(v), DType::F16 | DType::BF16) => narrow(dtype, dims, v.iter().map(|v| odd_f64(*v))),
-            (Lanes::Int(v), DType::F16 | DType::BF16) => narrow(dtype, dims, v.iter().map(|v| odd_i64(*v))),
             (Lanes::Float(v), _) => HostTensor::from_f64(dtype, dims, v),
             (Lanes::Int(v), _) => HostTensor::from_i64(dtype, dims, v),
             (Lanes::Bool(v), _) => {
@@ -41,39 +37,6 @@ impl Lanes {
                 HostTensor::from_i64(dtype, dims, &v)
             }
         }
-    }
-}
-
-/// A 16-bit float tensor from `f32` values that were rounded to odd, so that this rounding is the only one that counts.
-fn narrow(dtype: DType, dims: &[usize], values: impl Iterator<Item = f32>) -> HostTensor {
-    // Both conversions are exact on the way out and back: every 16-bit float is an f64.
-    let values: Vec<f64> = match dtype {
-        DType::F16 => values.map(|v| f16::from_f32(v).to_f64()).collect(),
-        _ => values.map(|v| bf16::from_f32(v).to_f64()).collect(),
-    };
-    HostTensor::from_f64(dtype, dims, &values)
-}
-
-/// Rounds to `f32`, inexact values to the neighbour with an odd last bit: a later rounding to fewer bits is then correct.
-fn odd_f64(v: f64) -> f32 {
-    let near = v as f32;
-    match f64::from(near).abs().partial_cmp(&v.abs()) {
-        Some(order) => make_odd(near, order),
-        None => near,
-    }
-}
-
-fn odd_i64(v: i64) -> f32 {
-    let near = v as f32;
-    make_odd(near, (near as i128).abs().cmp(&i128::from(v).abs()))
-}
-
-/// `near` is the `f32` nearest to some value; `order` compares its magnitude with the value's.
-fn make_odd(near: f32, order: Ordering) -> f32 {
-    match order {
-        Ordering::Equal => near,
-        Ordering::Greater => f32::from_bits((near.to_bits() - 1) | 1),
-        Ordering::Less => f32::from_bits(near.to_bits() | 1),
     }
 }
 

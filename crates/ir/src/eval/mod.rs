@@ -14,7 +14,7 @@ pub fn region(region: &Region, args: &[HostTensor]) -> Result<Vec<HostTensor>, E
     }
     for (index, (expected, arg)) in params.iter().zip(args).enumerate() {
         if *expected != arg.ty() {
-            return Err(EvalError::Argument { index, expected: expected.clone(), got: arg.ty() });
+            return Err(EvalError::Argument { index, expected: Box::new(expected.clone()), got: Box::new(arg.ty()) });
         }
     }
     let mut values: Vec<HostTensor> = args.to_vec();

@@ -32,14 +32,10 @@ pub trait Family: Sized + Clone {
     }
 
     /// Reference evaluation.
-    fn eval(&self, _cx: &EvalCx<'_>) -> Result<Vec<HostTensor>, EvalError> {
-        unimplemented!()
-    } // TEMP
+    fn eval(&self, cx: &EvalCx<'_>) -> Result<Vec<HostTensor>, EvalError>;
 
     /// Reverse mode: one entry an operand; `None` where the cotangent is zero or was not asked for.
-    fn vjp(&self, _cx: &mut VjpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
-        unimplemented!()
-    } // TEMP
+    fn vjp(&self, cx: &mut VjpCx<'_>) -> Result<Vec<Option<Value>>, RuleError>;
 
     /// Reverse mode, first half: builds the op so that it also returns what its derivative wants kept. `None`: the op as it
     /// stands is enough. Ops that own regions need it, so that their bodies run once.
@@ -54,19 +50,13 @@ pub trait Family: Sized + Clone {
     }
 
     /// Forward mode: one entry a result; `None` where the tangent is zero.
-    fn jvp(&self, _cx: &mut JvpCx<'_>) -> Result<Vec<Option<Value>>, RuleError> {
-        unimplemented!()
-    } // TEMP
+    fn jvp(&self, cx: &mut JvpCx<'_>) -> Result<Vec<Option<Value>>, RuleError>;
 
     /// Batching: one entry a result, with whether it has the new leading axis.
-    fn batch(&self, _cx: &mut BatchCx<'_>) -> Result<Vec<(Value, bool)>, RuleError> {
-        unimplemented!()
-    } // TEMP
+    fn batch(&self, cx: &mut BatchCx<'_>) -> Result<Vec<(Value, bool)>, RuleError>;
 
     /// Sample applications of every op of the family: for conformance on every backend and for derivative checks.
-    fn samples() -> Vec<Sample> {
-        unimplemented!()
-    } // TEMP
+    fn samples() -> Vec<Sample>;
 }
 
 /// Operands and solver for a type rule.
@@ -190,9 +180,9 @@ pub enum EvalError {
         /// Which argument.
         index: usize,
         /// The parameter's type.
-        expected: TensorType,
+        expected: Box<TensorType>,
         /// The argument's type.
-        got: TensorType,
+        got: Box<TensorType>,
     },
     /// The wrong number of arguments.
     #[error("{got} arguments for {expected} parameters")]

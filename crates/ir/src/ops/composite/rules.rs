@@ -31,7 +31,8 @@ pub(super) fn vjp(op: &Composite, cx: &mut VjpCx<'_>) -> Derivatives {
     let b = &mut *cx.b;
     let (x, y) = (cx.inputs[0], cx.outputs[0]);
     let out = match op {
-        Composite::Relu => vec![Some(b.composite(Composite::ReluGrad, &[x, g])?)],
+        // relu(x) > 0 exactly where x > 0, and the result is at hand anyway: x need not be kept.
+        Composite::Relu => vec![Some(b.composite(Composite::ReluGrad, &[y, g])?)],
         Composite::ReluGrad => vec![None, Some(b.composite(Composite::ReluGrad, &[x, g])?)],
         Composite::Dropout { .. } => vec![Some(b.composite(op.clone(), &[g, cx.inputs[1]])?), None],
         Composite::Uniform { .. } | Composite::Normal { .. } => vec![None],
@@ -200,7 +201,7 @@ pub(super) fn jvp(op: &Composite, cx: &mut JvpCx<'_>) -> Derivatives {
     let b = &mut *cx.b;
     let (x, y) = (cx.inputs[0], cx.outputs[0]);
     let tangent = match (op, cx.tangents[0]) {
-        (Composite::Relu, Some(t)) => Some(b.composite(Composite::ReluGrad, &[x, t])?),
+        (Composite::Relu, Some(t)) => Some(b.composite(Composite::ReluGrad, &[y, t])?),
         (Composite::ReluGrad, _) => match cx.tangents[1] {
             Some(t) => Some(b.composite(Composite::ReluGrad, &[x, t])?),
             None => None,
