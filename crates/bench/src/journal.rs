@@ -61,7 +61,9 @@ impl Journal {
         if found.machine != header.machine {
             return mismatch("it was begun on another machine");
         }
-        if found.revision != header.revision {
+        // Outside a checkout there is no revision to hold it to.
+        let revisions = found.revision.as_ref().zip(header.revision.as_ref());
+        if revisions.is_some_and(|(found, now)| found != now) {
             return mismatch("it was begun at another revision");
         }
         let file = OpenOptions::new().append(true).open(&path).map_err(io_error(&path))?;

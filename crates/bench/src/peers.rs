@@ -1,10 +1,9 @@
-//! The Python environment of the peers: one virtual environment a pinned requirement file, cached outside the tree.
+//! The Python environment of the peers. `cargo xtask peers` makes it from a pinned requirement file and keeps it in the
+//! user's cache folder; here it is only found.
 
 use std::env;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The pinned requirements of every Python peer.
 pub const REQUIREMENTS: &str = include_str!("../../../bench/peers/requirements-peers.txt");
@@ -15,96 +14,66 @@ pub const INSTALL_HINT: &str = "cargo xtask peers";
 /// Names a Python interpreter to use instead of the cached environment.
 pub const PYTHON_VARIABLE: &str = "WOOTZ_PEERS_PYTHON";
 
-/// Written last, so that an environment whose installation was cut short is never used.
-const COMPLETE_MARKER: &str = ".wootz-complete";
+/// Written into an environment when its installation is finished, with the requirements it was made from.
+const COMPLETE: &str = "complete";
 
-/// Why the peers' environment could not be made.
-#[derive(thiserror::Error, Debug)]
-pub enum PeersError {
-    /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
-    #[error("no cache directory: set XDG_CACHE_HOME or HOME")]
-    NoCacheDirectory,
-    /// A file operation failed.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A command failed; its own output says why.
-    #[error("{command} failed: {status}")]
-    Command {
-        /// The command.
-        command: String,
-        /// Its status or why it did not start.
-        status: String,
-    },
-}
-
-/// Where the environment of [`REQUIREMENTS`] lives, whether or not it has been made:
-/// `$XDG_CACHE_HOME/wootz/peers-<hash>`. `None` without a home.
-pub fn environment_directory() -> Option<PathBuf> {
-    let cache = env::var_os("XDG_CACHE_HOME")
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
-    // FNV-1a: the file is our own, so a short hash that is stable over releases is all that is needed.
-    let hash = REQUIREMENTS.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    Some(cache.join("wootz").join(format!("peers-{hash:016x}")))
-}
-
-/// The interpreter that runs the peers: [`PYTHON_VARIABLE`] if set, the cached environment's if it is complete, or
-/// `python3` of the path, which may have some of the peers.
+/// The interpreter that runs the peers: [`PYTHON_VARIABLE`] if set, else that of the cached environment of
+/// [`REQUIREMENTS`], else `python3` of the path, which may have some of the peers.
 pub fn python() -> Option<PathBuf> {
     if let Some(python) = env::var_os(PYTHON_VARIABLE).filter(|path| !path.is_empty()) {
         return Some(PathBuf::from(python));
     }
-    if let Some(directory) =
-        environment_directory().filter(|directory| directory.join(COMPLETE_MARKER).exists())
-    {
-        return Some(interpreter(&directory));
+    if let Some(python) = cache().and_then(|cache| environment(&cache.join("wootz"))) {
+        return Some(python);
     }
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join("python3")).find(|python| python.is_file())
 }
 
-/// Makes the environment with `python` (CPython 3.11 or later) unless it is there already; returns its interpreter.
-/// pip writes its progress to the terminal.
-pub fn create(python: &Path) -> Result<PathBuf, PeersError> {
-    let directory = environment_directory().ok_or(PeersError::NoCacheDirectory)?;
-    let interpreter = interpreter(&directory);
-    let marker = directory.join(COMPLETE_MARKER);
-    if marker.exists() {
-        return Ok(interpreter);
-    }
-    let io_error = |path: &Path| {
-        let path = path.to_owned();
-        move |source| PeersError::Io { path, source }
-    };
-    fs::create_dir_all(&directory).map_err(io_error(&directory))?;
-    let requirements = directory.join("requirements-peers.txt");
-    fs::write(&requirements, REQUIREMENTS).map_err(io_error(&requirements))?;
-    call(Command::new(python).args(["-m", "venv"]).arg(&directory))?;
-    call(Command::new(&interpreter).args(["-m", "pip", "install", "--requirement"]).arg(&requirements))?;
-    fs::write(&marker, "").map_err(io_error(&marker))?;
-    Ok(interpreter)
+/// `$XDG_CACHE_HOME`, or `.cache` in the home folder. (XDG base directory specification: a relative path is ignored.)
+fn cache() -> Option<PathBuf> {
+    let xdg = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    xdg.or_else(|| env::home_dir().map(|home| home.join(".cache")))
 }
 
-fn interpreter(directory: &Path) -> PathBuf {
-    directory.join("bin").join("python")
+/// The interpreter of a finished environment `peers-*` in `parent` that was made from exactly these requirements.
+fn environment(parent: &Path) -> Option<PathBuf> {
+    let mut folders: Vec<PathBuf> = fs::read_dir(parent)
+        .ok()?
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let ours = entry.file_name().to_str()?.starts_with("peers-");
+            let made_from = fs::read_to_string(entry.path().join(COMPLETE)).ok()?;
+            (ours && made_from == REQUIREMENTS).then(|| entry.path())
+        })
+        .collect();
+    // One environment an interpreter: the choice among them has to be the same every time.
+    folders.sort();
+    folders.into_iter().map(|folder| folder.join("bin").join("python")).find(|python| python.is_file())
 }
 
-fn call(command: &mut Command) -> Result<(), PeersError> {
-    let failed = |command: &Command, status: String| PeersError::Command {
-        command: command.get_program().to_string_lossy().into_owned(),
-        status,
-    };
-    match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(failed(command, status.to_string())),
-        Err(error) => Err(failed(command, error.to_string())),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_finished_environment_of_these_requirements_is_used() {
+        let cache = tempfile::tempdir().expect("a temporary folder");
+        let make = |name: &str, complete: Option<&str>| {
+            let bin = cache.path().join(name).join("bin");
+            fs::create_dir_all(&bin).expect("a folder");
+            fs::write(bin.join("python"), "").expect("a file");
+            if let Some(text) = complete {
+                fs::write(cache.path().join(name).join(COMPLETE), text).expect("a file");
+            }
+            bin.join("python")
+        };
+        assert_eq!(environment(&cache.path().join("absent")), None);
+        make("peers-1", None);
+        make("peers-2", Some("numpy==1.0.0\n"));
+        make("other-3", Some(REQUIREMENTS));
+        assert_eq!(environment(cache.path()), None);
+        let python = make("peers-4", Some(REQUIREMENTS));
+        assert_eq!(environment(cache.path()), Some(python));
     }
 }
