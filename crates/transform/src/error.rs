@@ -44,7 +44,7 @@ pub enum TransformError {
         /// Its name.
         name: String,
         /// Its type.
-        ty: TensorType,
+        ty: Box<TensorType>,
     },
     /// The gradient of an output that is not a scalar.
     #[error(
@@ -56,7 +56,7 @@ pub enum TransformError {
         /// The output's name.
         name: String,
         /// Its type.
-        ty: TensorType,
+        ty: Box<TensorType>,
     },
     /// `vmap` was given the wrong number of axes.
     #[error("vmap: {got} axes for {count} {what}s")]
@@ -76,7 +76,7 @@ pub enum TransformError {
         /// Its name.
         name: String,
         /// Its type without the batch axis.
-        ty: TensorType,
+        ty: Box<TensorType>,
         /// The axis asked for.
         axis: usize,
     },

@@ -206,7 +206,7 @@ fn scalar_output(transform: &'static str, graph: &Graph, index: usize) -> Result
     let Some(output) = graph.outputs.get(index) else {
         return Err(TransformError::NoSuch { transform, what: "output", index, count });
     };
-    let (name, ty) = (output.name.to_string(), graph.output_type(index).clone());
+    let (name, ty) = (output.name.to_string(), Box::new(graph.output_type(index).clone()));
     if !ty.dtype.is_float() {
         return Err(TransformError::NotFloat { transform, what: "output", name, ty });
     }

@@ -55,7 +55,7 @@ pub(crate) fn wanted(
         let Some(input) = graph.inputs.get(index) else {
             return Err(TransformError::NoSuch { transform, what: "input", index, count });
         };
-        let (name, ty) = (input.name.to_string(), graph.input_type(index).clone());
+        let (name, ty) = (input.name.to_string(), Box::new(graph.input_type(index).clone()));
         if !ty.dtype.is_float() {
             return Err(TransformError::NotFloat { transform, what: "input", name, ty });
         }

@@ -22,9 +22,9 @@ pub enum SpecializeError {
         /// The input's name.
         input: String,
         /// The input's shape in the graph.
-        expected: Shape,
+        expected: Box<Shape>,
         /// The shape given.
-        got: Shape,
+        got: Box<Shape>,
         /// What other inputs had already made of the symbols.
         bindings: BTreeMap<Arc<str>, Dim>,
     },
@@ -70,8 +70,8 @@ pub fn specialize_to(graph: &Graph, input_shapes: &[Dims]) -> Result<Graph, Spec
         if !agrees {
             return Err(SpecializeError::Shape {
                 input: graph.inputs[i].name.to_string(),
-                expected: shape.clone(),
-                got: dims.as_slice().into(),
+                expected: Box::new(shape.clone()),
+                got: Box::new(dims.as_slice().into()),
                 bindings: before,
             });
         }
@@ -84,8 +84,8 @@ pub fn specialize_to(graph: &Graph, input_shapes: &[Dims]) -> Result<Graph, Spec
         if *found != Shape::from(dims.as_slice()) {
             return Err(SpecializeError::Shape {
                 input: graph.inputs[i].name.to_string(),
-                expected: graph.input_type(i).shape.clone(),
-                got: dims.as_slice().into(),
+                expected: Box::new(graph.input_type(i).shape.clone()),
+                got: Box::new(dims.as_slice().into()),
                 bindings: solver.bindings().clone(),
             });
         }

@@ -12,11 +12,13 @@ use wootz_ir::{Builder, Dim, Region, Value};
 /// once and its transform is shared likewise.
 #[derive(Debug, Default)]
 pub struct Transforms {
-    vjp: RefCell<HashMap<(Key, [Vec<bool>; 3]), Arc<VjpRegions>>>,
-    jvp: RefCell<HashMap<(Key, [Vec<bool>; 2]), Arc<JvpRegion>>>,
-    batch: RefCell<HashMap<(Key, [Vec<bool>; 2], Dim), Batched>>,
+    vjp: Table<(Key, [Flags; 3]), Arc<VjpRegions>>,
+    jvp: Table<(Key, [Flags; 2]), Arc<JvpRegion>>,
+    batch: Table<(Key, [Flags; 2], Dim), Batched>,
 }
 
+type Table<K, V> = RefCell<HashMap<K, V>>;
+type Flags = Vec<bool>;
 type Batched = (Arc<Region>, Vec<bool>);
 
 /// A region by identity; keeps it alive so that the identity stays its own.
@@ -45,7 +47,7 @@ impl Transforms {
 
 /// Looks up or makes an entry, without holding the table while making it: making it may recurse.
 fn remember<K: Hash + Eq, V: Clone>(
-    table: &RefCell<HashMap<K, V>>,
+    table: &Table<K, V>,
     key: K,
     make: impl FnOnce() -> Result<V, RuleError>,
 ) -> Result<V, RuleError> {

@@ -27,7 +27,7 @@ pub fn vmap(
     };
     let fits = |what, i, axis: Option<usize>, ty: &TensorType| match axis {
         Some(axis) if axis > ty.rank() => {
-            Err(TransformError::Axis { what, name: name(i, what == "input"), ty: ty.clone(), axis })
+            Err(TransformError::Axis { what, name: name(i, what == "input"), ty: Box::new(ty.clone()), axis })
         }
         _ => Ok(()),
     };

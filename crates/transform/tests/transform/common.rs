@@ -86,7 +86,7 @@ pub(crate) fn gradient(f: &dyn Fn(&[HostTensor]) -> f64, args: &[HostTensor], i:
                 let mut values = at.clone();
                 values[element] += step;
                 let mut args = args.to_vec();
-                args[i] = HostTensor::from_f64(args[i].dtype(), &args[i].dims().to_vec(), &values);
+                args[i] = HostTensor::from_f64(args[i].dtype(), args[i].dims(), &values);
                 f(&args)
             };
             derivative(&shifted, 0.02 * at[element].abs().clamp(0.1, 1.0))
