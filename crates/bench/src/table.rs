@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{Cell, CellAlignment, Table};
 
 use crate::compare::Comparison;
@@ -48,35 +48,34 @@ impl fmt::Display for Report {
              × baseline: time over {}'s, round by round, with its 95 % interval (above 1: slower).",
             header.plan.cold_spawns, header.plan.repeats, header.plan.baseline
         )?;
+        let mut notes: Vec<(String, Vec<String>)> = Vec::new();
         for row in &self.rows {
-            note(f, row)?;
+            let Some(note) = note(row) else { continue };
+            match notes.iter_mut().find(|(text, _)| *text == note) {
+                Some((_, cases)) => cases.push(row.case.to_string()),
+                None => notes.push((note, vec![row.case.to_string()])),
+            }
         }
-        Ok(())
+        notes.iter().try_for_each(|(note, cases)| writeln!(f, "{note}\n    ({})", cases.join(", ")))
     }
 }
 
-/// The reasons of a row without times, and warnings of one with.
-fn note(f: &mut fmt::Formatter<'_>, row: &Row) -> fmt::Result {
+/// Why a row has no times, or what is doubtful about them.
+fn note(row: &Row) -> Option<String> {
+    let runner = &row.runner;
     match &row.outcome {
         Outcome::Failed { reason, stderr } => {
-            writeln!(f, "{} {} failed: {reason}", row.case, row.runner)?;
-            stderr
-                .lines()
-                .rev()
-                .take(5)
-                .collect::<Vec<_>>()
-                .iter()
-                .rev()
-                .try_for_each(|l| writeln!(f, "    {l}"))
+            let lines: Vec<&str> = stderr.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(5)..];
+            Some(tail.iter().fold(format!("{runner} failed: {reason}"), |note, line| note + "\n    " + line))
         }
-        Outcome::Ok(measured) if measured.warm.idle_cpu_share.is_some_and(|share| share > 0.05) => writeln!(
-            f,
-            "{} {} used {:.0} % of a core while it had to be idle: other stacks' times suffer from it",
-            row.case,
-            row.runner,
-            100.0 * measured.warm.idle_cpu_share.unwrap_or_default()
-        ),
-        _ => Ok(()),
+        Outcome::Unsupported { reason } => Some(format!("{runner}: {reason}")),
+        Outcome::Missing { reason, install } => {
+            Some(format!("{runner} is missing ({reason}): run `{install}`"))
+        }
+        Outcome::Ok(measured) => measured.warm.idle_cpu_share.filter(|share| *share > 0.05).map(|_| {
+            format!("{runner} kept a CPU busy while it had to be idle: other stacks suffer from it")
+        }),
     }
 }
 
@@ -90,8 +89,8 @@ fn cells(row: &Row) -> Vec<String> {
     match &row.outcome {
         Outcome::Ok(measured) => cells.extend(measurements(measured)),
         Outcome::Failed { .. } => cells.push("failed".to_owned()),
-        Outcome::Unsupported { reason } => cells.push(format!("n/a: {reason}")),
-        Outcome::Missing { install, .. } => cells.push(format!("missing: {install}")),
+        Outcome::Unsupported { .. } => cells.push("n/a".to_owned()),
+        Outcome::Missing { .. } => cells.push("missing".to_owned()),
     }
     cells
 }
@@ -131,7 +130,7 @@ pub(crate) fn comparison(comparison: &Comparison) -> Table {
 
 fn new_table(headings: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.load_style(ASCII_MARKDOWN);
     table.set_header(headings.iter().map(Cell::new));
     table
 }
