@@ -29,7 +29,7 @@ mod zoo;
 
 pub use block::{Block, Model, function};
 pub use error::ModelError;
-pub use init::{Fan, Init};
+pub use init::{Fan, Init, fill_graph};
 pub use layers::{
     Activation, Dropout, Flatten, Identity, Linear, Sequential, dropout, flatten, gelu, gelu_tanh, identity,
     leaky_relu, linear, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh,

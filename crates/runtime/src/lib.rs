@@ -1,10 +1,33 @@
-//! Compiling and running: the [`Backend`] trait, programs, sessions, parameters and the program cache.
+//! Compiling and running wootz graphs.
+//!
+//! [`compile`] turns a [`Definition`] into a [`Program`] through a [`Backend`]: specialise, passes, backend; equal graphs come
+//! from the program cache. A program is immutable and shared. It runs on [`Params`] (inference) or steps a [`State`]
+//! (training); a [`Session`] owns memory and bound slots and runs without allocating.
 //!
 //! This crate knows no op and no kernel.
 
 mod backend;
+mod cache;
+mod compile;
+mod error;
+pub mod nan;
+mod params;
+mod program;
+mod report;
+mod session;
+mod signature;
+mod state;
 
 pub use backend::{
     Backend, BackendError, BackendOptions, Bindings, Description, Executable, Instance, KernelInfo, Prepared, Stages,
     Unavailable,
 };
+pub use cache::{CacheInfo, cache_info, clear_cache, set_cache_limit};
+pub use compile::{Definition, Options, compile};
+pub use error::{CompileError, RunError};
+pub use params::Params;
+pub use program::{Outputs, Program, StepError};
+pub use report::Report;
+pub use session::Session;
+pub use signature::{InputSpec, OutputSpec, Signature};
+pub use state::State;

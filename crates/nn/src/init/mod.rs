@@ -154,7 +154,7 @@ pub fn fill(
 }
 
 /// Initial values of a graph's parameters and state.
-pub(crate) fn fill_graph(
+pub fn fill_graph(
     graph: &Graph,
     inits: &[Option<Init>],
     seed: u64,
@@ -189,9 +189,15 @@ fn fans(dims: &[usize]) -> Option<(f64, f64)> {
     Some(((inputs * kernel).max(1) as f64, (outputs * kernel).max(1) as f64))
 }
 
+/// Fills by doubling what is filled.
 fn constant(out: &mut HostTensor, value: f64) {
     let element = HostTensor::scalar(out.dtype(), value);
-    for bytes in out.bytes_mut().chunks_exact_mut(element.as_bytes().len()) {
-        bytes.copy_from_slice(element.as_bytes());
+    let (element, bytes) = (element.as_bytes(), out.bytes_mut());
+    let mut filled = element.len().min(bytes.len());
+    bytes[..filled].copy_from_slice(&element[..filled]);
+    while filled < bytes.len() {
+        let next = filled.min(bytes.len() - filled);
+        bytes.copy_within(..next, filled);
+        filled += next;
     }
 }

@@ -1,0 +1,97 @@
+//! The program cache: compiled graphs by what they compute, never by name.
+
+use crate::{Executable, Options, Stages};
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use wootz_ir::{Graph, Target};
+use xxhash_rust::xxh3::Xxh3;
+
+/// How many compiled graphs are kept unless [`set_cache_limit`] says otherwise.
+const DEFAULT_LIMIT: usize = 256;
+
+/// How the program cache has been doing.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct CacheInfo {
+    /// Compilations that were answered from the cache.
+    pub hits: u64,
+    /// Compilations that were not.
+    pub misses: u64,
+    /// Compiled graphs held now.
+    pub size: usize,
+    /// The most it holds; the least recently used go first.
+    pub limit: usize,
+}
+
+pub(crate) struct Entry {
+    pub(crate) executable: Arc<dyn Executable>,
+    pub(crate) optimized: Arc<Graph>,
+    pub(crate) stages: Stages,
+}
+
+struct Cache {
+    entries: lru::LruCache<u128, Arc<Entry>>,
+    hits: u64,
+    misses: u64,
+}
+
+fn cache() -> MutexGuard<'static, Cache> {
+    static CACHE: OnceLock<Mutex<Cache>> = OnceLock::new();
+    let limit = NonZeroUsize::new(DEFAULT_LIMIT).unwrap_or(NonZeroUsize::MIN);
+    let cache = CACHE.get_or_init(|| Mutex::new(Cache { entries: lru::LruCache::new(limit), hits: 0, misses: 0 }));
+    cache.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a compilation depends on: the graph without its names (nested regions, constants' contents, shapes and dtypes included),
+/// roles, donation, level, flags, target.
+pub(crate) fn key(graph: &Graph, options: &Options, target: &Target) -> u128 {
+    let mut hasher = Xxh3::new();
+    graph.body.hash(&mut hasher);
+    for input in &graph.inputs {
+        input.role.hash(&mut hasher);
+    }
+    for output in &graph.outputs {
+        output.alias.hash(&mut hasher);
+    }
+    options.level.hash(&mut hasher);
+    options.backend.hash(&mut hasher);
+    target.hash(&mut hasher);
+    hasher.digest128()
+}
+
+pub(crate) fn get(key: u128) -> Option<Arc<Entry>> {
+    let mut cache = cache();
+    let found = cache.entries.get(&key).cloned();
+    match found {
+        Some(_) => cache.hits += 1,
+        None => cache.misses += 1,
+    }
+    found
+}
+
+pub(crate) fn put(key: u128, entry: Arc<Entry>) {
+    cache().entries.put(key, entry);
+}
+
+/// How the program cache has been doing.
+pub fn cache_info() -> CacheInfo {
+    let cache = cache();
+    CacheInfo {
+        hits: cache.hits,
+        misses: cache.misses,
+        size: cache.entries.len(),
+        limit: cache.entries.cap().get(),
+    }
+}
+
+/// Forgets every compiled graph (programs in use live on) and the counts.
+pub fn clear_cache() {
+    let mut cache = cache();
+    cache.entries.clear();
+    (cache.hits, cache.misses) = (0, 0);
+}
+
+/// Sets how many compiled graphs are kept (at least one).
+pub fn set_cache_limit(limit: usize) {
+    cache().entries.resize(NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN));
+}

@@ -1,0 +1,362 @@
+//! Programs: compiled, immutable, shared.
+
+use crate::cache::Entry;
+use crate::error::RunError;
+use crate::nan::{first_nan, has_nan};
+use crate::{Bindings, Executable, Instance, Options, Params, Prepared, Report, Session, Signature, Stages, State};
+use std::sync::{Arc, Mutex, PoisonError};
+use wootz_ir::{Graph, HostTensor, Role};
+use wootz_nn::Init;
+
+/// A compiled program. Cloning shares it; any number of threads may run it at once.
+#[derive(Clone)]
+pub struct Program(Arc<Inner>);
+
+struct Inner {
+    signature: Signature,
+    /// The graph before the passes: what initial values and the search for NaNs refer to.
+    graph: Graph,
+    init: Vec<Option<Init>>,
+    entry: Arc<Entry>,
+    stages: Stages,
+    nan_check: bool,
+    /// Instances not in use, for runs that do not bring their own.
+    idle: Mutex<Vec<Box<dyn Instance>>>,
+}
+
+/// The results of a run, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outputs(pub(crate) Vec<(Arc<str>, HostTensor)>);
+
+impl Outputs {
+    /// An output by name.
+    pub fn get(&self, name: &str) -> Option<&HostTensor> {
+        self.iter().find(|(n, _)| &***n == name).map(|(_, t)| t)
+    }
+
+    /// Every output with its name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &HostTensor)> {
+        self.0.iter().map(|(n, t)| (n, t))
+    }
+}
+
+/// A step failed. If the state was not touched yet it comes back.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct StepError {
+    /// What went wrong.
+    #[source]
+    pub error: RunError,
+    /// The state, unless the failed run may have written to it.
+    pub state: Option<State>,
+}
+
+impl Program {
+    pub(crate) fn new(
+        graph: Graph,
+        init: Vec<Option<Init>>,
+        entry: Arc<Entry>,
+        stages: Stages,
+        options: &Options,
+    ) -> Program {
+        let signature = Signature::of(&graph);
+        let idle = Mutex::new(Vec::new());
+        Program(Arc::new(Inner { signature, graph, init, entry, stages, nan_check: options.nan_check, idle }))
+    }
+
+    /// The named inputs and outputs.
+    pub fn signature(&self) -> &Signature {
+        &self.0.signature
+    }
+
+    /// The graph after the passes. Its inputs and outputs may carry the names of an equal graph compiled earlier.
+    pub fn graph(&self) -> &Graph {
+        &self.0.entry.optimized
+    }
+
+    /// The generated code, or the plan as text.
+    pub fn source(&self) -> String {
+        self.executable().source()
+    }
+
+    /// Every stage's time, kernels, work, memory.
+    pub fn report(&self) -> Report {
+        Report {
+            stages: self.0.stages.clone(),
+            compiled: self.0.entry.stages.clone(),
+            description: self.executable().describe(),
+        }
+    }
+
+    /// Initial parameters. For programs that do not update them.
+    pub fn init(&self, seed: u64) -> Result<Params, RunError> {
+        if self.0.signature.updates() {
+            return Err(RunError::Kind("the program updates its state: start it with `init_state`, run it with `step`"));
+        }
+        Ok(Params::new(self.initial(seed)?.into_iter().map(|(name, _, tensor)| (name, tensor))))
+    }
+
+    /// The initial state. For programs that update parameters or state.
+    pub fn init_state(&self, seed: u64) -> Result<State, RunError> {
+        if !self.0.signature.updates() {
+            return Err(RunError::Kind("the program updates nothing: start it with `init`, run it with `run`"));
+        }
+        Ok(State { tensors: self.initial(seed)? })
+    }
+
+    fn initial(&self, seed: u64) -> Result<Vec<(Arc<str>, Role, HostTensor)>, RunError> {
+        let values = wootz_nn::fill_graph(&self.0.graph, &self.0.init, seed)?;
+        let mut out = Vec::new();
+        for (input, value) in self.0.signature.inputs.iter().zip(values) {
+            if input.role == Role::Input {
+                continue;
+            }
+            let missing = || RunError::Missing { name: input.name.to_string(), expected: input.ty.clone() };
+            out.push((input.name.clone(), input.role, value.ok_or_else(missing)?));
+        }
+        Ok(out)
+    }
+
+    /// Runs once on named inputs; allocates the outputs. A [`Session`] runs without allocating.
+    pub fn run(&self, params: &Params, inputs: &[(&str, HostTensor)]) -> Result<Outputs, RunError> {
+        let mut session = self.session(params)?;
+        self.check_names(inputs)?;
+        for (name, tensor) in inputs {
+            session.set(name, tensor.clone())?;
+        }
+        session.run()?;
+        let (outputs, instance) = session.into_outputs();
+        self.put_back(instance);
+        Ok(outputs)
+    }
+
+    /// One step of a program that updates state: consumes the state, returns the next one in the same memory.
+    pub fn step(&self, state: State, inputs: &[(&str, HostTensor)]) -> Result<(State, Outputs), StepError> {
+        let mut state = state;
+        match self.try_step(&mut state, inputs) {
+            Ok(outputs) => Ok((state, outputs)),
+            // A backend's failure may have left the state half updated.
+            Err(error @ RunError::Backend(_)) => Err(StepError { error, state: None }),
+            Err(error) => Err(StepError { error, state: Some(state) }),
+        }
+    }
+
+    fn try_step(&self, state: &mut State, inputs: &[(&str, HostTensor)]) -> Result<Outputs, RunError> {
+        self.check_names(inputs)?;
+        let signature = &self.0.signature;
+        let mut given: Vec<Option<HostTensor>> = vec![None; signature.inputs.len()];
+        for (name, tensor) in inputs {
+            let i = signature.input(name)?;
+            check(&signature.inputs[i], "input", tensor)?;
+            given[i] = Some(tensor.clone());
+        }
+        if let Some(i) = (0..given.len()).find(|i| signature.inputs[*i].role == Role::Input && given[*i].is_none()) {
+            let input = &signature.inputs[i];
+            return Err(RunError::Missing { name: input.name.to_string(), expected: input.ty.clone() });
+        }
+        let mut outputs = Vec::new();
+        for output in &signature.outputs {
+            let fresh = || HostTensor::zeros(output.ty.dtype, &output.ty.shape.concrete().unwrap_or_default());
+            let tensor = if output.updates.is_none() { Some(fresh()) } else { None };
+            outputs.push(tensor.transpose().map_err(|e| bug(e.to_string()))?);
+        }
+        self.step_with(state, &mut Owned { given: &given, outputs: &mut outputs })?;
+        let named = signature.outputs.iter().zip(outputs).filter_map(|(o, t)| Some((o.name.clone(), t?)));
+        Ok(Outputs(named.collect()))
+    }
+
+    /// One step, in place, with inputs and outputs in the caller's memory: `bindings` serves the inputs given at every run
+    /// and the outputs that update nothing.
+    pub fn step_with(&self, state: &mut State, bindings: &mut dyn Bindings) -> Result<(), RunError> {
+        let signature = &self.0.signature;
+        let held: usize = signature.inputs.iter().filter(|i| i.role != Role::Input).count();
+        let mut names = signature.inputs.iter().filter(|i| i.role != Role::Input).zip(&state.tensors);
+        let fits = held == state.tensors.len() && names.all(|(i, (n, _, t))| i.name == *n && has_type(t, i));
+        if !fits {
+            let tensors = state.tensors.iter().map(|(n, _, t)| (n.clone(), t.clone())).collect::<Vec<_>>();
+            *state = State::from_tensors(signature, tensors)?;
+        }
+        let before = self.0.nan_check.then(|| self.arguments(state, bindings)).transpose()?;
+        let mut instance = self.take_instance()?;
+        let prepared: Prepared = Arc::new(());
+        let result = instance.run(&prepared, &mut Stateful { signature, state, rest: bindings });
+        self.put_back(instance);
+        result?;
+        if let Some(before) = before
+            && state.tensors.iter().any(|(_, _, t)| has_nan(t))
+        {
+            self.blame(&before)?;
+        }
+        Ok(())
+    }
+
+    /// Runs with inputs and outputs in the caller's memory: `bindings` serves what is no parameter.
+    pub fn run_with(&self, params: &Params, bindings: &mut dyn Bindings) -> Result<(), RunError> {
+        let bound = params.bind(&self.0.signature, self.executable())?;
+        let prepared = params.prepared(&self.0.signature, self.executable(), &bound)?;
+        let mut instance = self.take_instance()?;
+        let result = instance.run(&prepared, &mut Bound { params: &bound, rest: bindings });
+        self.put_back(instance);
+        Ok(result?)
+    }
+
+    /// A session: bound slots and memory of its own, for running without allocation.
+    pub fn session(&self, params: &Params) -> Result<Session, RunError> {
+        Session::new(self.clone(), params.clone())
+    }
+
+    /// Prepares what depends on the parameters alone now instead of at the first run. With `consume`, parameters that only
+    /// preparing needs are given up: their memory is freed unless something else holds them.
+    pub fn prepare(&self, params: &Params, consume: bool) -> Result<(), RunError> {
+        let bound = params.bind(&self.0.signature, self.executable())?;
+        params.prepared(&self.0.signature, self.executable(), &bound)?;
+        if consume {
+            params.consume(&self.0.signature, self.executable());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn executable(&self) -> &dyn Executable {
+        &*self.0.entry.executable
+    }
+
+    pub(crate) fn nan_check(&self) -> bool {
+        self.0.nan_check
+    }
+
+    /// The error that names the origin of a NaN that a run on these arguments produced.
+    pub(crate) fn blame(&self, args: &[HostTensor]) -> Result<(), RunError> {
+        first_nan(&self.0.graph, args).map_or(Ok(()), |found| Err(found.into()))
+    }
+
+    pub(crate) fn take_instance(&self) -> Result<Box<dyn Instance>, RunError> {
+        let idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match idle {
+            Some(instance) => Ok(instance),
+            None => Ok(self.executable().instance()?),
+        }
+    }
+
+    pub(crate) fn put_back(&self, instance: Box<dyn Instance>) {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+    }
+
+    fn check_names(&self, inputs: &[(&str, HostTensor)]) -> Result<(), RunError> {
+        for (name, _) in inputs {
+            let i = self.0.signature.input(name)?;
+            if self.0.signature.inputs[i].role != Role::Input {
+                return Err(RunError::Kind("parameters and state are not given as inputs"));
+            }
+        }
+        Ok(())
+    }
+
+    fn arguments(&self, state: &State, bindings: &dyn Bindings) -> Result<Vec<HostTensor>, RunError> {
+        let mut held = state.tensors.iter().map(|(_, _, t)| t.clone());
+        let mut args = Vec::new();
+        for (i, input) in self.0.signature.inputs.iter().enumerate() {
+            match input.role {
+                Role::Input => {
+                    let dims = input.ty.shape.concrete().unwrap_or_default();
+                    let tensor = HostTensor::from_bytes(input.ty.dtype, &dims, bindings.input(i));
+                    args.push(tensor.map_err(|e| bug(e.to_string()))?);
+                }
+                Role::Param | Role::State => args.extend(held.next()),
+            }
+        }
+        Ok(args)
+    }
+}
+
+/// Checks a tensor against an input.
+pub(crate) fn check(input: &crate::InputSpec, what: &'static str, tensor: &HostTensor) -> Result<(), RunError> {
+    if has_type(tensor, input) {
+        return Ok(());
+    }
+    Err(RunError::wrong_type(what, &input.name, &input.ty, &tensor.ty()))
+}
+
+fn has_type(tensor: &HostTensor, input: &crate::InputSpec) -> bool {
+    let shape = &input.ty.shape;
+    tensor.dtype() == input.ty.dtype
+        && tensor.dims().len() == shape.rank()
+        && shape.iter().zip(tensor.dims()).all(|(d, n)| d.as_const() == Some(*n))
+}
+
+fn bug(message: String) -> RunError {
+    RunError::Backend(crate::BackendError::Bug { backend: "runtime", message })
+}
+
+/// Inputs and outputs owned by one call.
+struct Owned<'a> {
+    given: &'a [Option<HostTensor>],
+    outputs: &'a mut [Option<HostTensor>],
+}
+
+impl Bindings for Owned<'_> {
+    fn input(&self, index: usize) -> &[u8] {
+        self.given[index].as_ref().map_or(&[], HostTensor::as_bytes)
+    }
+
+    fn output(&mut self, index: usize) -> &mut [u8] {
+        self.outputs[index].as_mut().map_or(&mut [], HostTensor::bytes_mut)
+    }
+}
+
+/// Parameters from a handle, the rest from the caller.
+struct Bound<'a> {
+    params: &'a [Option<HostTensor>],
+    rest: &'a mut dyn Bindings,
+}
+
+impl Bindings for Bound<'_> {
+    fn input(&self, index: usize) -> &[u8] {
+        match &self.params[index] {
+            Some(tensor) => tensor.as_bytes(),
+            None => self.rest.input(index),
+        }
+    }
+
+    fn output(&mut self, index: usize) -> &mut [u8] {
+        self.rest.output(index)
+    }
+
+    fn cancelled(&self) -> bool {
+        self.rest.cancelled()
+    }
+}
+
+/// State from its handle, updated in place; the rest from the caller.
+struct Stateful<'a> {
+    signature: &'a Signature,
+    state: &'a mut State,
+    rest: &'a mut dyn Bindings,
+}
+
+impl Stateful<'_> {
+    /// The position in the state of an input that is not given at every run.
+    fn held(&self, input: usize) -> Option<usize> {
+        let own = self.signature.inputs[input].role != Role::Input;
+        own.then(|| self.signature.inputs[..input].iter().filter(|i| i.role != Role::Input).count())
+    }
+}
+
+impl Bindings for Stateful<'_> {
+    fn input(&self, index: usize) -> &[u8] {
+        match self.held(index) {
+            Some(at) => self.state.tensors[at].2.as_bytes(),
+            None => self.rest.input(index),
+        }
+    }
+
+    fn output(&mut self, index: usize) -> &mut [u8] {
+        match self.signature.outputs[index].updates.and_then(|i| self.held(i)) {
+            Some(at) => self.state.tensors[at].2.bytes_mut(),
+            None => self.rest.output(index),
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.rest.cancelled()
+    }
+}

@@ -1,0 +1,142 @@
+//! Sessions: names resolved once, memory bound once, runs that allocate nothing.
+
+use crate::error::RunError;
+use crate::nan::has_nan;
+use crate::program::{Outputs, check};
+use crate::{Bindings, Instance, Params, Prepared, Program};
+use wootz_ir::{HostTensor, Role};
+
+/// One run at a time of a program over some parameters. Different sessions run at once.
+pub struct Session {
+    program: Program,
+    params: Params,
+    /// What the parameters' generation was when they were bound.
+    generation: u64,
+    prepared: Prepared,
+    instance: Box<dyn Instance>,
+    inputs: Vec<Option<HostTensor>>,
+    outputs: Vec<HostTensor>,
+}
+
+impl Session {
+    pub(crate) fn new(program: Program, params: Params) -> Result<Session, RunError> {
+        let signature = program.signature();
+        if signature.updates() {
+            return Err(RunError::Kind("the program updates its state: run it with `step`"));
+        }
+        let generation = params.generation();
+        let inputs = params.bind(signature, program.executable())?;
+        let prepared = params.prepared(signature, program.executable(), &inputs)?;
+        let mut outputs = Vec::with_capacity(signature.outputs.len());
+        for output in &signature.outputs {
+            let dims = output.ty.shape.concrete().unwrap_or_default();
+            let tensor = HostTensor::zeros(output.ty.dtype, &dims);
+            outputs.push(tensor.map_err(|_| crate::BackendError::OutOfMemory { backend: "runtime", bytes: usize::MAX })?);
+        }
+        let instance = program.take_instance()?;
+        Ok(Session { program, params, generation, prepared, instance, inputs, outputs })
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Binds an input by name.
+    pub fn set(&mut self, name: &str, tensor: HostTensor) -> Result<(), RunError> {
+        let i = self.program.signature().input(name)?;
+        self.set_at(i, tensor)
+    }
+
+    /// Binds an input by its position in the signature.
+    pub fn set_at(&mut self, index: usize, tensor: HostTensor) -> Result<(), RunError> {
+        let signature = self.program.signature();
+        let Some(input) = signature.inputs.get(index).filter(|i| i.role == Role::Input) else {
+            return Err(RunError::Kind("only inputs are bound by hand: parameters come from the session's `Params`"));
+        };
+        check(input, "input", &tensor)?;
+        self.inputs[index] = Some(tensor);
+        Ok(())
+    }
+
+    /// The memory of a bound input, for writing the next values in place (bound to zeros if it was not bound yet).
+    pub fn input_mut(&mut self, index: usize) -> Result<&mut HostTensor, RunError> {
+        let signature = self.program.signature();
+        let Some(input) = signature.inputs.get(index).filter(|i| i.role == Role::Input) else {
+            return Err(RunError::Kind("only inputs are written by hand: parameters come from the session's `Params`"));
+        };
+        if self.inputs[index].is_none() {
+            let zeros = HostTensor::zeros(input.ty.dtype, &input.ty.shape.concrete().unwrap_or_default());
+            let out_of_memory = |_| crate::BackendError::OutOfMemory { backend: "runtime", bytes: usize::MAX };
+            self.inputs[index] = Some(zeros.map_err(out_of_memory)?);
+        }
+        self.inputs[index].as_mut().ok_or(RunError::Kind("the input was bound just now"))
+    }
+
+    /// Runs on the bound inputs. Parameters written since the last run are taken in first.
+    pub fn run(&mut self) -> Result<(), RunError> {
+        if self.params.generation() != self.generation {
+            self.refresh()?;
+        }
+        if let Some(i) = self.inputs.iter().position(Option::is_none) {
+            let input = &self.program.signature().inputs[i];
+            let given_up = input.role != Role::Input && !self.program.executable().reads(i);
+            if !given_up {
+                return Err(RunError::Missing { name: input.name.to_string(), expected: input.ty.clone() });
+            }
+        }
+        self.instance.run(&self.prepared, &mut Slots { inputs: &self.inputs, outputs: &mut self.outputs })?;
+        if self.program.nan_check() && self.outputs.iter().any(has_nan) {
+            let args: Vec<HostTensor> = self.inputs.iter().flatten().cloned().collect();
+            if args.len() == self.inputs.len() {
+                self.program.blame(&args)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An output of the last run, by name.
+    pub fn output(&self, name: &str) -> Result<&HostTensor, RunError> {
+        Ok(&self.outputs[self.program.signature().output(name)?])
+    }
+
+    /// The outputs of the last run, in the signature's order.
+    pub fn outputs(&self) -> &[HostTensor] {
+        &self.outputs
+    }
+
+    pub(crate) fn into_outputs(self) -> (Outputs, Box<dyn Instance>) {
+        let names = self.program.signature().outputs.iter().map(|o| o.name.clone());
+        (Outputs(names.zip(self.outputs).collect()), self.instance)
+    }
+
+    #[cold]
+    fn refresh(&mut self) -> Result<(), RunError> {
+        let generation = self.params.generation();
+        let (signature, executable) = (self.program.signature(), self.program.executable());
+        let bound = self.params.bind(signature, executable)?;
+        self.prepared = self.params.prepared(signature, executable, &bound)?;
+        for ((slot, new), input) in self.inputs.iter_mut().zip(bound).zip(&signature.inputs) {
+            if input.role != Role::Input {
+                *slot = new;
+            }
+        }
+        self.generation = generation;
+        Ok(())
+    }
+}
+
+struct Slots<'a> {
+    inputs: &'a [Option<HostTensor>],
+    outputs: &'a mut [HostTensor],
+}
+
+impl Bindings for Slots<'_> {
+    fn input(&self, index: usize) -> &[u8] {
+        self.inputs[index].as_ref().map_or(&[], HostTensor::as_bytes)
+    }
+
+    fn output(&mut self, index: usize) -> &mut [u8] {
+        self.outputs[index].bytes_mut()
+    }
+}
