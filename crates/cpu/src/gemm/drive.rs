@@ -70,7 +70,7 @@ impl GemmPlan {
                         if index < of_a.len() {
                             run.pack_a(tiles, of_a.at(index));
                         } else {
-                            run.pack_b(of_b.at(index - of_a.len()));
+                            run.pack_b(of_b, of_b.at(index - of_a.len()));
                         }
                     });
                     team.run(self.tiles(), &|index, worker| run.tile(tiles, index, worker));
@@ -169,11 +169,19 @@ impl<E: Real> Run<'_, E> {
         Shares { batch, major: tiles.m_tiles, minor: self.plan.spec.k.div_ceil(PACK_STEPS) }
     }
 
-    /// The parts in which B is packed before the tiles run: some slabs by some of K.
+    /// The parts in which B is packed before the tiles run: some slabs by some of K, longer where memory is contiguous.
     fn b_shares(&self, tiles: &Tiles) -> Shares {
-        let batch = if tiles.b == BMode::PackAll { self.plan.spec.batch } else { 0 };
-        let major = self.plan.slabs().div_ceil(PACK_SLABS);
-        Shares { batch, major, minor: self.plan.spec.k.div_ceil(PACK_STEPS) }
+        let spec = &self.plan.spec;
+        let batch = if tiles.b == BMode::PackAll { spec.batch } else { 0 };
+        match spec.b {
+            BLayout::Strided(b) if b.row_stride == 1 => {
+                Shares { batch, major: self.plan.slabs(), minor: spec.k.min(1) }
+            }
+            _ => {
+                let major = self.plan.slabs().div_ceil(PACK_SLABS);
+                Shares { batch, major, minor: spec.k.div_ceil(PACK_STEPS) }
+            }
+        }
     }
 
     /// Packs a part of A into the shared memory: for each micro-kernel's rows a panel `[k][rows]`.
@@ -200,11 +208,11 @@ impl<E: Real> Run<'_, E> {
     }
 
     /// Packs a part of B into the shared memory.
-    unsafe fn pack_b(&self, [batch, slabs, part_of_k]: [usize; 3]) {
+    unsafe fn pack_b(&self, shares: Shares, [batch, slabs, part_of_k]: [usize; 3]) {
         let spec = &self.plan.spec;
         let BLayout::Strided(b) = spec.b else { return };
-        let steps = part(spec.k, spec.k.div_ceil(PACK_STEPS), part_of_k);
-        let slabs = part(self.plan.slabs(), self.plan.slabs().div_ceil(PACK_SLABS), slabs);
+        let steps = part(spec.k, shares.minor, part_of_k);
+        let slabs = part(self.plan.slabs(), shares.major, slabs);
         let slab_len = spec.k * E::SLAB;
         // SAFETY: the plan counted the packed matrices of the whole batch in the shared memory.
         unsafe {
@@ -287,18 +295,18 @@ impl<E: Real> Run<'_, E> {
         let kernel_tiles = row_count.div_ceil(self.kernels.rows);
         // SAFETY: as in `tile`.
         unsafe {
-            if let (BMode::PackTile, BLayout::Strided(b)) = (tiles.b, &spec.b) {
-                let source = b.source_of_b(self.b_of(place.batch));
-                let slab_len = steps.len() * E::SLAB;
-                pack_slabs(source, spec.n, place.slabs.clone(), steps.clone(), own.b, slab_len);
-            }
             // A partial last slab of a B that is read where it lies is a group of its own.
             let alone = usize::from(
                 matches!(tiles.b, BMode::Direct | BMode::PackFused)
                     && place.slabs.end == self.plan.slabs()
                     && !spec.n.is_multiple_of(E::SLAB),
             );
-            let most = if row_count == 1 { self.kernels.slabs_of_one_row } else { self.kernels.slabs };
+            let most = match tiles.b {
+                _ if row_count == 1 => self.kernels.slabs_of_one_row,
+                // Fewer lines of one row of B, so more rows, fit the cache sets that a power-of-two stride reaches.
+                BMode::PackFused => self.kernels.slabs.min(2),
+                _ => self.kernels.slabs,
+            };
             let together = place.slabs.len() - alone;
             let groups = together.div_ceil(most);
             for group in 0..groups + alone {
@@ -393,10 +401,6 @@ impl<E: Real> Run<'_, E> {
         };
         let (b, b_k_stride, b_slab_stride) = match (tiles.b, &spec.b) {
             (BMode::PackAll, _) => packed(self.shared_b(place.batch)),
-            (BMode::PackTile, _) => {
-                let at = (slabs.start - place.slabs.start) * k * slab;
-                (own.b.wrapping_add(at).cast_const(), slab as isize, (k * slab) as isize)
-            }
             (_, BLayout::Strided(matrix)) => {
                 let source = matrix.source_of_b(self.b_of(place.batch));
                 if slabs.end * slab > spec.n {

@@ -117,8 +117,6 @@ pub(super) enum BMode {
     /// Contiguous along columns: packed a few slabs at a time into per-thread memory by the first micro-kernel that reads
     /// them; a last slab that is not full is packed before.
     PackFused,
-    /// Packed a tile and block of K at a time into per-thread memory.
-    PackTile,
     /// Packed whole into shared memory before the tiles run.
     PackAll,
 }
@@ -187,8 +185,6 @@ const MAX_TILE_SLABS: usize = 32;
 const TILE_PRODUCTS: usize = 1 << 19;
 /// Tiles enough for even work on any number of threads that shares a cache.
 const MANY_TILES: usize = 32;
-/// Most bytes of B that a tile packs at a time: they must stay in the second-level cache.
-const TILE_B_BYTES: usize = 256 << 10;
 /// Steps of K up to which a transposed A is read from where it lies.
 const SHORT_K: usize = 64;
 
@@ -317,7 +313,6 @@ impl GemmPlan {
         let kc = self.spec.k.div_ceil(tiles.k_blocks);
         let (rows, cols) = (self.tile_rows(tiles), self.tile_cols(tiles));
         let b = match tiles.b {
-            BMode::PackTile => cols.checked_mul(kc),
             BMode::PackFused => {
                 let (_, slabs) = kernel_shape(self.elem, self.isa);
                 (slabs * super::slab_cols(self.elem)).min(cols).checked_mul(kc)
@@ -440,23 +435,18 @@ fn tiles(spec: &GemmSpec, elem: Elem, isa: Isa, swapped: bool) -> Tiles {
         {
             BMode::PackFused
         }
-        BLayout::Strided(_) if m_tiles == 1 => BMode::PackTile,
         BLayout::Strided(_) => BMode::PackAll,
     };
     // Blocks of K of one length, 4 KiB of a row; 1 KiB where B is packed on the way, since rows of B that are a power of two
     // apart fill few sets of a cache.
     let kc = if b == BMode::PackFused { 1024 } else { 4096 } / elem.size();
     let k_blocks = spec.k.div_ceil(kc).max(1);
-    if b == BMode::PackTile {
-        let slab_bytes = spec.k.div_ceil(k_blocks).max(1) * 64;
-        n_tiles = n_tiles.max(slabs.div_ceil((TILE_B_BYTES / slab_bytes).max(1)));
-    }
     // Cut the longer side of a tile until there are enough, but keep a few micro-kernels' rows: they share what one of
     // them has brought of B into the cache.
     while spec.batch.saturating_mul(m_tiles * n_tiles) < wanted {
         let (rows, tile_slabs) = (spec.m.div_ceil(m_tiles), slabs.div_ceil(n_tiles));
-        let rows_left = rows >= 8 * kernel_rows && !matches!(b, BMode::PackTile | BMode::PackFused);
-        let slabs_left = tile_slabs >= 2 * kernel_slabs.max(2);
+        let rows_left = rows >= 8 * kernel_rows && b != BMode::PackFused;
+        let slabs_left = tile_slabs >= if b == BMode::PackFused { 8 } else { 2 * kernel_slabs.max(2) };
         if slabs_left && (tile_slabs * super::slab_cols(elem) >= rows || !rows_left) {
             n_tiles *= 2;
         } else if rows_left {
