@@ -1,5 +1,8 @@
 //! Initial values: distributions, determinism, errors.
 
+// Helpers outside `#[test]` functions fail by panicking too.
+#![allow(clippy::unwrap_used)]
+
 use wootz_ir::{DType, HostTensor, TensorType};
 use wootz_nn::{Fan, Init, Mode, init, mlp, trace};
 

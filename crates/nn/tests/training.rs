@@ -1,6 +1,10 @@
 //! Training steps through the reference interpreter, against hand-written loops in double precision.
 
-use wootz_ir::{DType, HostTensor, Role, TensorType, eval, verify};
+// Helpers outside `#[test]` functions fail by panicking too.
+#![allow(clippy::unwrap_used)]
+
+use wootz_ir::ops::{Movement, Source};
+use wootz_ir::{DType, HostTensor, Op, Role, TensorType, eval, verify};
 use wootz_nn::{
     Init, LearningRate, Mode, Model, Optimizer, Reduction, Traced, Training, accuracy, adam, adamw,
     cross_entropy, dropout, function, linear, mlp, mse, nll, sgd, trace, training,
@@ -342,6 +346,31 @@ fn the_signature_is_in_order() {
         assert_eq!(graph.inputs[output.alias.unwrap()].name, output.name);
     }
     assert_eq!(graph.input_type(0).to_string(), "f32[B, 2]");
+}
+
+#[test]
+fn updates_are_elementwise() {
+    let types = [
+        ("x", TensorType::new(DType::F32, ["B".into(), wootz_ir::Dim::from(2)])),
+        ("y", TensorType::new(DType::I64, ["B"])),
+    ];
+    let optimizers: [Optimizer; 3] =
+        [sgd(0.1).momentum(0.9).nesterov(true).into(), adam(0.1).weight_decay(0.1).into(), adamw(0.1).into()];
+    for optimizer in optimizers {
+        let traced = training(mlp(&[2, 3, 2]), cross_entropy(), optimizer).trace(&types).unwrap();
+        let nodes = traced.graph.body.nodes().iter();
+        let updates: Vec<_> = nodes.filter(|n| n.site.path().starts_with("optimizer.")).collect();
+        assert!(!updates.is_empty());
+        for node in updates {
+            let broadcast_scalar = match &node.op {
+                Op::Movement(Movement::Broadcast { axes, .. }) => axes.is_empty(),
+                Op::Source(Source::Constant(value)) => value.dims().is_empty(),
+                _ => false,
+            };
+            let elementwise = matches!(node.op, Op::Unary(_) | Op::Binary(_));
+            assert!(elementwise || broadcast_scalar, "{:?}", node.op);
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Random fills, written so that LLVM vectorises them: counters of a chunk side by side, no branches.
+//! Random fills, written so that LLVM vectorises them: a chunk of counters a loop, no branches in it.
 
 use wootz_ir::ops::random::threefry2x32;
 use wootz_ir::{DType, HostTensor};
@@ -52,18 +52,15 @@ pub(super) fn normal(out: &mut HostTensor, key: [u32; 2], mean: f64, std: f64) {
     }
 }
 
-/// Blocks computed side by side: enough to hide the latency of a round with 128-bit vectors.
-const LANES: usize = 16;
-
 /// Element i is `f` of word i mod 2 of block ⌊i/2⌋, as the op `random_bits`.
 fn fill32(out: &mut [f32], key: [u32; 2], f: impl Fn(u32) -> f32) {
-    let mut words = [0u32; 2 * LANES];
-    for (i, chunk) in out.chunks_mut(2 * LANES).enumerate() {
-        blocks(key, (i * LANES) as u64, &mut words);
-        // A fixed trip count vectorises; the last chunk may be shorter.
-        let mut values = [0f32; 2 * LANES];
-        for (value, word) in values.iter_mut().zip(&words) {
-            *value = f(*word);
+    let mut blocks = Blocks::new(key);
+    let mut values = [0f32; 2 * LANES];
+    for chunk in out.chunks_mut(2 * LANES) {
+        let (first, second) = blocks.next();
+        let (first, second) = (first.map(&f), second.map(&f));
+        for lane in 0..LANES {
+            (values[2 * lane], values[2 * lane + 1]) = (first[lane], second[lane]);
         }
         chunk.copy_from_slice(&values[..chunk.len()]);
     }
@@ -71,11 +68,11 @@ fn fill32(out: &mut [f32], key: [u32; 2], f: impl Fn(u32) -> f32) {
 
 /// Element i is `f` of the 53 upper bits of block i, scaled to [0, 1).
 fn fill64(out: &mut [f64], key: [u32; 2], f: impl Fn(f64) -> f64) {
-    let mut words = [0u32; 2 * LANES];
-    for (i, chunk) in out.chunks_mut(LANES).enumerate() {
-        blocks(key, (i * LANES) as u64, &mut words);
-        for (value, pair) in chunk.iter_mut().zip(words.chunks_exact(2)) {
-            let bits = u64::from(pair[0]) << 32 | u64::from(pair[1]);
+    let mut blocks = Blocks::new(key);
+    for chunk in out.chunks_mut(LANES) {
+        let (first, second) = blocks.next();
+        for (lane, value) in chunk.iter_mut().enumerate() {
+            let bits = u64::from(first[lane]) << 32 | u64::from(second[lane]);
             *value = f((bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64));
         }
     }
@@ -88,37 +85,71 @@ fn narrow(out: &mut HostTensor, fill: impl Fn(&mut HostTensor)) {
     *out = HostTensor::from_f64(out.dtype(), out.dims(), &wide.to_f64());
 }
 
-/// Words 2i and 2i + 1 are [`threefry2x32`] of counter `first` + i, all lanes side by side.
-fn blocks(key: [u32; 2], first: u64, words: &mut [u32; 2 * LANES]) {
-    let (mut x, mut y) = ([0u32; LANES], [0u32; LANES]);
-    let schedule = [key[0], key[1], key[0] ^ key[1] ^ 0x1BD1_1BDA];
-    for lane in 0..LANES {
-        let counter = first + lane as u64;
-        x[lane] = ((counter >> 32) as u32).wrapping_add(schedule[0]);
-        y[lane] = (counter as u32).wrapping_add(schedule[1]);
+/// Blocks whose rounds run side by side: enough vectors to hide an instruction's latency.
+const WIDE: usize = 16;
+/// Blocks computed together: a loop long enough that it is vectorised and not unrolled. Divides 2³².
+const LANES: usize = 128;
+
+/// Blocks of [`threefry2x32`] with counters 0, 1, 2, …, first and second words apart.
+struct Blocks {
+    key: [u32; 2],
+    counter: u64,
+    words: ([u32; LANES], [u32; LANES]),
+}
+
+impl Blocks {
+    fn new(key: [u32; 2]) -> Blocks {
+        Blocks { key, counter: 0, words: ([0; LANES], [0; LANES]) }
     }
-    for group in 0..5 {
-        let rotations = if group % 2 == 0 { [13, 15, 26, 6] } else { [17, 29, 16, 24] };
-        for rotation in rotations {
-            for lane in 0..LANES {
-                x[lane] = x[lane].wrapping_add(y[lane]);
-                y[lane] = y[lane].rotate_left(rotation) ^ x[lane];
+
+    /// The next blocks' words.
+    fn next(&mut self) -> &([u32; LANES], [u32; LANES]) {
+        let key = self.key;
+        let schedule = [key[0], key[1], key[0] ^ key[1] ^ 0x1BD1_1BDA];
+        // The counter is a multiple of LANES: its high word is the same in all lanes.
+        let (high, low) = ((self.counter >> 32) as u32, self.counter as u32);
+        let (first, second) = &mut self.words;
+        for (group, (first, second)) in
+            first.chunks_exact_mut(WIDE).zip(second.chunks_exact_mut(WIDE)).enumerate()
+        {
+            let mut x = [high.wrapping_add(schedule[0]); WIDE];
+            let mut y = [low.wrapping_add(schedule[1]); WIDE];
+            for lane in 0..WIDE {
+                y[lane] = y[lane].wrapping_add((group * WIDE + lane) as u32);
             }
+            macro_rules! rounds {
+                ($($rotation:literal)* then $injected:literal) => {
+                    $(
+                        for lane in 0..WIDE {
+                            x[lane] = x[lane].wrapping_add(y[lane]);
+                        }
+                        for lane in 0..WIDE {
+                            y[lane] = y[lane].rotate_left($rotation) ^ x[lane];
+                        }
+                    )*
+                    for lane in 0..WIDE {
+                        x[lane] = x[lane].wrapping_add(schedule[$injected % 3]);
+                        y[lane] = y[lane].wrapping_add(schedule[($injected + 1) % 3].wrapping_add($injected));
+                    }
+                };
+            }
+            rounds!(13 15 26 6 then 1);
+            rounds!(17 29 16 24 then 2);
+            rounds!(13 15 26 6 then 3);
+            rounds!(17 29 16 24 then 4);
+            rounds!(13 15 26 6 then 5);
+            first.copy_from_slice(&x);
+            second.copy_from_slice(&y);
         }
-        let (a, b) = (schedule[(group + 1) % 3], schedule[(group + 2) % 3].wrapping_add(group as u32 + 1));
-        for lane in 0..LANES {
-            x[lane] = x[lane].wrapping_add(a);
-            y[lane] = y[lane].wrapping_add(b);
-        }
-    }
-    for lane in 0..LANES {
-        (words[2 * lane], words[2 * lane + 1]) = (x[lane], y[lane]);
+        self.counter += LANES as u64;
+        &self.words
     }
 }
 
 /// The inverse of the error function on (−1, 1), to single precision and without branches.
 ///
 /// M. Giles, "Approximating the erfinv function", GPU Computing Gems (2012).
+#[inline(always)]
 fn erfinv(x: f32) -> f32 {
     const CENTRAL: [f32; 9] = [
         2.810_226_4e-08,
@@ -139,21 +170,24 @@ fn erfinv(x: f32) -> f32 {
         5.739_507_7e-03,
         -7.622_461_3e-03,
         9.438_870_5e-03,
-        1.001_674_06,
+        1.001_674,
         2.832_976_8,
     ];
     // (1 − x)(1 + x) keeps the digits of 1 − x² near ±1.
     let w = -ln((1.0 - x) * (1.0 + x));
-    let central = w < 5.0;
-    let t = if central { w - 2.5 } else { w.sqrt() - 3.0 };
-    let mut p = if central { CENTRAL[0] } else { TAIL[0] };
-    for i in 1..9 {
-        p = p * t + if central { CENTRAL[i] } else { TAIL[i] };
-    }
-    p * x
+    // Both branches are computed: a select vectorises, a choice of coefficients does not.
+    let (central, tail) = (polynomial(&CENTRAL, w - 2.5), polynomial(&TAIL, w.sqrt() - 3.0));
+    x * if w < 5.0 { central } else { tail }
+}
+
+/// c₀ xⁿ + … + cₙ.
+#[inline(always)]
+fn polynomial<const N: usize>(coefficients: &[f32; N], x: f32) -> f32 {
+    coefficients[1..].iter().fold(coefficients[0], |p, c| p * x + c)
 }
 
 /// Natural logarithm of a positive normal number, to single precision and without branches (Cephes' `logf`).
+#[inline(always)]
 fn ln(x: f32) -> f32 {
     const P: [f32; 9] = [
         7.037_683_6e-2,
@@ -164,19 +198,15 @@ fn ln(x: f32) -> f32 {
         -1.666_805_8e-1,
         2.000_071_5e-1,
         -2.499_999_4e-1,
-        3.333_333_1e-1,
+        3.333_333e-1,
     ];
     // x = m · 2ᵉ with m in [√½, √2).
     const SQRT_HALF: u32 = 0x3F35_04F3;
     let shifted = x.to_bits().wrapping_sub(SQRT_HALF);
     let exponent = ((shifted as i32) >> 23) as f32;
     let m = f32::from_bits((shifted & 0x007F_FFFF).wrapping_add(SQRT_HALF)) - 1.0;
-    let mut p = P[0];
-    for c in &P[1..] {
-        p = p * m + c;
-    }
     let square = m * m;
-    let low = p * m * square - 2.121_944_4e-4 * exponent - 0.5 * square;
+    let low = polynomial(&P, m) * m * square - 2.121_944_4e-4 * exponent - 0.5 * square;
     m + low + 0.693_359_4 * exponent
 }
 
@@ -187,13 +217,15 @@ mod tests {
     #[test]
     fn lanes_are_blocks_of_threefry() {
         let key = [0x1319_8a2e, 0x0370_7344];
-        for first in [0, 5, (1 << 32) - 3] {
-            let mut words = [0; 2 * LANES];
-            blocks(key, first, &mut words);
-            for lane in 0..LANES {
-                let counter = first + lane as u64;
-                let expected = threefry2x32(key, [(counter >> 32) as u32, counter as u32]);
-                assert_eq!(words[2 * lane..2 * lane + 2], expected);
+        for start in [0, 1 << 32] {
+            let mut blocks = Blocks { counter: start, ..Blocks::new(key) };
+            for first in [start, start + LANES as u64] {
+                let (x, y) = *blocks.next();
+                for lane in 0..LANES {
+                    let counter = first + lane as u64;
+                    let expected = threefry2x32(key, [(counter >> 32) as u32, counter as u32]);
+                    assert_eq!([x[lane], y[lane]], expected);
+                }
             }
         }
     }
