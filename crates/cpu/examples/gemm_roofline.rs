@@ -52,11 +52,11 @@ struct Case {
     name: String,
     plan: GemmPlan,
     spec: GemmSpec,
-    a: Vec<f32>,
-    b: Vec<f32>,
-    c: Vec<f32>,
-    bias: Vec<f32>,
-    scratch: Vec<f32>,
+    a: Vec<Line>,
+    b: Vec<Line>,
+    c: Vec<Line>,
+    bias: Vec<Line>,
+    scratch: Vec<Line>,
     /// Seconds.
     best: f64,
 }
@@ -86,9 +86,15 @@ fn cases(isa: Isa, threads: usize) -> Result<Vec<Case>, Box<dyn std::error::Erro
     Ok(cases)
 }
 
-/// `len` small numbers.
-fn numbers(len: usize) -> Vec<f32> {
-    (0..len).map(|i| ((i * 37) % 101) as f32 * 0.01 - 0.5).collect()
+/// A cache line of numbers, so that vectors of lines are aligned as an arena's buffers are.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line([f32; 16]);
+
+/// At least `len` small numbers.
+fn numbers(len: usize) -> Vec<Line> {
+    let number = |i: usize| ((i * 37) % 101) as f32 * 0.01 - 0.5;
+    (0..len.div_ceil(16)).map(|line| Line(std::array::from_fn(|i| number(line * 16 + i)))).collect()
 }
 
 impl Case {
@@ -102,14 +108,14 @@ impl Case {
         let GemmSpec { m, n, k, .. } = spec;
         let mut b = numbers(k * n);
         if matches!(spec.b, BLayout::Packed { .. }) {
-            let mut packed = vec![0.0f32; packed_len(k, n, Elem::F32).ok_or("too large")?];
+            let mut packed = numbers(packed_len(k, n, Elem::F32).ok_or("too large")?);
             let w = Matrix::row_major(Elem::F32, k).transposed();
             // SAFETY: B is `n × k` row-major, read as its transpose, and the buffer has the packed length.
             unsafe { pack_b(&w, b.as_ptr().cast(), k, n, packed.as_mut_ptr().cast()) };
             b = packed;
         }
-        let scratch = vec![0.0; plan.scratch_bytes(threads) / 4];
-        let (a, c, bias) = (numbers(m * k), vec![0.0; m * n], numbers(n));
+        let scratch = numbers(plan.scratch_bytes(threads) / 4);
+        let (a, c, bias) = (numbers(m * k), numbers(m * n), numbers(n));
         Ok(Case { name, plan, spec, a, b, c, bias, scratch, best: f64::INFINITY })
     }
 
@@ -132,7 +138,7 @@ impl Case {
             }
             self.best = self.best.min(start.elapsed().as_secs_f64());
         }
-        black_box(&self.c);
+        black_box(self.c.first().map(|line| line.0));
     }
 }
 

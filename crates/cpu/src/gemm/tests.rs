@@ -351,12 +351,19 @@ fn run_hooked(spec: &GemmSpec, into: Into, isa: Isa, pool: &Pool) {
             }
         }
     };
+    let mut b_operand = b.clone();
+    if matches!(spec.b, BLayout::Packed { .. }) {
+        let pack =
+            |z: usize| pack_b_slice(&MatRef::new(&b[z * k * n..(z + 1) * k * n], k, n)).expect("B fits");
+        b_operand = (0..batch).flat_map(pack).collect();
+    }
     let mut scratch = vec![f32::NAN; plan.scratch_bytes(3) / 4];
     let epilogue = Epilogue { hook: Some(&hook), ..Epilogue::NONE };
     let c_ptr = if into == Into::Tile { std::ptr::null_mut() } else { c.as_mut_ptr().cast() };
     // SAFETY: the buffers have the spec's sizes.
     pool.session(3, |team| unsafe {
-        plan.run(team, a.as_ptr().cast(), b.as_ptr().cast(), c_ptr, scratch.as_mut_ptr().cast(), &epilogue);
+        let (a, b) = (a.as_ptr().cast(), b_operand.as_ptr().cast());
+        plan.run(team, a, b, c_ptr, scratch.as_mut_ptr().cast(), &epilogue);
     });
     assert!(seen.iter().all(|count| count.load(Ordering::Relaxed) == 1), "{spec:?} {isa}: not once each");
     let out = out.into_inner().expect("no panic while locked");
@@ -396,9 +403,12 @@ fn hooks_see_every_element_once() {
             };
             let a = Matrix { batch_stride: (m * k) as isize, ..Matrix::row_major(elem, k) };
             let b = Matrix { batch_stride: (k * n) as isize, ..Matrix::row_major(elem, n) };
-            let spec = GemmSpec { batch, m, n, k, a, b: BLayout::Strided(b), c, accumulate: false };
-            for isa in Isa::available() {
-                run_hooked(&spec, into, isa, &pool);
+            let packed = BLayout::Packed { batch_stride: packed_len(k, n, elem).expect("small") as isize };
+            for b in [BLayout::Strided(b), packed] {
+                let spec = GemmSpec { batch, m, n, k, a, b, c, accumulate: false };
+                for isa in Isa::available() {
+                    run_hooked(&spec, into, isa, &pool);
+                }
             }
         }
     }

@@ -79,7 +79,7 @@ pub fn session<R>(threads: usize, body: impl FnOnce(&Team<'_>) -> R) -> Result<R
     if threads <= 1 {
         return Ok(body(&Team::serial()));
     }
-    Ok(Pool::global()?.session(threads, body))
+    Ok(Pool::global()?.session_in_owner(threads, body))
 }
 
 /// Worker threads that wait for jobs; dropping a pool ends them.
@@ -154,8 +154,17 @@ impl Pool {
     /// The team has one thread (everything runs inline on the caller) if `threads <= 1`, if another session holds the
     /// pool, or in a forked child.
     pub fn session<R>(&self, threads: usize, body: impl FnOnce(&Team<'_>) -> R) -> R {
+        // A team of one needs no look at the process.
+        if threads <= 1 || self.threads() == 1 || !self.is_ours() {
+            return body(&Team::serial());
+        }
+        self.session_in_owner(threads, body)
+    }
+
+    /// [`Pool::session`] in the process that owns the workers.
+    fn session_in_owner<R>(&self, threads: usize, body: impl FnOnce(&Team<'_>) -> R) -> R {
         let threads = threads.min(self.threads());
-        if threads <= 1 || !self.is_ours() || !self.shared.acquire() {
+        if threads <= 1 || !self.shared.acquire() {
             return body(&Team::serial());
         }
         let _release = Release(&self.shared);
