@@ -1,0 +1,45 @@
+//! Expansion: composites that the target does not claim become their bodies, `custom_vjp` (derivatives have been taken by
+//! now) a call of its primal. What is left is primitives and claimed composites.
+//!
+//! Before (nothing is claimed):
+//!
+//! ```text
+//! graph(%0: f32[2] = input "x") {
+//!   %1 = relu %0 : f32[2]
+//!   return "y" = %1
+//! }
+//! ```
+//!
+//! After:
+//!
+//! ```text
+//! graph(%0: f32[2] = input "x") {
+//!   %1 = constant[value=f32[]{0.0}] : f32[]
+//!   %2 = broadcast[shape=[2], axes=[]] %1 : f32[2]
+//!   %3 = max %0, %2 : f32[2]
+//!   return "y" = %3
+//! }
+//! ```
+
+use crate::emit::{Emit, Values, Walk};
+use std::sync::Arc;
+use wootz_ir::ops::{Control, Op};
+use wootz_ir::{Region, Target, TensorType, TypeError, Value};
+
+pub(crate) fn run(region: &Arc<Region>, target: &Target) -> Result<Arc<Region>, TypeError> {
+    Walk::new(target, &[rule]).region(region)
+}
+
+fn rule(e: &mut Emit<'_, '_>, op: &Op, inputs: &[Value]) -> Result<Option<Values>, TypeError> {
+    match op {
+        Op::Composite(composite) if !e.walk.target.claims.contains(&composite.kind()) => {
+            let types: Vec<TensorType> = inputs.iter().map(|v| e.ty(*v).clone()).collect();
+            let body = composite.body(&types)?;
+            e.inline(&body, inputs).map(Some)
+        }
+        Op::Control(Control::CustomVjp { primal, .. }) => {
+            e.emit_all(&Control::Call { body: primal.clone() }.into(), inputs).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
