@@ -5,7 +5,7 @@ use crate::extract::{copy, live, prune};
 use crate::signature::{Signature, floats, wanted};
 use crate::{TransformError, Transforms};
 use wootz_ir::ops::control::activity;
-use wootz_ir::ops::{AugmentCx, RuleError, VjpCx, VjpRegions};
+use wootz_ir::ops::{AugmentCx, Residual, RuleError, VjpCx, VjpRegions};
 use wootz_ir::{Builder, Def, Graph, Region, TensorType, Value};
 
 /// The vector-Jacobian product: inputs of `graph`, then one cotangent `ct.<output>` for each float output → outputs of
@@ -215,7 +215,10 @@ pub(crate) fn split(
     let joint = b.finish(&[]);
     let cut = Cut::new(&joint, args.len(), forward_nodes, &roots, recompute);
     let (forward, backward) = (cut.forward(&results)?, cut.backward(&roots)?);
-    let residuals = cut.residuals.iter().map(|v| joint.ty(*v).clone()).collect();
+    // Of equal results the last one: in a scan's body that is a row, which is stacked anyway.
+    let result = |v: &Value| results.iter().rposition(|r| r == v);
+    let residuals =
+        cut.residuals.iter().map(|v| Residual { ty: joint.ty(*v).clone(), result: result(v) }).collect();
     Ok(VjpRegions { forward: forward.into(), backward: backward.into(), uses: cut.uses, residuals, nonzero })
 }
 
@@ -262,10 +265,11 @@ impl<'r> Cut<'r> {
         Cut { joint, originals, uses, residuals }
     }
 
-    /// Original parameters → results, residuals.
+    /// Original parameters → results, residuals that are not among them.
     fn forward(&self, results: &[Value]) -> Result<Region, RuleError> {
         let params: Vec<Value> = self.joint.params().take(self.originals).collect();
-        self.part(&params, &[results, &self.residuals].concat())
+        let others = self.residuals.iter().filter(|v| !results.contains(v));
+        self.part(&params, &results.iter().chain(others).copied().collect::<Vec<_>>())
     }
 
     /// Used parameters, residuals, cotangents → cotangents of the parameters.

@@ -28,7 +28,7 @@ pub use random::Random;
 pub use reduce::{ArgReduce, Reduce, ReduceKind};
 pub use rules::{
     AugmentCx, Augmented, BatchCx, EvalCx, EvalError, Family, InferCx, Joint, JvpCx, JvpRegion,
-    RegionTransforms, RuleError, Sample, Types, VjpCx, VjpRegions, spread,
+    RegionTransforms, Residual, RuleError, Sample, Types, VjpCx, VjpRegions, spread,
 };
 pub use source::Source;
 pub use ternary::Ternary;

@@ -286,17 +286,36 @@ pub struct BatchCx<'a> {
 /// A region split for reverse mode.
 #[derive(Clone, Debug)]
 pub struct VjpRegions {
-    /// Parameters of the original → its results, then residuals.
+    /// Parameters of the original → its results, then the residuals that are not among them.
     pub forward: Arc<Region>,
     /// The parameters in `uses`, residuals, cotangents of the results marked in `has_cotangent` → one cotangent for each
     /// parameter marked in `needs`, in order.
     pub backward: Arc<Region>,
     /// The parameters that the backward part reads, ascending. They are not among the residuals.
     pub uses: Vec<usize>,
-    /// The residuals' types.
-    pub residuals: Vec<TensorType>,
+    /// What the forward part leaves for the backward part.
+    pub residuals: Vec<Residual>,
     /// Which parameters' cotangents are not known to be zero.
     pub nonzero: Vec<bool>,
+}
+
+/// A value that the backward part of a region reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Residual {
+    /// Its type.
+    pub ty: TensorType,
+    /// The result that it is, if it is one; the forward part does not return it a second time.
+    pub result: Option<usize>,
+}
+
+impl VjpRegions {
+    /// The residuals, given what the forward part returned: the original's results, then the `rest`.
+    pub fn saved(&self, results: &[Value], rest: &[Value]) -> Vec<Value> {
+        let mut rest = rest.iter().copied();
+        let all =
+            self.residuals.iter().filter_map(|r| r.result.map_or_else(|| rest.next(), |i| Some(results[i])));
+        all.collect()
+    }
 }
 
 /// A region made forward-mode.

@@ -113,6 +113,43 @@ fn a_scan_runs_once_forwards_and_once_backwards_and_stacks_only_what_changes() {
 }
 
 #[test]
+fn a_residual_that_is_a_result_is_not_returned_twice() {
+    // y = tanh x is all that the derivative reads.
+    let params = [vector(4)];
+    let block = region(&params, |b, p| Ok(vec![b.tanh(p[0])?]));
+    let plain = graph(&params, |b, p| {
+        let y = b.push(Control::Call { body: block }, p)?;
+        Ok(vec![b.sum_all(y)?])
+    });
+    let gradient = grad(&plain, 0, &[0]).unwrap();
+    let calls = ops(&gradient, "call");
+    let (forward, backward) = (calls[0], calls[1]);
+    assert_eq!(forward.outputs().len(), 1);
+    assert_eq!(backward.inputs[0], forward.output());
+
+    let body = region(&[vector(4), vector(4)], |b, p| {
+        let sum = b.add(p[0], p[1])?;
+        let h = b.tanh(sum)?;
+        Ok(vec![h, h])
+    });
+    let op = Control::Scan { body, carries: 1, xs: 1, length: Dim::from(5usize), reverse: false };
+    let plain = graph(&[vector(4), TensorType::new(DType::F64, [5usize, 4])], |b, p| {
+        let out = b.push_multi(op, p)?;
+        Ok(vec![b.sum_all(out[0])?, out[1]])
+    });
+    let gradient = vjp(&plain, &[0, 1]).unwrap();
+    assert_eq!(ops(&gradient, "scan")[0].outputs().len(), 2);
+    let args = [noise(plain.input_type(0), 1), noise(plain.input_type(1), 2)];
+    let weights = [f64s(&[], &[0.7]), noise(plain.output_type(1), 3)];
+    let found = run(&gradient, &[&args[..], &weights].concat());
+    let loss = |args: &[HostTensor]| inner(&run(&plain, args), &weights);
+    for i in 0..2 {
+        let expected = crate::common::gradient(&loss, &args, i);
+        assert!(distance(&found[2 + i].to_f64(), &expected, 1e-3) < 1e-6);
+    }
+}
+
+#[test]
 fn nothing_is_kept_for_operands_that_are_not_asked_for() {
     // Linear in h once w is fixed: the derivative by x needs e^w only, which is no row of the scan.
     let body = region(&[vector(4), vector(4), vector(4)], |b, p| {

@@ -5,42 +5,42 @@
 //! branch not taken.
 
 use super::{Control, activity};
-use crate::ops::{AugmentCx, Augmented, RegionTransforms, RuleError, VjpCx, VjpRegions};
+use crate::ops::{AugmentCx, Augmented, RegionTransforms, Residual, RuleError, VjpCx, VjpRegions};
 use crate::{Builder, Dim, Region, TensorType, TypeError, Value};
 use std::sync::Arc;
 
 pub(super) fn augment(op: &Control, cx: &mut AugmentCx<'_>) -> Result<Option<Augmented>, RuleError> {
-    let (op, results) = match op {
+    let results = cx.has_cotangent.len();
+    let op = match op {
         Control::Call { body } => {
             let split = call_split(cx.regions, body, cx.needs, cx.has_cotangent)?;
-            (Control::Call { body: split.forward.clone() }, body.results().len())
+            let op = Control::Call { body: split.forward.clone() };
+            let mut outputs = cx.b.push_multi(op, cx.inputs)?;
+            let rest = outputs.split_off(results);
+            let saved = split.saved(&outputs, &rest);
+            return Ok(Some(Augmented { outputs, saved }));
         }
-        Control::CustomVjp { primal, forward, .. } => {
-            (Control::Call { body: forward.clone() }, primal.results().len())
-        }
+        Control::CustomVjp { forward, .. } => Control::Call { body: forward.clone() },
         Control::Cond { then, otherwise } => {
             let split = CondSplit::new(cx.regions, [then, otherwise], &cx.needs[1..], cx.has_cotangent)?;
-            let [then, otherwise] = [0, 1].map(|i| split.forward(cx.b, i, cx.has_cotangent.len()));
-            (Control::Cond { then: then?, otherwise: otherwise? }, cx.has_cotangent.len())
+            let [then, otherwise] = [0, 1].map(|i| split.forward(cx.b, i, results));
+            Control::Cond { then: then?, otherwise: otherwise? }
         }
         // Reported only if a cotangent arrives.
         Control::While { .. } => return Ok(None),
         Control::Scan { body, carries, xs, length, reverse } => {
             let split = ScanSplit::new(cx.regions, body, *carries, *xs, cx.needs, cx.has_cotangent)?;
-            let stacked = split.stacked_carries();
-            let augmented = cx.b.subregion(body.param_types(), |b, params| {
-                let mut results = b.inline(&split.regions.forward, params)?;
-                results.extend(stacked.iter().map(|i| params[*i]));
-                Ok::<_, TypeError>(results)
-            })?;
             let op = Control::Scan {
-                body: augmented,
+                body: split.forward(cx.b, body)?,
                 carries: *carries,
                 xs: *xs,
                 length: length.clone(),
                 reverse: *reverse,
             };
-            (op, body.results().len())
+            let mut outputs = cx.b.push_multi(op, cx.inputs)?;
+            let rest = outputs.split_off(results);
+            let saved = split.saved(&outputs, rest);
+            return Ok(Some(Augmented { outputs, saved }));
         }
     };
     let mut outputs = cx.b.push_multi(op, cx.inputs)?;
@@ -146,7 +146,7 @@ impl CondSplit {
         let mut slots: Vec<TensorType> = Vec::new();
         let places = [&branches[0], &branches[1]].map(|split| {
             let mut places: Vec<usize> = Vec::with_capacity(split.residuals.len());
-            for ty in &split.residuals {
+            for Residual { ty, .. } in &split.residuals {
                 let free = (0..slots.len()).find(|i| slots[*i] == *ty && !places.contains(i));
                 places.push(free.unwrap_or_else(|| {
                     slots.push(ty.clone());
@@ -164,7 +164,8 @@ impl CondSplit {
         let forward = &self.branches[branch].forward;
         b.subregion(forward.param_types(), |b, params| {
             let mut out = b.inline(forward, params)?;
-            let residuals = out.split_off(results);
+            let rest = out.split_off(results);
+            let residuals = self.branches[branch].saved(&out, &rest);
             for (i, ty) in self.slots.iter().enumerate() {
                 let own = self.places[branch].iter().position(|place| *place == i);
                 out.push(match own {
@@ -245,6 +246,34 @@ impl ScanSplit {
             split = regions.vjp(body, &needs, &has_cotangent, &captured)?;
         }
         Ok(ScanSplit { carries, xs, needs, regions: split })
+    }
+
+    /// One step that also returns, to be stacked, the residuals that are no rows of ys and the carries that are read.
+    fn forward(&self, b: &Builder, body: &Region) -> Result<Arc<Region>, TypeError> {
+        b.subregion(body.param_types(), |b, params| {
+            let mut results = b.inline(&self.regions.forward, params)?;
+            let rest = results.split_off(body.results().len());
+            let residuals = self.regions.saved(&results, &rest);
+            let stacked = self.regions.residuals.iter().zip(residuals).filter(|(r, _)| self.row(r).is_none());
+            results.extend(stacked.map(|(_, value)| value));
+            results.extend(self.stacked_carries().iter().map(|i| params[*i]));
+            Ok(results)
+        })
+    }
+
+    /// Every residual and then the carries that are read, stacked, given what the forward scan returned: the original's
+    /// results, then the `rest`.
+    fn saved(&self, results: &[Value], rest: Vec<Value>) -> Vec<Value> {
+        let mut rest = rest.into_iter();
+        let rows = self.regions.residuals.iter().map(|r| self.row(r).map(|i| results[i]));
+        let mut saved: Vec<Value> = rows.filter_map(|row| row.or_else(|| rest.next())).collect();
+        saved.extend(rest);
+        saved
+    }
+
+    /// The row of ys that a residual is, if it is one.
+    fn row(&self, residual: &Residual) -> Option<usize> {
+        residual.result.filter(|i| *i >= self.carries)
     }
 
     /// The carries that the backward part reads, which the augmented scan therefore stacks.
