@@ -1,5 +1,8 @@
 //! Matrix times vector where the matrix is contiguous along K: every result is a dot product of contiguous memory.
 
+use super::Block;
+use super::drive::Run;
+use super::plan::{BLayout, CLayout, Dot, part};
 use super::simd::{Portable, Real, Simd};
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512};
@@ -7,6 +10,62 @@ use crate::isa::Isa;
 
 /// Chains of multiply-adds a row: enough to hide their latency with two rows.
 const CHAINS: usize = 4;
+
+impl<E: Real> Run<'_, E> {
+    /// The vector of a matrix-vector product, where it lies.
+    fn vector(&self, dot: &Dot, batch: usize) -> *const u8 {
+        if dot.matrix_is_a { self.b_of(batch) } else { self.a_of(batch) }
+    }
+
+    /// Packs a strided vector into the shared memory.
+    pub(super) unsafe fn pack_vector(&self, dot: &Dot, batch: usize) {
+        if dot.vector_stride == 1 {
+            return;
+        }
+        let k = self.plan.spec.k;
+        // SAFETY: the plan counted the vectors of the whole batch in the shared memory.
+        unsafe {
+            let out = std::slice::from_raw_parts_mut(self.scratch.cast::<E>().add(batch * k), k);
+            E::read(E::ELEM, self.vector(dot, batch), dot.vector_stride, out);
+        }
+    }
+
+    /// Computes some of a matrix-vector product's results.
+    pub(super) unsafe fn dot_tile(&self, dot: &Dot, index: usize, worker: usize) {
+        let spec = &self.plan.spec;
+        let batch = index / dot.tiles;
+        let outs = part(if dot.matrix_is_a { spec.m } else { spec.n }, dot.tiles, index % dot.tiles);
+        let (matrix, row_stride) = match (&spec.b, dot.matrix_is_a) {
+            (BLayout::Strided(b), false) => (self.b_of(batch), b.col_stride),
+            _ => (self.a_of(batch), spec.a.row_stride),
+        };
+        let (c, stride) = match spec.c {
+            CLayout::Tile => (self.own_scratch(worker).cast::<E>(), 1),
+            _ => (self.c_of(batch).wrapping_offset(outs.start as isize * dot.out_stride), dot.out_stride),
+        };
+        // SAFETY: `outs` are rows of the matrix and elements of C.
+        unsafe {
+            let vector = if dot.vector_stride == 1 {
+                self.vector(dot, batch).cast::<E>()
+            } else {
+                self.scratch.cast::<E>().add(batch * spec.k).cast_const()
+            };
+            let first = matrix.cast::<E>().offset(outs.start as isize * row_stride);
+            let mut put = |i: usize, sum: E| {
+                let to = c.offset(i as isize * stride);
+                let sum = if spec.accumulate { *to + sum } else { sum };
+                *to = self.scalar_epilogue(sum, if dot.matrix_is_a { 0 } else { outs.start + i });
+            };
+            dots(self.plan.isa, spec.k, outs.len(), first, row_stride, vector, &mut put);
+        }
+        let (row, col, rows, cols) = match dot.matrix_is_a {
+            true => (outs.start, 0, outs.len(), 1),
+            false => (0, outs.start, 1, outs.len()),
+        };
+        let row_stride = if dot.matrix_is_a { stride } else { 0 };
+        self.hook(&Block { batch, row, col, rows, cols, c: c.cast(), row_stride, worker });
+    }
+}
 
 /// Computes `outs` dot products: of `k` elements from `matrix + i * row_stride` with `vector`, each written by `put(i, sum)`.
 ///

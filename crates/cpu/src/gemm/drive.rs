@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::kernel::{Form, Kernels, TileArgs};
 use super::pack::{pack_panels, pack_slabs};
-use super::plan::{AMode, BLayout, BMode, CLayout, Dot, GemmPlan, Kind, Tiles, part};
+use super::plan::{AMode, BLayout, BMode, CLayout, GemmPlan, Kind, Tiles, part};
 use super::simd::Real;
-use super::{Block, Elem, Epilogue, dot};
+use super::{Block, Elem, Epilogue};
 use crate::pool::Team;
 
 impl GemmPlan {
@@ -87,12 +87,12 @@ impl GemmPlan {
 }
 
 /// One run of a plan.
-struct Run<'a, E> {
-    plan: &'a GemmPlan,
+pub(super) struct Run<'a, E> {
+    pub(super) plan: &'a GemmPlan,
     a: *const u8,
     b: *const u8,
     c: *mut E,
-    scratch: *mut u8,
+    pub(super) scratch: *mut u8,
     bias: *const E,
     epilogue: &'a Epilogue<'a>,
     kernels: Kernels<E>,
@@ -139,13 +139,13 @@ struct TileScratch<E> {
 
 impl<E: Real> Run<'_, E> {
     /// One of a batch's A.
-    fn a_of(&self, batch: usize) -> *const u8 {
+    pub(super) fn a_of(&self, batch: usize) -> *const u8 {
         let a = &self.plan.spec.a;
         self.a.wrapping_offset(batch as isize * a.batch_stride * a.elem.size() as isize)
     }
 
     /// One of a batch's B.
-    fn b_of(&self, batch: usize) -> *const u8 {
+    pub(super) fn b_of(&self, batch: usize) -> *const u8 {
         let (stride, size) = match &self.plan.spec.b {
             BLayout::Strided(b) => (b.batch_stride, b.elem.size()),
             BLayout::Packed { batch_stride } => (*batch_stride, size_of::<E>()),
@@ -154,7 +154,7 @@ impl<E: Real> Run<'_, E> {
     }
 
     /// One of a batch's C.
-    fn c_of(&self, batch: usize) -> *mut E {
+    pub(super) fn c_of(&self, batch: usize) -> *mut E {
         match self.plan.spec.c {
             CLayout::Rows { batch_stride, .. } | CLayout::Packed { batch_stride } => {
                 self.c.wrapping_offset(batch as isize * batch_stride)
@@ -234,7 +234,7 @@ impl<E: Real> Run<'_, E> {
     }
 
     /// A worker's own memory.
-    fn own_scratch(&self, worker: usize) -> *mut u8 {
+    pub(super) fn own_scratch(&self, worker: usize) -> *mut u8 {
         self.scratch.wrapping_add(self.plan.shared_bytes() + worker * self.plan.per_thread_bytes())
     }
 
@@ -475,7 +475,7 @@ impl<E: Real> Run<'_, E> {
         }
     }
 
-    fn hook(&self, block: &Block) {
+    pub(super) fn hook(&self, block: &Block) {
         if let Some(hook) = self.epilogue.hook {
             hook(block);
         }
@@ -483,65 +483,11 @@ impl<E: Real> Run<'_, E> {
 
     /// Bias and ReLU of one element in column `col`.
     #[inline]
-    unsafe fn scalar_epilogue(&self, mut x: E, col: usize) -> E {
+    pub(super) unsafe fn scalar_epilogue(&self, mut x: E, col: usize) -> E {
         if !self.bias.is_null() {
             // SAFETY: a bias holds n elements, by the contract of `run`.
             x += unsafe { *self.bias.add(col) };
         }
         if self.epilogue.relu && E::default() > x { E::default() } else { x }
-    }
-
-    /// The vector of a matrix-vector product, where it lies.
-    fn vector(&self, dot: &Dot, batch: usize) -> *const u8 {
-        if dot.matrix_is_a { self.b_of(batch) } else { self.a_of(batch) }
-    }
-
-    /// Packs a strided vector into the shared memory.
-    unsafe fn pack_vector(&self, dot: &Dot, batch: usize) {
-        if dot.vector_stride == 1 {
-            return;
-        }
-        let k = self.plan.spec.k;
-        // SAFETY: the plan counted the vectors of the whole batch in the shared memory.
-        unsafe {
-            let out = std::slice::from_raw_parts_mut(self.scratch.cast::<E>().add(batch * k), k);
-            E::read(E::ELEM, self.vector(dot, batch), dot.vector_stride, out);
-        }
-    }
-
-    /// Computes some of a matrix-vector product's results.
-    unsafe fn dot_tile(&self, dot: &Dot, index: usize, worker: usize) {
-        let spec = &self.plan.spec;
-        let batch = index / dot.tiles;
-        let outs = part(if dot.matrix_is_a { spec.m } else { spec.n }, dot.tiles, index % dot.tiles);
-        let (matrix, row_stride) = match (&spec.b, dot.matrix_is_a) {
-            (BLayout::Strided(b), false) => (self.b_of(batch), b.col_stride),
-            _ => (self.a_of(batch), spec.a.row_stride),
-        };
-        let (c, stride) = match spec.c {
-            CLayout::Tile => (self.own_scratch(worker).cast::<E>(), 1),
-            _ => (self.c_of(batch).wrapping_offset(outs.start as isize * dot.out_stride), dot.out_stride),
-        };
-        // SAFETY: `outs` are rows of the matrix and elements of C.
-        unsafe {
-            let vector = if dot.vector_stride == 1 {
-                self.vector(dot, batch).cast::<E>()
-            } else {
-                self.scratch.cast::<E>().add(batch * spec.k).cast_const()
-            };
-            let first = matrix.cast::<E>().offset(outs.start as isize * row_stride);
-            let mut put = |i: usize, sum: E| {
-                let to = c.offset(i as isize * stride);
-                let sum = if spec.accumulate { *to + sum } else { sum };
-                *to = self.scalar_epilogue(sum, if dot.matrix_is_a { 0 } else { outs.start + i });
-            };
-            dot::dots(self.plan.isa, spec.k, outs.len(), first, row_stride, vector, &mut put);
-        }
-        let (row, col, rows, cols) = match dot.matrix_is_a {
-            true => (outs.start, 0, outs.len(), 1),
-            false => (0, outs.start, 1, outs.len()),
-        };
-        let row_stride = if dot.matrix_is_a { stride } else { 0 };
-        self.hook(&Block { batch, row, col, rows, cols, c: c.cast(), row_stride, worker });
     }
 }

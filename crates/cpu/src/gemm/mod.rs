@@ -5,6 +5,18 @@
 //! much scratch memory a run needs, and [`GemmPlan::run`] then allocates nothing. [`matmul`] is the checked form over
 //! slices.
 //!
+//! ```
+//! use wootz_cpu::gemm::{MatMut, MatRef, SliceB, matmul};
+//! use wootz_cpu::{isa::Isa, pool::Team};
+//!
+//! let (a, b, mut c) = ([1.0f32, 2.0, 3.0, 4.0], [1.0f32, -1.0], [0.0f32; 2]);
+//! let b = SliceB::Strided(MatRef::new(&b, 2, 1));
+//! let mut c_mat = MatMut::new(&mut c, 2, 1);
+//! matmul(Isa::best(), &Team::serial(), &MatRef::new(&a, 2, 2), &b, &mut c_mat, false, Some(&[10.0]), true)?;
+//! assert_eq!(c, [9.0, 9.0]);
+//! # Ok::<(), wootz_cpu::gemm::GemmError>(())
+//! ```
+//!
 //! # Layout of packed B
 //! B's columns are cut into *slabs* of one cache line: 16 columns of `f32`, 8 of `f64` ([`slab_cols`]). Slab `s` holds,
 //! for each `p` in `0..k`, the elements `B[p, s * 16 .. s * 16 + 16]`, zero beyond column `n`; slabs follow each other:
