@@ -44,6 +44,7 @@ fn union(cx: &BatchCx<'_>, regions: [&Arc<Region>; 2], batched: &[bool]) -> Resu
 }
 
 /// A cond whose lanes disagree: both branches, and a choice lane by lane.
+/// Every lane runs both, so each branch must come to an end (and not divide by zero, if it is differentiated) on all of them.
 fn select(cx: &mut BatchCx<'_>, then: &Arc<Region>, otherwise: &Arc<Region>) -> Outputs {
     let force = vec![true; then.results().len()];
     let mut results = Vec::with_capacity(2);
