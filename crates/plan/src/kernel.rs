@@ -225,7 +225,11 @@ impl Kernel {
             let arithmetic = s.body.iter().filter(|i| {
                 matches!(
                     i.op,
-                    InstOp::Unary(..) | InstOp::Binary(..) | InstOp::Compare(..) | InstOp::Select(..) | InstOp::Fma(..)
+                    InstOp::Unary(..)
+                        | InstOp::Binary(..)
+                        | InstOp::Compare(..)
+                        | InstOp::Select(..)
+                        | InstOp::Fma(..)
                 )
             });
             (arithmetic.count() + s.reduce.len()) as u64 * s.loops.iter().product::<usize>() as u64

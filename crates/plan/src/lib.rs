@@ -15,7 +15,7 @@ mod verify;
 pub use kernel::Kernel;
 pub use lower::{PlanError, lower};
 pub use plan::{
-    ALIGN, Buffer, BufferId, ControlStep, Epilogue, GemmStep, Matrix, Place, Plan, Rhs, ScatterStep, SegmentStep,
-    SiteLabel, Step, StepKind, SubPlan,
+    ALIGN, Buffer, BufferId, ControlStep, Epilogue, GemmStep, Matrix, Place, Plan, Rhs, ScatterStep,
+    SegmentStep, SiteLabel, Step, StepKind, SubPlan,
 };
 pub use verify::{KernelError, verify_kernel};

@@ -1,7 +1,7 @@
 //! The text form of kernels and plans.
 
 use crate::kernel::{AccKind, Address, Inst, InstOp, Kernel, Lanes, Reg, Stage};
-use crate::{BufferId, Plan, Place, Rhs, Step, StepKind};
+use crate::{BufferId, Place, Plan, Rhs, Step, StepKind};
 use std::fmt::{self, Display, Formatter, Write};
 use wootz_ir::Op;
 
@@ -85,7 +85,9 @@ impl Kernel {
             InstOp::Fma(x, y, z) => write!(f, "fma {x}, {y}, {z}")?,
             InstOp::Cast(x) => write!(f, "cast {x}")?,
             InstOp::Round(to, x) => write!(f, "round_{to} {x}")?,
-            InstOp::Store { arg, at, value } => write!(f, "store a{}[{}] = {value}", arg.0, self.address(at))?,
+            InstOp::Store { arg, at, value } => {
+                write!(f, "store a{}[{}] = {value}", arg.0, self.address(at))?
+            }
         }
         match inst.out {
             Some(out) => writeln!(f, " : {}", self.regs[out.0 as usize]),
@@ -105,7 +107,8 @@ impl Kernel {
         for (axis, stride) in at.strides.iter().enumerate().filter(|(_, s)| **s != 0) {
             let plus = if out.is_empty() { "" } else { " + " };
             let name = self.loop_name(axis);
-            let _ = if *stride == 1 { write!(out, "{plus}{name}") } else { write!(out, "{plus}{stride}*{name}") };
+            let _ =
+                if *stride == 1 { write!(out, "{plus}{name}") } else { write!(out, "{plus}{stride}*{name}") };
         }
         if let Some(index) = at.index {
             let _ = write!(out, "{}{index}", if out.is_empty() { "" } else { " + " });
@@ -167,7 +170,9 @@ impl Display for Step {
             }
             StepKind::PackRhs { k, n, rhs, out } => write!(f, "pack [{k}×{n}] {} -> {out}", rhs.buffer)?,
             StepKind::Copy { from, to, bytes } => write!(f, "copy {bytes} bytes {from} -> {to}")?,
-            StepKind::Scatter(s) => write!(f, "{:?} scatter {}, {} -> {}", s.kind, s.indices, s.updates, s.out)?,
+            StepKind::Scatter(s) => {
+                write!(f, "{:?} scatter {}, {} -> {}", s.kind, s.indices, s.updates, s.out)?
+            }
             StepKind::Segment(s) => write!(f, "segment {:?} {}, {} -> {}", s.kind, s.data, s.ids, s.out)?,
             StepKind::Control(c) => write!(f, "{c}")?,
         }
@@ -179,14 +184,24 @@ impl Display for crate::ControlStep {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         use crate::ControlStep as C;
         match self {
-            C::Call { body, inputs, outputs } => write!(f, "call ({}) -> {} {}", list(inputs), list(outputs), body.plan),
+            C::Call { body, inputs, outputs } => {
+                write!(f, "call ({}) -> {} {}", list(inputs), list(outputs), body.plan)
+            }
             C::Cond { predicate, then, otherwise, inputs, outputs } => {
                 let (inputs, outputs) = (list(inputs), list(outputs));
-                write!(f, "cond {predicate} ({inputs}) -> {outputs} then {} else {}", then.plan, otherwise.plan)
+                write!(
+                    f,
+                    "cond {predicate} ({inputs}) -> {outputs} then {} else {}",
+                    then.plan, otherwise.plan
+                )
             }
             C::While { cond, predicate, body, captures, outputs, .. } => {
                 let (carry, captures) = (list(outputs), list(captures));
-                write!(f, "while {predicate} carry {carry} captures {captures} cond {} body {}", cond.plan, body.plan)
+                write!(
+                    f,
+                    "while {predicate} carry {carry} captures {captures} cond {} body {}",
+                    cond.plan, body.plan
+                )
             }
             C::Scan { body, length, reverse, carry, .. } => {
                 let order = if *reverse { " reversed" } else { "" };

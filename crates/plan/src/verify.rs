@@ -112,19 +112,27 @@ impl Check<'_> {
         let Some(out) = out else { return Err(KernelError::Result) };
         let dtype = self.ty(out);
         match op {
-            InstOp::Float(_) if !dtype.is_float() => {
-                Err(KernelError::DType { reg: out, found: dtype, what: "a float constant needs a float register" })
-            }
-            InstOp::Int(_) if dtype.is_float() => {
-                Err(KernelError::DType { reg: out, found: dtype, what: "an integer constant needs an integer register" })
-            }
+            InstOp::Float(_) if !dtype.is_float() => Err(KernelError::DType {
+                reg: out,
+                found: dtype,
+                what: "a float constant needs a float register",
+            }),
+            InstOp::Int(_) if dtype.is_float() => Err(KernelError::DType {
+                reg: out,
+                found: dtype,
+                what: "an integer constant needs an integer register",
+            }),
             InstOp::Index(axis) if *axis as usize >= axes => Err(KernelError::Loop { axis: *axis as usize }),
             InstOp::Index(_) => self.is(out, DType::I64, "a loop index is i64"),
             InstOp::Load { arg, mask, .. } => {
                 if let Some(mask) = mask {
                     self.is(*mask, DType::Bool, "a mask is bool")?;
                 }
-                self.is(out, self.kernel.args[arg.0 as usize].dtype.compute(), "not the buffer's compute dtype")
+                self.is(
+                    out,
+                    self.kernel.args[arg.0 as usize].dtype.compute(),
+                    "not the buffer's compute dtype",
+                )
             }
             InstOp::Unary(Unary::IsNan | Unary::IsFinite, _) | InstOp::Compare(..) => {
                 self.is(out, DType::Bool, "the result is bool")?;
@@ -153,7 +161,9 @@ impl Check<'_> {
                 self.is(*z, self.ty(*x), "operands differ in dtype")?;
                 self.is(out, self.ty(*x), "the result has the operands' dtype")
             }
-            InstOp::Float(_) | InstOp::Int(_) | InstOp::Tile | InstOp::Cast(_) | InstOp::Store { .. } => Ok(()),
+            InstOp::Float(_) | InstOp::Int(_) | InstOp::Tile | InstOp::Cast(_) | InstOp::Store { .. } => {
+                Ok(())
+            }
         }
     }
 }

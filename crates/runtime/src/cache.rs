@@ -38,7 +38,8 @@ struct Cache {
 fn cache() -> MutexGuard<'static, Cache> {
     static CACHE: OnceLock<Mutex<Cache>> = OnceLock::new();
     let limit = NonZeroUsize::new(DEFAULT_LIMIT).unwrap_or(NonZeroUsize::MIN);
-    let cache = CACHE.get_or_init(|| Mutex::new(Cache { entries: lru::LruCache::new(limit), hits: 0, misses: 0 }));
+    let cache =
+        CACHE.get_or_init(|| Mutex::new(Cache { entries: lru::LruCache::new(limit), hits: 0, misses: 0 }));
     cache.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

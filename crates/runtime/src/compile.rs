@@ -68,7 +68,8 @@ pub fn compile(
             let optimized =
                 stages.time("passes", || wootz_passes::run(&graph, options.level, &target, &mut observer))?;
             let executable = backend.compile(&optimized, &options.backend, &mut stages)?;
-            let entry = Arc::new(Entry { executable, optimized: Arc::new(optimized), stages: stages.clone() });
+            let entry =
+                Arc::new(Entry { executable, optimized: Arc::new(optimized), stages: stages.clone() });
             cache::put(key, entry.clone());
             entry
         }
@@ -82,7 +83,10 @@ fn specialise(graph: &Graph, shapes: &BTreeMap<String, Dims>) -> Result<Graph, C
     for (name, dims) in shapes {
         let Some(input) = graph.input(name) else {
             let given = graph.inputs.iter().filter(|i| i.role == Role::Input);
-            return Err(CompileError::UnknownInput { name: name.clone(), known: list(given.map(|i| &*i.name)) });
+            return Err(CompileError::UnknownInput {
+                name: name.clone(),
+                known: list(given.map(|i| &*i.name)),
+            });
         };
         let ty = graph.input_type(input);
         let fits = ty.rank() == dims.len()
@@ -92,12 +96,14 @@ fn specialise(graph: &Graph, shapes: &BTreeMap<String, Dims>) -> Result<Graph, C
             return Err(CompileError::Shape { input: name.clone(), expected: ty.clone(), got });
         }
     }
-    let numbers = solver.bindings().iter().filter_map(|(name, dim)| Some((name.to_string(), dim.as_const()?)));
+    let numbers =
+        solver.bindings().iter().filter_map(|(name, dim)| Some((name.to_string(), dim.as_const()?)));
     let graph = specialize(graph, &numbers.collect())?;
     match (0..graph.inputs.len()).find(|i| graph.input_type(*i).shape.concrete().is_none()) {
-        Some(i) => {
-            Err(CompileError::Open { input: graph.inputs[i].name.to_string(), ty: graph.input_type(i).clone() })
-        }
+        Some(i) => Err(CompileError::Open {
+            input: graph.inputs[i].name.to_string(),
+            ty: graph.input_type(i).clone(),
+        }),
         None => Ok(graph),
     }
 }

@@ -19,8 +19,8 @@ mod signature;
 mod state;
 
 pub use backend::{
-    Backend, BackendError, BackendOptions, Bindings, Description, Executable, Instance, KernelInfo, Prepared, Stages,
-    Unavailable,
+    Backend, BackendError, BackendOptions, Bindings, Description, Executable, Instance, KernelInfo, Prepared,
+    Stages, Unavailable,
 };
 pub use cache::{CacheInfo, cache_info, clear_cache, set_cache_limit};
 pub use compile::{Definition, Options, compile};

@@ -150,7 +150,9 @@ impl Params {
         let relevant = |i: &usize| executable.prepares(*i);
         let key = {
             let slots = unpoisoned(self.0.slots.read());
-            let version = |i: usize| self.0.index.get(&signature.inputs[i].name).map(|at| (slots[*at].id, slots[*at].version));
+            let version = |i: usize| {
+                self.0.index.get(&signature.inputs[i].name).map(|at| (slots[*at].id, slots[*at].version))
+            };
             let params = (0..signature.inputs.len()).filter(relevant).filter_map(version).collect();
             Key { fingerprint: executable.fingerprint(), params }
         };

@@ -3,7 +3,9 @@
 use crate::cache::Entry;
 use crate::error::RunError;
 use crate::nan::{first_nan, has_nan};
-use crate::{Bindings, Executable, Instance, Options, Params, Prepared, Report, Session, Signature, Stages, State};
+use crate::{
+    Bindings, Executable, Instance, Options, Params, Prepared, Report, Session, Signature, Stages, State,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use wootz_ir::{Graph, HostTensor, Role};
 use wootz_nn::Init;
@@ -91,7 +93,9 @@ impl Program {
     /// Initial parameters. For programs that do not update them.
     pub fn init(&self, seed: u64) -> Result<Params, RunError> {
         if self.0.signature.updates() {
-            return Err(RunError::Kind("the program updates its state: start it with `init_state`, run it with `step`"));
+            return Err(RunError::Kind(
+                "the program updates its state: start it with `init_state`, run it with `step`",
+            ));
         }
         Ok(Params::new(self.initial(seed)?.into_iter().map(|(name, _, tensor)| (name, tensor))))
     }
@@ -99,7 +103,9 @@ impl Program {
     /// The initial state. For programs that update parameters or state.
     pub fn init_state(&self, seed: u64) -> Result<State, RunError> {
         if !self.0.signature.updates() {
-            return Err(RunError::Kind("the program updates nothing: start it with `init`, run it with `run`"));
+            return Err(RunError::Kind(
+                "the program updates nothing: start it with `init`, run it with `run`",
+            ));
         }
         Ok(State { tensors: self.initial(seed)? })
     }
@@ -150,13 +156,16 @@ impl Program {
             check(&signature.inputs[i], "input", tensor)?;
             given[i] = Some(tensor.clone());
         }
-        if let Some(i) = (0..given.len()).find(|i| signature.inputs[*i].role == Role::Input && given[*i].is_none()) {
+        if let Some(i) =
+            (0..given.len()).find(|i| signature.inputs[*i].role == Role::Input && given[*i].is_none())
+        {
             let input = &signature.inputs[i];
             return Err(RunError::Missing { name: input.name.to_string(), expected: input.ty.clone() });
         }
         let mut outputs = Vec::new();
         for output in &signature.outputs {
-            let fresh = || HostTensor::zeros(output.ty.dtype, &output.ty.shape.concrete().unwrap_or_default());
+            let fresh =
+                || HostTensor::zeros(output.ty.dtype, &output.ty.shape.concrete().unwrap_or_default());
             let tensor = if output.updates.is_none() { Some(fresh()) } else { None };
             outputs.push(tensor.transpose().map_err(|e| bug(e.to_string()))?);
         }
@@ -269,7 +278,11 @@ impl Program {
 }
 
 /// Checks a tensor against an input.
-pub(crate) fn check(input: &crate::InputSpec, what: &'static str, tensor: &HostTensor) -> Result<(), RunError> {
+pub(crate) fn check(
+    input: &crate::InputSpec,
+    what: &'static str,
+    tensor: &HostTensor,
+) -> Result<(), RunError> {
     if has_type(tensor, input) {
         return Ok(());
     }

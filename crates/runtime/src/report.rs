@@ -20,7 +20,12 @@ impl fmt::Display for Report {
         let d = &self.description;
         table(f, "prepare", &d.prepare)?;
         table(f, "run", &d.kernels)?;
-        let memory = [("arena", d.arena), ("scratch", d.scratch), ("prepared", d.prepared), ("constants", d.constants)];
+        let memory = [
+            ("arena", d.arena),
+            ("scratch", d.scratch),
+            ("prepared", d.prepared),
+            ("constants", d.constants),
+        ];
         for (name, bytes) in memory {
             writeln!(f, "{name:<16} {bytes:>10} bytes")?;
         }
@@ -38,7 +43,11 @@ fn table(f: &mut fmt::Formatter<'_>, title: &str, kernels: &[KernelInfo]) -> fmt
     writeln!(f, "\n{title:<8} {:>14} {:>14}  kernel", "FLOPs", "bytes")?;
     for kernel in kernels {
         let KernelInfo { kind, detail, site, flops, bytes } = kernel;
-        writeln!(f, "{kind:<8} {flops:>14} {bytes:>14}  {detail}{}{site}", if site.is_empty() { "" } else { "  // " })?;
+        writeln!(
+            f,
+            "{kind:<8} {flops:>14} {bytes:>14}  {detail}{}{site}",
+            if site.is_empty() { "" } else { "  // " }
+        )?;
     }
     Ok(())
 }

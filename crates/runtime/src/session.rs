@@ -31,7 +31,12 @@ impl Session {
         for output in &signature.outputs {
             let dims = output.ty.shape.concrete().unwrap_or_default();
             let tensor = HostTensor::zeros(output.ty.dtype, &dims);
-            outputs.push(tensor.map_err(|_| crate::BackendError::OutOfMemory { backend: "runtime", bytes: usize::MAX })?);
+            outputs.push(
+                tensor.map_err(|_| crate::BackendError::OutOfMemory {
+                    backend: "runtime",
+                    bytes: usize::MAX,
+                })?,
+            );
         }
         let instance = program.take_instance()?;
         Ok(Session { program, params, generation, prepared, instance, inputs, outputs })
@@ -52,7 +57,9 @@ impl Session {
     pub fn set_at(&mut self, index: usize, tensor: HostTensor) -> Result<(), RunError> {
         let signature = self.program.signature();
         let Some(input) = signature.inputs.get(index).filter(|i| i.role == Role::Input) else {
-            return Err(RunError::Kind("only inputs are bound by hand: parameters come from the session's `Params`"));
+            return Err(RunError::Kind(
+                "only inputs are bound by hand: parameters come from the session's `Params`",
+            ));
         };
         check(input, "input", &tensor)?;
         self.inputs[index] = Some(tensor);
@@ -63,11 +70,14 @@ impl Session {
     pub fn input_mut(&mut self, index: usize) -> Result<&mut HostTensor, RunError> {
         let signature = self.program.signature();
         let Some(input) = signature.inputs.get(index).filter(|i| i.role == Role::Input) else {
-            return Err(RunError::Kind("only inputs are written by hand: parameters come from the session's `Params`"));
+            return Err(RunError::Kind(
+                "only inputs are written by hand: parameters come from the session's `Params`",
+            ));
         };
         if self.inputs[index].is_none() {
             let zeros = HostTensor::zeros(input.ty.dtype, &input.ty.shape.concrete().unwrap_or_default());
-            let out_of_memory = |_| crate::BackendError::OutOfMemory { backend: "runtime", bytes: usize::MAX };
+            let out_of_memory =
+                |_| crate::BackendError::OutOfMemory { backend: "runtime", bytes: usize::MAX };
             self.inputs[index] = Some(zeros.map_err(out_of_memory)?);
         }
         self.inputs[index].as_mut().ok_or(RunError::Kind("the input was bound just now"))

@@ -52,14 +52,17 @@ pub(super) fn form(
     analysis: &Analysis,
     signature: &Signature,
 ) -> (Vec<Cluster>, Vec<bool>) {
-    let mut former = Former { region, shapes, analysis, clusters: Vec::new(), of: HashMap::new(), reads: HashMap::new() };
+    let mut former =
+        Former { region, shapes, analysis, clusters: Vec::new(), of: HashMap::new(), reads: HashMap::new() };
     let (order, updates) = schedule(&mut former, signature);
     for node in order {
         former.place(node, &updates);
     }
-    let in_place = region.results().iter().zip(&signature.aliases).map(|(result, alias)| {
-        alias.is_some() && updates.contains_key(&analysis.storage(*result))
-    });
+    let in_place = region
+        .results()
+        .iter()
+        .zip(&signature.aliases)
+        .map(|(result, alias)| alias.is_some() && updates.contains_key(&analysis.storage(*result)));
     (former.clusters, in_place.collect())
 }
 
@@ -99,7 +102,8 @@ fn schedule(former: &mut Former<'_>, signature: &Signature) -> (Vec<NodeId>, Upd
             continue;
         }
         let others = readers.get(param).into_iter().flatten().filter(|id| **id != own);
-        let values = others.flat_map(|id| region.node(*id).outputs()).filter(|v| analysis.is_root(*v)).collect();
+        let values =
+            others.flat_map(|id| region.node(*id).outputs()).filter(|v| analysis.is_root(*v)).collect();
         updates.insert(value, Update { param: *param, readers: values });
     }
     (topological(former, &nodes, &mut updates), updates)
@@ -132,8 +136,15 @@ fn topological(former: &mut Former<'_>, nodes: &[NodeId], updates: &mut Updates)
                 marks[id.index()] = Mark::Open;
                 stack.push((id, true));
                 let data = former.reads_of(id);
-                let before: Vec<Value> = region.node(id).outputs().filter_map(|v| updates.get(&v)).flat_map(|u| u.readers.iter().copied()).collect();
-                for (value, update) in data.into_iter().map(|v| (v, false)).chain(before.into_iter().map(|v| (v, true))) {
+                let before: Vec<Value> = region
+                    .node(id)
+                    .outputs()
+                    .filter_map(|v| updates.get(&v))
+                    .flat_map(|u| u.readers.iter().copied())
+                    .collect();
+                for (value, update) in
+                    data.into_iter().map(|v| (v, false)).chain(before.into_iter().map(|v| (v, true)))
+                {
                     let Some(dep) = node_id(region, value) else { continue };
                     match marks[dep.index()] {
                         Mark::Done => {}
@@ -175,7 +186,8 @@ impl Former<'_> {
         if let Some(reads) = self.reads.get(&id) {
             return reads.clone();
         }
-        let mut values: Vec<Value> = reads(self.region, self.shapes, self.analysis, id).into_iter().map(|r| r.value).collect();
+        let mut values: Vec<Value> =
+            reads(self.region, self.shapes, self.analysis, id).into_iter().map(|r| r.value).collect();
         values.sort_unstable();
         values.dedup();
         self.reads.insert(id, values.clone());
@@ -216,7 +228,12 @@ impl Former<'_> {
         let reads = reads(self.region, self.shapes, self.analysis, id);
         let position = |of: &HashMap<Value, usize>, v: &Value| of.get(v).copied();
         let latest = reads.iter().filter_map(|r| position(&self.of, &r.value)).max();
-        let after = updates.get(&root).into_iter().flat_map(|u| &u.readers).filter_map(|v| position(&self.of, v)).max();
+        let after = updates
+            .get(&root)
+            .into_iter()
+            .flat_map(|u| &u.readers)
+            .filter_map(|v| position(&self.of, v))
+            .max();
         let earliest = latest.max(after);
         let from = earliest.unwrap_or(0);
         let newest = self.clusters.len();
@@ -271,12 +288,14 @@ impl Former<'_> {
         }
         let rank = target.grid.len();
         let own_point = |r: &Read| {
-            let leading = r.axes.len() >= rank && r.axes[..rank].iter().enumerate().all(|(i, a)| *a == Some(i));
+            let leading =
+                r.axes.len() >= rank && r.axes[..rank].iter().enumerate().all(|(i, a)| *a == Some(i));
             leading && self.shapes[r.value.index()][..rank] == target.grid[..]
         };
         // What the cluster computes may be read only at the own grid point.
         let inside = |v: Value| self.of.get(&v) == Some(&cluster);
-        reads.iter().filter(|r| inside(r.value)).all(own_point) && self.updates_in_order(cluster, root, updates)
+        reads.iter().filter(|r| inside(r.value)).all(own_point)
+            && self.updates_in_order(cluster, root, updates)
     }
 
     /// True if, with `root` in the cluster, every in-place update of the cluster still comes after what reads the old values:
@@ -285,13 +304,16 @@ impl Former<'_> {
         let target = &self.clusters[cluster];
         let inside = |v: Value| v == root || self.of.get(&v) == Some(&cluster);
         let elementwise = |v: Value| {
-            let fused = region_op(self.region, v).is_some_and(|op| !matches!(op, Op::Reduce(_) | Op::ArgReduce(_) | Op::Dot(_)));
+            let fused = region_op(self.region, v)
+                .is_some_and(|op| !matches!(op, Op::Reduce(_) | Op::ArgReduce(_) | Op::Dot(_)));
             fused && self.shapes[v.index()] == target.grid
         };
         let at_own_point = |reader: Value, param: Value| {
             let id = node_id(self.region, reader);
             let reads = id.map(|id| reads(self.region, self.shapes, self.analysis, id)).unwrap_or_default();
-            let point = |r: &Read| r.axes.len() == target.grid.len() && r.axes.iter().enumerate().all(|(i, a)| *a == Some(i));
+            let point = |r: &Read| {
+                r.axes.len() == target.grid.len() && r.axes.iter().enumerate().all(|(i, a)| *a == Some(i))
+            };
             reads.iter().filter(|r| r.value == param).all(point)
         };
         let mut relevant = updates.iter().filter(|(value, _)| inside(**value));
@@ -361,7 +383,11 @@ fn reads(region: &Region, shapes: &[Dims], analysis: &Analysis, id: NodeId) -> V
     };
     match &node.op {
         Op::Reduce(_) | Op::ArgReduce(_) => walk(region, shapes, analysis, node.inputs[0], &loops, &mut out),
-        Op::Dot(_) | Op::Scatter(_) | Op::Segment(_) | Op::Control(_) | Op::Movement(Movement::Concat { .. }) => {
+        Op::Dot(_)
+        | Op::Scatter(_)
+        | Op::Segment(_)
+        | Op::Control(_)
+        | Op::Movement(Movement::Concat { .. }) => {
             for v in &node.inputs {
                 let anything: SmallVec<[Option<usize>; 4]> = shapes[v.index()].iter().map(|_| None).collect();
                 walk(region, shapes, analysis, *v, &anything, &mut out);
@@ -401,7 +427,8 @@ fn operands(
 ) {
     let node = region.node(id);
     let mut go = |v: Value, axes: &[Option<usize>]| walk(region, shapes, analysis, v, axes, out);
-    let unknown = |v: Value| -> SmallVec<[Option<usize>; 4]> { shapes[v.index()].iter().map(|_| None).collect() };
+    let unknown =
+        |v: Value| -> SmallVec<[Option<usize>; 4]> { shapes[v.index()].iter().map(|_| None).collect() };
     match &node.op {
         Op::Movement(Movement::Transpose { perm }) => {
             let mut inner = unknown(node.inputs[0]);

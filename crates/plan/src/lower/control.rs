@@ -44,7 +44,9 @@ impl Lowering<'_> {
         let inputs: Vec<BufferId> = node.inputs.iter().map(|v| self.buffer(*v)).collect();
         let outputs: Vec<BufferId> = node.outputs().map(|v| self.buffer(v)).collect();
         let step = match op {
-            Control::Call { body } => ControlStep::Call { body: self.sub_plan(body, regions)?, inputs, outputs },
+            Control::Call { body } => {
+                ControlStep::Call { body: self.sub_plan(body, regions)?, inputs, outputs }
+            }
             Control::CustomVjp { primal, .. } => {
                 ControlStep::Call { body: self.sub_plan(primal, regions)?, inputs, outputs }
             }
@@ -71,7 +73,8 @@ impl Lowering<'_> {
                 let next = self.carry(id, &inputs[..*carries], carry);
                 let length = length.as_const().unwrap_or(0);
                 let rows = |l: &Self, list: &[BufferId]| -> Vec<(BufferId, usize)> {
-                    let row = |b: &BufferId| (*b, l.buffers[b.0 as usize].bytes.checked_div(length).unwrap_or(0));
+                    let row =
+                        |b: &BufferId| (*b, l.buffers[b.0 as usize].bytes.checked_div(length).unwrap_or(0));
                     list.iter().map(row).collect()
                 };
                 ControlStep::Scan {

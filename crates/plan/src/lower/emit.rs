@@ -38,7 +38,8 @@ struct Scope {
 
 impl<'l, 'g> Emitter<'l, 'g> {
     pub(super) fn new(lowering: &'l mut Lowering<'g>, grid: Dims, tile: Option<Value>) -> Self {
-        let kernel = Kernel { grid, lanes: Lanes::Grid, args: Vec::new(), stages: Vec::new(), regs: Vec::new() };
+        let kernel =
+            Kernel { grid, lanes: Lanes::Grid, args: Vec::new(), stages: Vec::new(), regs: Vec::new() };
         Emitter {
             lowering,
             kernel,
@@ -138,7 +139,8 @@ impl<'l, 'g> Emitter<'l, 'g> {
     fn enter_stage(&mut self, root: Value, loops: &Dims) {
         let lowering = &*self.lowering;
         let empty = self.stage.body.is_empty() && self.stage.reduce.is_empty() && self.stores.is_empty();
-        let reads = super::cluster::reads_of_root(lowering.region, &lowering.shapes, &lowering.analysis, root);
+        let reads =
+            super::cluster::reads_of_root(lowering.region, &lowering.shapes, &lowering.analysis, root);
         let waits = reads.iter().any(|r| {
             self.fresh.contains(&r.value) || (self.looped.contains(&r.value) && !r.follows_every_loop())
         });

@@ -9,7 +9,7 @@ use super::{Lowering, PlanError};
 use crate::{BufferId, Epilogue, GemmStep, Matrix, Place, Rhs, Step, StepKind};
 use smallvec::SmallVec;
 use wootz_ir::ops::{Dot, Movement, Op};
-use wootz_ir::{Dims, DType, Node, NodeId, Region, Value};
+use wootz_ir::{DType, Dims, Node, NodeId, Region, Value};
 
 /// A value as a strided view of another.
 struct View {
@@ -44,7 +44,10 @@ fn view(region: &Region, shapes: &[Dims], value: Value) -> View {
             let from = &shapes[node.inputs[0].index()];
             restride(from, dims, &inner.strides).map_or_else(own, |strides| View { strides, ..inner })
         }
-        Movement::Broadcast { .. } | Movement::Pad { .. } | Movement::Concat { .. } | Movement::Reverse { .. } => own(),
+        Movement::Broadcast { .. }
+        | Movement::Pad { .. }
+        | Movement::Concat { .. }
+        | Movement::Reverse { .. } => own(),
     }
 }
 
@@ -114,7 +117,11 @@ impl Lowering<'_> {
                     emitter.root(*root);
                 }
                 let (kernel, args) = emitter.finish();
-                self.push(StepKind::Kernel { kernel: std::sync::Arc::new(kernel), args }, id, cluster.prepared);
+                self.push(
+                    StepKind::Kernel { kernel: std::sync::Arc::new(kernel), args },
+                    id,
+                    cluster.prepared,
+                );
             }
         }
         Ok(())
@@ -129,7 +136,8 @@ impl Lowering<'_> {
     fn product(&mut self, node: &Node, dot: &Dot, prepared: bool) -> GemmStep {
         let (lhs, rhs) = (node.inputs[0], node.inputs[1]);
         let dtype = self.region.ty(lhs).dtype;
-        let sizes = |l: &Self, v: Value, axes: &[usize]| axes.iter().map(|a| l.shape(v)[*a]).product::<usize>();
+        let sizes =
+            |l: &Self, v: Value, axes: &[usize]| axes.iter().map(|a| l.shape(v)[*a]).product::<usize>();
         let lhs_free = dot.lhs_free(self.shape(lhs).len());
         let rhs_free = dot.rhs_free(self.shape(rhs).len());
         let batch = sizes(self, lhs, &dot.lhs_batch);
@@ -154,7 +162,8 @@ impl Lowering<'_> {
         let view = view(self.region, &self.shapes, value);
         let shape = self.shape(value).clone();
         let joined = groups.map(|axes| {
-            let axes: SmallVec<[(usize, i64); 4]> = axes.iter().map(|a| (shape[*a], view.strides[*a])).collect();
+            let axes: SmallVec<[(usize, i64); 4]> =
+                axes.iter().map(|a| (shape[*a], view.strides[*a])).collect();
             join(&axes)
         });
         if let [Some(b), Some(r), Some(c)] = joined {
@@ -178,7 +187,11 @@ impl Lowering<'_> {
             kind: StepKind::Kernel { kernel: std::sync::Arc::new(kernel), args },
             site: Default::default(),
         };
-        if prepared { self.prepare.push(step) } else { self.steps.push(step) }
+        if prepared {
+            self.prepare.push(step)
+        } else {
+            self.steps.push(step)
+        }
         let size = |g: &[usize]| g.iter().map(|a| dims_of(&order, &dims, *a)).product::<usize>();
         let (rows, cols) = (size(groups[1]), size(groups[2]));
         Matrix { buffer, offset: 0, batch: rows * cols, row: cols, col: 1 }
@@ -201,7 +214,8 @@ impl Lowering<'_> {
             _ => false,
         };
         let compute = dtype.compute();
-        if !rare || prepared || batch != 1 || !dtype.is_float() || self.target.panel == 0 || k == 0 || n == 0 {
+        if !rare || prepared || batch != 1 || !dtype.is_float() || self.target.panel == 0 || k == 0 || n == 0
+        {
             return None;
         }
         let key = (rhs.clone(), k, n);

@@ -110,11 +110,10 @@ mod tests {
         let check = |from: &[usize], to: &[usize]| reshape_groups(&from.into(), &to.into()).unwrap();
         assert_eq!(check(&[4, 6], &[24]), [(vec![0, 1], vec![0])]);
         assert_eq!(check(&[24], &[4, 6]), [(vec![0], vec![0, 1])]);
-        assert_eq!(check(&[2, 12, 5], &[2, 3, 4, 5]), [
-            (vec![0], vec![0]),
-            (vec![1], vec![1, 2]),
-            (vec![2], vec![3])
-        ]);
+        assert_eq!(
+            check(&[2, 12, 5], &[2, 3, 4, 5]),
+            [(vec![0], vec![0]), (vec![1], vec![1, 2]), (vec![2], vec![3])]
+        );
         let total = |groups: &[(Vec<usize>, Vec<usize>)]| -> (usize, usize) {
             groups.iter().fold((0, 0), |(a, b), (x, y)| (a + x.len(), b + y.len()))
         };

@@ -12,7 +12,8 @@ impl Emitter<'_, '_> {
     /// loaded.
     pub(super) fn compute(&mut self, value: Value, map: &Map, mask: Option<Reg>) -> Reg {
         let region = self.lowering.region;
-        let node = region.defining_node(value).expect("parameters are stored, so they are loaded and not computed");
+        let node =
+            region.defining_node(value).expect("parameters are stored, so they are loaded and not computed");
         let dtype = region.ty(value).dtype.compute();
         let inputs = &node.inputs[..];
         match &node.op {
@@ -63,7 +64,8 @@ impl Emitter<'_, '_> {
 
     fn cast(&mut self, x: Reg, from: DType, to: DType) -> Reg {
         let narrow = to.compute() != to;
-        let converted = if from.compute() == to.compute() { x } else { self.inst(InstOp::Cast(x), to.compute()) };
+        let converted =
+            if from.compute() == to.compute() { x } else { self.inst(InstOp::Cast(x), to.compute()) };
         if narrow && from != to { self.inst(InstOp::Round(to, converted), DType::F32) } else { converted }
     }
 
@@ -79,7 +81,14 @@ impl Emitter<'_, '_> {
         }
     }
 
-    fn movement(&mut self, op: &Movement, value: Value, inputs: &[Value], map: &Map, mask: Option<Reg>) -> Reg {
+    fn movement(
+        &mut self,
+        op: &Movement,
+        value: Value,
+        inputs: &[Value],
+        map: &Map,
+        mask: Option<Reg>,
+    ) -> Reg {
         let x = inputs[0];
         let dims = self.lowering.shape(x).clone();
         let inner: Map = match op {
@@ -191,9 +200,11 @@ impl Emitter<'_, '_> {
             let mut shifted = lin.clone();
             shifted.offset -= low[axis];
             let step = interior[axis] as i64 + 1;
-            let reach: i64 = shifted.coeffs.iter().enumerate().map(|(a, c)| c * (self.extent(a) as i64 - 1)).sum();
+            let reach: i64 =
+                shifted.coeffs.iter().enumerate().map(|(a, c)| c * (self.extent(a) as i64 - 1)).sum();
             let monotone = shifted.reg.is_none() && shifted.coeffs.iter().all(|c| *c >= 0);
-            let within = monotone && step == 1 && shifted.offset >= 0 && shifted.offset + reach < dims[axis] as i64;
+            let within =
+                monotone && step == 1 && shifted.offset >= 0 && shifted.offset + reach < dims[axis] as i64;
             if within {
                 inner.push(shifted);
                 continue;

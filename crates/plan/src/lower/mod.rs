@@ -229,13 +229,16 @@ impl<'g> Lowering<'g> {
             self.inputs.push(buffer);
         }
         let changes = |i: usize| signature.aliases.contains(&Some(i));
-        let rare = signature.params.iter().enumerate().map(|(i, p)| *p && signature.allow_prepare && !changes(i));
+        let rare =
+            signature.params.iter().enumerate().map(|(i, p)| *p && signature.allow_prepare && !changes(i));
         self.rare = rare.collect();
         let region = self.region;
         for (i, result) in region.results().iter().enumerate() {
             let value = self.analysis.storage(*result);
             // Only a root's first result can be written in place; the rest are copies made by `bind_results`.
-            let fresh = self.analysis.is_root(value) && !self.stored.contains_key(&value) && !self.analysis.is_prepared(value);
+            let fresh = self.analysis.is_root(value)
+                && !self.stored.contains_key(&value)
+                && !self.analysis.is_prepared(value);
             let buffer = match signature.aliases[i] {
                 Some(input) if fresh && self.analysis.in_place[i] => self.inputs[input],
                 Some(input) => {
@@ -268,7 +271,9 @@ impl<'g> Lowering<'g> {
             let bytes = self.buffers[to.0 as usize].bytes;
             let step = Step { kind: crate::StepKind::Copy { from, to, bytes }, site: Default::default() };
             // An old parameter is read before anything is updated in place; an update lands after everything has read.
-            if signature.aliases[i].is_none() && matches!(self.buffers[from.0 as usize].place, Place::Input(_)) {
+            if signature.aliases[i].is_none()
+                && matches!(self.buffers[from.0 as usize].place, Place::Input(_))
+            {
                 early.push(step);
             } else {
                 late.push(step);

@@ -74,7 +74,11 @@ pub(super) fn splat(tensor: &HostTensor) -> Option<&[u8]> {
     elements.all(|e| e == first).then_some(first)
 }
 
-pub(super) fn analyse(region: &Region, shapes: &[Dims], signature: &Signature) -> Result<Analysis, PlanError> {
+pub(super) fn analyse(
+    region: &Region,
+    shapes: &[Dims],
+    signature: &Signature,
+) -> Result<Analysis, PlanError> {
     let uses = count_uses(region);
     let mut must_store = vec![false; region.values()];
     for result in region.results() {
@@ -96,7 +100,9 @@ pub(super) fn analyse(region: &Region, shapes: &[Dims], signature: &Signature) -
             let i = value.index();
             let cost = inline_cost(node, &costs);
             let kind = match &node.op {
-                Op::Source(Source::Constant(tensor)) if splat(tensor).is_some() && !must_store[i] => Kind::Inline,
+                Op::Source(Source::Constant(tensor)) if splat(tensor).is_some() && !must_store[i] => {
+                    Kind::Inline
+                }
                 Op::Source(Source::Constant(_)) => Kind::Constant,
                 Op::Movement(Movement::Reshape { .. }) if kinds[node.inputs[0].index()] != Kind::Inline => {
                     Kind::Alias(node.inputs[0])
@@ -180,7 +186,9 @@ fn mark_operands(region: &Region, shapes: &[Dims], node: &Node, must_store: &mut
 fn mark_unless_trivial(region: &Region, value: Value, must_store: &mut [bool]) {
     let trivial = match region.def(value) {
         Def::Param(_) => true,
-        Def::Node(id, _) => matches!(region.node(id).op, Op::Source(_) | Op::Movement(Movement::Broadcast { .. })),
+        Def::Node(id, _) => {
+            matches!(region.node(id).op, Op::Source(_) | Op::Movement(Movement::Broadcast { .. }))
+        }
     };
     if !trivial {
         must_store[value.index()] = true;
@@ -228,8 +236,12 @@ fn op_cost(op: &Op) -> u32 {
 /// Which values depend on rarely changing parameters alone (and on at least one).
 fn param_only(region: &Region, signature: &Signature) -> Vec<bool> {
     let changing = |i: usize| signature.aliases.contains(&Some(i));
-    let mut only: Vec<bool> =
-        signature.params.iter().enumerate().map(|(i, p)| *p && signature.allow_prepare && !changing(i)).collect();
+    let mut only: Vec<bool> = signature
+        .params
+        .iter()
+        .enumerate()
+        .map(|(i, p)| *p && signature.allow_prepare && !changing(i))
+        .collect();
     // Neutral values (constants) neither make nor break it.
     let mut neutral = vec![false; only.len()];
     for node in region.nodes() {

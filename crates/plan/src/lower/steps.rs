@@ -10,7 +10,11 @@ use wootz_ir::ops::{Movement, Op, Scatter, Segment};
 use wootz_ir::{Node, NodeId};
 
 impl Lowering<'_> {
-    pub(super) fn cluster(&mut self, cluster: &Cluster, regions: &mut control::SubPlans) -> Result<(), PlanError> {
+    pub(super) fn cluster(
+        &mut self,
+        cluster: &Cluster,
+        regions: &mut control::SubPlans,
+    ) -> Result<(), PlanError> {
         match cluster.kind {
             ClusterKind::Dot(id) => self.dot_cluster(id, cluster),
             ClusterKind::Single(id) => self.single(id, cluster.prepared, regions),
@@ -22,8 +26,13 @@ impl Lowering<'_> {
                 let (kernel, args) = emitter.finish();
                 let last = cluster.roots.last().and_then(|r| super::roots::node_id(self.region, *r));
                 let site = last.map(|id| self.region.node(id).site.clone()).unwrap_or_default();
-                let step = Step { kind: StepKind::Kernel { kernel: Arc::new(kernel), args }, site: SiteLabel(site) };
-                if cluster.prepared { self.prepare.push(step) } else { self.steps.push(step) }
+                let step =
+                    Step { kind: StepKind::Kernel { kernel: Arc::new(kernel), args }, site: SiteLabel(site) };
+                if cluster.prepared {
+                    self.prepare.push(step)
+                } else {
+                    self.steps.push(step)
+                }
                 Ok(())
             }
         }
@@ -34,7 +43,12 @@ impl Lowering<'_> {
         if prepared { self.prepare.push(step) } else { self.steps.push(step) }
     }
 
-    fn single(&mut self, id: NodeId, prepared: bool, regions: &mut control::SubPlans) -> Result<(), PlanError> {
+    fn single(
+        &mut self,
+        id: NodeId,
+        prepared: bool,
+        regions: &mut control::SubPlans,
+    ) -> Result<(), PlanError> {
         let region = self.region;
         let node = region.node(id);
         match &node.op {

@@ -26,7 +26,11 @@ pub(super) fn drop_unread_stores(lowering: &mut Lowering<'_>) {
 }
 
 /// Trims one step, later steps reading `live`; false if nothing of it is left.
-fn trim(step: &mut Step, live: &mut HashSet<BufferId>, shared: &mut HashMap<SharedKernel, Arc<SharedKernel>>) -> bool {
+fn trim(
+    step: &mut Step,
+    live: &mut HashSet<BufferId>,
+    shared: &mut HashMap<SharedKernel, Arc<SharedKernel>>,
+) -> bool {
     match &mut step.kind {
         StepKind::Kernel { kernel, args } => {
             let mut code = Arc::unwrap_or_clone(kernel.clone());
@@ -261,7 +265,9 @@ fn simplify_loops(stage: &mut Stage, rank: usize) {
 fn joinable(stage: &Stage, axis: usize, inner: usize) -> bool {
     stage.body.iter().all(|inst| match &inst.op {
         InstOp::Index(a) => *a as usize != axis && *a as usize != axis + 1,
-        InstOp::Load { at, .. } | InstOp::Store { at, .. } => at.stride(axis) == at.stride(axis + 1) * inner as i64,
+        InstOp::Load { at, .. } | InstOp::Store { at, .. } => {
+            at.stride(axis) == at.stride(axis + 1) * inner as i64
+        }
         _ => true,
     })
 }
@@ -300,7 +306,8 @@ fn pick_lanes(kernel: &Kernel) -> Lanes {
         for at in addresses {
             let contiguous = |axis: Option<usize>| axis.is_none_or(|a| matches!(at.stride(a), 0 | 1));
             grid += work * usize::from(contiguous(Some(rank - 1)));
-            inner += work * usize::from(contiguous((!stage.loops.is_empty()).then(|| rank + stage.loops.len() - 1)));
+            inner += work
+                * usize::from(contiguous((!stage.loops.is_empty()).then(|| rank + stage.loops.len() - 1)));
         }
     }
     if grid > inner { Lanes::Grid } else { Lanes::Inner }
@@ -333,7 +340,8 @@ pub(super) fn regroup(kernel: &Kernel, groups: &[usize; 3]) -> Option<Kernel> {
                 }
             }
             InstOp::Load { at, .. } | InstOp::Store { at, .. } => {
-                let strides: Option<SmallVec<[i64; 4]>> = ranges.iter().map(|r| joined(kernel, at, r.clone())).collect();
+                let strides: Option<SmallVec<[i64; 4]>> =
+                    ranges.iter().map(|r| joined(kernel, at, r.clone())).collect();
                 *at = Address { strides: strides?, ..at.clone() };
             }
             _ => {}
