@@ -17,7 +17,8 @@ pub struct Training {
     clip_norm: Option<f64>,
 }
 
-/// A training step of `model`. The loss is given the model's outputs and then inputs of its own (`y`); its first output must be a scalar.
+/// A training step of `model`. The loss is given the model's outputs, in order, and then inputs by its own names for them:
+/// `y`, or one of the model's inputs. Its first output must be a scalar.
 ///
 /// ```
 /// use wootz_ir::{DType, TensorType};
@@ -89,9 +90,10 @@ impl Training {
     /// The forward pass, with every input that the whole step has.
     fn forward(&self, types: &[(&str, TensorType)]) -> Result<Traced, ModelError> {
         let mut scope = Scope::new(Mode::Training);
-        let (own, outputs) = (self.model.inputs(), self.model.outputs());
-        let targets: Vec<String> = self.loss.inputs().into_iter().skip(outputs.len()).collect();
-        let mut names = [own.clone(), targets].concat();
+        let own = self.model.inputs();
+        let targets: Vec<String> = self.loss.inputs().into_iter().skip(self.model.outputs().len()).collect();
+        let mut names = own.clone();
+        names.extend(targets.iter().filter(|t| !own.contains(t)).cloned());
         if self.optimizer.lr() == LearningRate::Input {
             names.push(LR.to_owned());
         }
@@ -102,11 +104,12 @@ impl Training {
         let step = scope.slots[step].value;
         scope.count_steps_with(step);
 
-        let (inputs, targets) = inputs.split_at(own.len());
-        let outputs = scope.call_root(&self.model, inputs)?;
+        let targets = targets.iter().filter_map(|t| names.iter().position(|n| n == t)).map(|i| inputs[i]);
+        let targets: Vec<Value> = targets.collect();
+        let outputs = scope.call_root(&self.model, &inputs[..own.len()])?;
         let judged = |judge: &Model| {
             let wanted = judge.inputs().len();
-            outputs.iter().chain(targets).copied().take(wanted).collect::<Vec<Value>>()
+            outputs.iter().chain(&targets).copied().take(wanted).collect::<Vec<Value>>()
         };
         let mut results = vec![("loss".to_owned(), scope.call("loss", &self.loss, &judged(&self.loss))?[0])];
         for metric in &self.metrics {

@@ -326,6 +326,18 @@ fn a_step_with_dropout_counts_with_the_optimizer() {
 }
 
 #[test]
+fn a_loss_may_compare_with_the_models_input() {
+    let reconstruction = function("Reconstruction", &["output", "x"], &["loss"], |scope, inputs| {
+        let difference = scope.b.sub(inputs[0], inputs[1])?;
+        let square = scope.b.mul(difference, difference)?;
+        Ok(vec![scope.b.sum_all(square)?])
+    });
+    let mut run = Run::new(&training(scale(DType::F64), reconstruction, sgd(0.1)), &[("x", f64s(&[3], &X))]);
+    let expected: f64 = (0..3).map(|i| ((START[i] - 1.0) * X[i]).powi(2)).sum();
+    assert_close(&run.step()[0].1.to_f64(), &[expected], 1e-14);
+}
+
+#[test]
 fn the_signature_is_in_order() {
     let step = training(mlp(&[2, 3, 2]), cross_entropy(), adamw(LearningRate::State(0.1)));
     let x = TensorType::new(DType::F32, ["B".into(), wootz_ir::Dim::from(2)]);

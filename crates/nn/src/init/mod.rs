@@ -15,7 +15,7 @@ pub enum Init {
     Ones,
     /// One value everywhere.
     Constant(f64),
-    /// Uniform in [low, high).
+    /// Uniform in [low, high), up to rounding.
     Uniform {
         /// The lower bound.
         low: f64,
@@ -153,7 +153,7 @@ pub fn fill(
     Ok(out)
 }
 
-/// Initial values of a graph's parameters and state.
+/// Initial values of a graph's parameters and state (`None` for inputs), one an input of the graph, as [`Traced::init`](crate::Traced::init).
 pub fn fill_graph(
     graph: &Graph,
     inits: &[Option<Init>],
@@ -185,8 +185,8 @@ fn next(counter: &mut u32) -> u32 {
 /// (fan in, fan out) of a weight `[out, in, ..kernel]`, at least 1 each.
 fn fans(dims: &[usize]) -> Option<(f64, f64)> {
     let [outputs, inputs, kernel @ ..] = dims else { return None };
-    let kernel: usize = kernel.iter().product();
-    Some(((inputs * kernel).max(1) as f64, (outputs * kernel).max(1) as f64))
+    let kernel: f64 = kernel.iter().map(|d| *d as f64).product();
+    Some(((*inputs as f64 * kernel).max(1.0), (*outputs as f64 * kernel).max(1.0)))
 }
 
 /// Fills by doubling what is filled.

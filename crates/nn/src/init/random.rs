@@ -1,5 +1,6 @@
 //! Random fills, written so that LLVM vectorises them: a chunk of counters a loop, no branches in it.
 
+use half::{bf16, f16};
 use wootz_ir::ops::random::threefry2x32;
 use wootz_ir::{DType, HostTensor};
 
@@ -13,49 +14,51 @@ pub(super) fn fold_in(key: [u32; 2], data: u32) -> [u32; 2] {
     threefry2x32(key, [data, u32::MAX])
 }
 
-/// Fills with numbers uniform in [low, high).
+/// Fills with numbers uniform in [low, high), up to rounding.
 pub(super) fn uniform(out: &mut HostTensor, key: [u32; 2], low: f64, high: f64) {
-    match out.dtype() {
-        DType::F32 => {
-            let (scale, low) = ((high - low) as f32 * (1.0 / (1 << 24) as f32), low as f32);
-            fill32(out.as_mut_slice(), key, |w| low + (w >> 8) as f32 * scale);
-        }
-        DType::F64 => fill64(out.as_mut_slice(), key, |u| low + u * (high - low)),
-        _ => narrow(out, |wide| uniform(wide, key, low, high)),
+    if out.dtype() == DType::F64 {
+        return fill64(out.as_mut_slice(), key, |u| low + u * (high - low));
     }
+    let (scale, low) = ((high - low) as f32 * (1.0 / (1 << 24) as f32), low as f32);
+    fill_narrow(out, key, |w| low + (w >> 8) as f32 * scale);
 }
 
 /// Fills with normal numbers.
 pub(super) fn normal(out: &mut HostTensor, key: [u32; 2], mean: f64, std: f64) {
+    if out.dtype() == DType::F64 {
+        return normal64(out.as_mut_slice(), key, mean, std);
+    }
+    let (mean, scale) = (mean as f32, (std * std::f64::consts::SQRT_2) as f32);
+    // (w + ½) · 2⁻²³ − 1 over 24-bit w lies in the open interval (−1, 1).
+    let step = 1.0 / (1 << 23) as f32;
+    fill_narrow(out, key, |w| mean + scale * erfinv((w >> 8) as f32 * step + (0.5 * step - 1.0)));
+}
+
+/// Box and Muller's pairs; an odd last element is the first of a pair whose angle is 0.
+fn normal64(out: &mut [f64], key: [u32; 2], mean: f64, std: f64) {
+    fill64(out, key, |u| u);
+    for pair in out.chunks_mut(2) {
+        let radius = (-2.0 * (1.0 - pair[0]).ln()).sqrt();
+        let angle = std::f64::consts::TAU * pair.get(1).copied().unwrap_or(0.0);
+        for (value, direction) in pair.iter_mut().zip([angle.cos(), angle.sin()]) {
+            *value = mean + std * radius * direction;
+        }
+    }
+}
+
+/// Fills a float tensor narrower than `f64` with values computed in `f32`.
+fn fill_narrow(out: &mut HostTensor, key: [u32; 2], f: impl Fn(u32) -> f32) {
     match out.dtype() {
-        DType::F32 => {
-            let (mean, scale) = (mean as f32, (std * std::f64::consts::SQRT_2) as f32);
-            // (w + ½) · 2⁻²³ − 1 over 24-bit w lies in the open interval (−1, 1).
-            let step = 1.0 / (1 << 23) as f32;
-            fill32(out.as_mut_slice(), key, |w| {
-                mean + scale * erfinv((w >> 8) as f32 * step + (0.5 * step - 1.0))
-            });
-        }
-        DType::F64 => {
-            let out = out.as_mut_slice::<f64>();
-            fill64(out, key, |u| u);
-            // Box and Muller's pairs; an odd last element is the first of a pair whose angle is 0.
-            for pair in out.chunks_mut(2) {
-                let radius = (-2.0 * (1.0 - pair[0]).ln()).sqrt();
-                let angle = std::f64::consts::TAU * pair.get(1).copied().unwrap_or(0.0);
-                for (value, direction) in pair.iter_mut().zip([angle.cos(), angle.sin()]) {
-                    *value = mean + std * radius * direction;
-                }
-            }
-        }
-        _ => narrow(out, |wide| normal(wide, key, mean, std)),
+        DType::F16 => fill32(out.as_mut_slice(), key, |w| f16::from_f32(f(w))),
+        DType::BF16 => fill32(out.as_mut_slice(), key, |w| bf16::from_f32(f(w))),
+        _ => fill32(out.as_mut_slice(), key, f),
     }
 }
 
 /// Element i is `f` of word i mod 2 of block ⌊i/2⌋, as the op `random_bits`.
-fn fill32(out: &mut [f32], key: [u32; 2], f: impl Fn(u32) -> f32) {
+fn fill32<T: Copy + Default>(out: &mut [T], key: [u32; 2], f: impl Fn(u32) -> T) {
     let mut blocks = Blocks::new(key);
-    let mut values = [0f32; 2 * LANES];
+    let mut values = [T::default(); 2 * LANES];
     for chunk in out.chunks_mut(2 * LANES) {
         let (first, second) = blocks.next();
         let (first, second) = (first.map(&f), second.map(&f));
@@ -76,13 +79,6 @@ fn fill64(out: &mut [f64], key: [u32; 2], f: impl Fn(f64) -> f64) {
             *value = f((bits >> 11) as f64 * (1.0 / (1u64 << 53) as f64));
         }
     }
-}
-
-/// Fills a tensor of a 16-bit float by rounding `f32` values.
-fn narrow(out: &mut HostTensor, fill: impl Fn(&mut HostTensor)) {
-    let Ok(mut wide) = HostTensor::zeros(DType::F32, out.dims()) else { return };
-    fill(&mut wide);
-    *out = HostTensor::from_f64(out.dtype(), out.dims(), &wide.to_f64());
 }
 
 /// Blocks whose rounds run side by side: enough vectors to hide an instruction's latency.
