@@ -93,7 +93,7 @@ fn specialise(graph: &Graph, shapes: &BTreeMap<String, Dims>) -> Result<Graph, C
             && ty.shape.iter().zip(dims).all(|(dim, size)| solver.unify(dim, &Dim::from(*size)).is_ok());
         if !fits {
             let got = TensorType::new(ty.dtype, dims.as_slice());
-            return Err(CompileError::Shape { input: name.clone(), expected: ty.clone(), got });
+            return Err(CompileError::Shape { input: name.clone(), expected: Box::new(ty.clone()), got: Box::new(got) });
         }
     }
     let numbers =
@@ -102,7 +102,7 @@ fn specialise(graph: &Graph, shapes: &BTreeMap<String, Dims>) -> Result<Graph, C
     match (0..graph.inputs.len()).find(|i| graph.input_type(*i).shape.concrete().is_none()) {
         Some(i) => Err(CompileError::Open {
             input: graph.inputs[i].name.to_string(),
-            ty: graph.input_type(i).clone(),
+            ty: Box::new(graph.input_type(i).clone()),
         }),
         None => Ok(graph),
     }

@@ -24,9 +24,9 @@ pub enum CompileError {
         /// The input.
         input: String,
         /// What the model takes.
-        expected: TensorType,
+        expected: Box<TensorType>,
         /// What was asked for.
-        got: TensorType,
+        got: Box<TensorType>,
     },
     /// A size was left open.
     #[error("input `{input}` is {ty}: give every input a shape without unknown sizes")]
@@ -34,7 +34,7 @@ pub enum CompileError {
         /// The input.
         input: String,
         /// Its type.
-        ty: TensorType,
+        ty: Box<TensorType>,
     },
     /// There is no input of that name.
     #[error("the model has no input `{name}` (its inputs are {known})")]
@@ -55,7 +55,7 @@ pub enum RunError {
         /// Its name.
         name: String,
         /// Its type.
-        expected: TensorType,
+        expected: Box<TensorType>,
     },
     /// An input was given that the program does not have.
     #[error("the program has no {what} `{name}` (there are {known})")]
@@ -75,9 +75,9 @@ pub enum RunError {
         /// Its name.
         name: String,
         /// What the program takes.
-        expected: TensorType,
+        expected: Box<TensorType>,
         /// What was given.
-        got: TensorType,
+        got: Box<TensorType>,
         /// What to do about it; empty, or begins with a colon.
         hint: String,
     },
@@ -111,7 +111,7 @@ impl RunError {
         } else {
             String::new()
         };
-        RunError::Type { what, name: name.to_owned(), expected: expected.clone(), got: got.clone(), hint }
+        RunError::Type { what, name: name.to_owned(), expected: Box::new(expected.clone()), got: Box::new(got.clone()), hint }
     }
 }
 
