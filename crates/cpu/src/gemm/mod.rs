@@ -44,7 +44,7 @@ mod tests;
 mod x86;
 
 pub use int::{WrappingInt, int_matmul};
-pub use kernel::{Kernel, Kernels, Select, TileArgs};
+pub use kernel::{Form, Kernel, Kernels, Select, TileArgs};
 pub use pack::Convert;
 pub use plan::{BLayout, CLayout, GemmPlan, GemmSpec, Matrix};
 pub use simd::Real;
