@@ -81,8 +81,8 @@ fn fill64(out: &mut [f64], key: [u32; 2], f: impl Fn(f64) -> f64) {
     }
 }
 
-/// Blocks whose rounds run side by side: enough vectors to hide an instruction's latency.
-const WIDE: usize = 16;
+/// Blocks whose rounds run side by side: enough vectors to hide latency, few enough to stay in registers.
+const WIDE: usize = 8;
 /// Blocks computed together: a loop long enough that it is vectorised and not unrolled. Divides 2³².
 const LANES: usize = 128;
 
