@@ -93,7 +93,11 @@ fn specialise(graph: &Graph, shapes: &BTreeMap<String, Dims>) -> Result<Graph, C
             && ty.shape.iter().zip(dims).all(|(dim, size)| solver.unify(dim, &Dim::from(*size)).is_ok());
         if !fits {
             let got = TensorType::new(ty.dtype, dims.as_slice());
-            return Err(CompileError::Shape { input: name.clone(), expected: Box::new(ty.clone()), got: Box::new(got) });
+            return Err(CompileError::Shape {
+                input: name.clone(),
+                expected: Box::new(ty.clone()),
+                got: Box::new(got),
+            });
         }
     }
     let numbers =

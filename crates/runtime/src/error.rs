@@ -111,7 +111,13 @@ impl RunError {
         } else {
             String::new()
         };
-        RunError::Type { what, name: name.to_owned(), expected: Box::new(expected.clone()), got: Box::new(got.clone()), hint }
+        RunError::Type {
+            what,
+            name: name.to_owned(),
+            expected: Box::new(expected.clone()),
+            got: Box::new(got.clone()),
+            hint,
+        }
     }
 }
 

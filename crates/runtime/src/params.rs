@@ -126,7 +126,10 @@ impl Params {
                 continue;
             }
             let Some(at) = self.0.index.get(&input.name) else {
-                return Err(RunError::Missing { name: input.name.to_string(), expected: Box::new(input.ty.clone()) });
+                return Err(RunError::Missing {
+                    name: input.name.to_string(),
+                    expected: Box::new(input.ty.clone()),
+                });
             };
             let slot = &slots[*at];
             if slot.ty != input.ty {

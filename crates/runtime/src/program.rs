@@ -117,7 +117,8 @@ impl Program {
             if input.role == Role::Input {
                 continue;
             }
-            let missing = || RunError::Missing { name: input.name.to_string(), expected: Box::new(input.ty.clone()) };
+            let missing =
+                || RunError::Missing { name: input.name.to_string(), expected: Box::new(input.ty.clone()) };
             out.push((input.name.clone(), input.role, value.ok_or_else(missing)?));
         }
         Ok(out)
@@ -160,7 +161,10 @@ impl Program {
             (0..given.len()).find(|i| signature.inputs[*i].role == Role::Input && given[*i].is_none())
         {
             let input = &signature.inputs[i];
-            return Err(RunError::Missing { name: input.name.to_string(), expected: Box::new(input.ty.clone()) });
+            return Err(RunError::Missing {
+                name: input.name.to_string(),
+                expected: Box::new(input.ty.clone()),
+            });
         }
         let mut outputs = Vec::new();
         for output in &signature.outputs {

@@ -92,7 +92,10 @@ impl Session {
             let input = &self.program.signature().inputs[i];
             let given_up = input.role != Role::Input && !self.program.executable().reads(i);
             if !given_up {
-                return Err(RunError::Missing { name: input.name.to_string(), expected: Box::new(input.ty.clone()) });
+                return Err(RunError::Missing {
+                    name: input.name.to_string(),
+                    expected: Box::new(input.ty.clone()),
+                });
             }
         }
         self.instance.run(&self.prepared, &mut Slots { inputs: &self.inputs, outputs: &mut self.outputs })?;

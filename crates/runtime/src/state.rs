@@ -22,7 +22,10 @@ impl State {
         let mut out = Vec::new();
         for input in signature.inputs.iter().filter(|i| i.role != Role::Input) {
             let Some(at) = given.iter().position(|(name, _)| *name == input.name) else {
-                return Err(RunError::Missing { name: input.name.to_string(), expected: Box::new(input.ty.clone()) });
+                return Err(RunError::Missing {
+                    name: input.name.to_string(),
+                    expected: Box::new(input.ty.clone()),
+                });
             };
             let (name, tensor) = given.swap_remove(at);
             if tensor.ty() != input.ty {
