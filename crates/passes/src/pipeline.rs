@@ -53,7 +53,7 @@ pub fn passes(level: Optimize, target: &Target) -> Vec<Pass> {
             if !target.claims.is_empty() {
                 list.push(RECOGNIZE);
             }
-            list.extend([CANONICAL, CONTRACT, DEAD, RECOMPUTE]);
+            list.extend([CANONICAL, CONTRACT, RECOMPUTE, DEAD]);
         }
     }
     list
