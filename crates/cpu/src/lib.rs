@@ -2,4 +2,6 @@
 
 pub mod gemm;
 pub mod isa;
+mod math;
 pub mod pool;
+pub mod vm;

@@ -1,7 +1,7 @@
 //! The reference interpreter: slow and obvious, the definition of every op that backends are held to.
 
 pub(crate) mod lanes;
-pub(crate) mod special;
+pub mod special;
 
 use crate::ops::{EvalCx, EvalError};
 use crate::{HostTensor, Region, TensorType};
@@ -14,7 +14,11 @@ pub fn region(region: &Region, args: &[HostTensor]) -> Result<Vec<HostTensor>, E
     }
     for (index, (expected, arg)) in params.iter().zip(args).enumerate() {
         if *expected != arg.ty() {
-            return Err(EvalError::Argument { index, expected: Box::new(expected.clone()), got: Box::new(arg.ty()) });
+            return Err(EvalError::Argument {
+                index,
+                expected: Box::new(expected.clone()),
+                got: Box::new(arg.ty()),
+            });
         }
     }
     let mut values: Vec<HostTensor> = args.to_vec();

@@ -3,7 +3,7 @@
 use std::f64::consts::{FRAC_2_SQRT_PI, PI};
 
 /// The inverse of `erf`: ±∞ at ±1, NaN outside [−1, 1].
-pub(crate) fn erfinv(x: f64) -> f64 {
+pub fn erfinv(x: f64) -> f64 {
     let magnitude = x.abs();
     if x.is_nan() || magnitude > 1.0 {
         return f64::NAN;
@@ -29,7 +29,7 @@ pub(crate) fn erfinv(x: f64) -> f64 {
 }
 
 /// ψ(x). NaN at the poles 0, −1, −2, … and at −∞.
-pub(crate) fn digamma(x: f64) -> f64 {
+pub fn digamma(x: f64) -> f64 {
     if x <= 0.0 {
         return if x == x.floor() { f64::NAN } else { digamma(1.0 - x) - PI * cot_pi(x) };
     }
@@ -50,7 +50,7 @@ pub(crate) fn digamma(x: f64) -> f64 {
 }
 
 /// ψ⁽ⁿ⁾(x) for n ≥ 1. At the poles 0, −1, −2, …: +∞ for odd n, NaN for even n. 0 at +∞, NaN at −∞.
-pub(crate) fn polygamma(n: u32, x: f64) -> f64 {
+pub fn polygamma(n: u32, x: f64) -> f64 {
     let odd = n % 2 == 1;
     if x.is_nan() || x == f64::NEG_INFINITY {
         return f64::NAN;
