@@ -33,6 +33,12 @@ pub enum TensorError {
         /// Sizes of the axes.
         dims: Vec<usize>,
     },
+    /// The machine has no memory for it.
+    #[error("no memory for a tensor of {bytes} bytes")]
+    OutOfMemory {
+        /// What it needs.
+        bytes: usize,
+    },
     /// A byte or element count that is not what the shape says.
     #[error("{dtype}{dims:?} needs {expected} bytes, got {actual}")]
     Length {
@@ -63,8 +69,10 @@ impl HostTensor {
             .try_fold(dtype.size(), |n, d| n.checked_mul(*d))
             .filter(|n| *n <= isize::MAX as usize - 64)
             .ok_or_else(|| TensorError::TooLarge { dtype, dims: dims.to_vec() })?;
-        let data = Arc::new(vec![Line::zeroed(); bytes.div_ceil(64)]);
-        Ok(HostTensor { dtype, dims: dims.into(), bytes, data })
+        let mut data = Vec::new();
+        data.try_reserve_exact(bytes.div_ceil(64)).map_err(|_| TensorError::OutOfMemory { bytes })?;
+        data.resize(bytes.div_ceil(64), Line::zeroed());
+        Ok(HostTensor { dtype, dims: dims.into(), bytes, data: Arc::new(data) })
     }
 
     /// A tensor holding a copy of `bytes` (native endianness, row-major).
