@@ -21,6 +21,18 @@ struct Shared {
     /// Bumped by every write: while it stands still, nothing has changed.
     generation: AtomicU64,
     prepared: Mutex<Vec<(Key, Prepared)>>,
+    /// What programs were bound to last, by program.
+    bound: Mutex<Vec<(u64, Arc<Bound>)>>,
+}
+
+/// What a program reads of some parameters, as of a generation.
+pub(crate) struct Bound {
+    /// One an input of the program; `None` for inputs that are no parameters or were given up.
+    pub(crate) tensors: Vec<Option<HostTensor>>,
+    /// What was computed from them.
+    pub(crate) prepared: Prepared,
+    /// The parameters' generation.
+    pub(crate) generation: u64,
 }
 
 struct Slot {
@@ -38,7 +50,7 @@ struct Key {
     params: Vec<(u64, u64)>,
 }
 
-/// How many prepared sets are kept for one `Params`.
+/// How many prepared sets and how many programs' bindings are kept for one `Params`.
 const KEPT: usize = 16;
 
 fn unpoisoned<T>(guard: Result<T, PoisonError<T>>) -> T {
@@ -112,8 +124,33 @@ impl Params {
         self.0.generation.load(Ordering::Acquire)
     }
 
+    /// What a program reads of these parameters, checked against its signature; remembered until a parameter is written.
+    pub(crate) fn resolve(
+        &self,
+        program: u64,
+        signature: &Signature,
+        executable: &dyn Executable,
+    ) -> Result<Arc<Bound>, RunError> {
+        let generation = self.generation();
+        let mut cache = unpoisoned(self.0.bound.lock());
+        if let Some((_, bound)) =
+            cache.iter().find(|(id, bound)| *id == program && bound.generation == generation)
+        {
+            return Ok(bound.clone());
+        }
+        let tensors = self.bind(signature, executable)?;
+        let prepared = self.prepared(signature, executable, &tensors)?;
+        let bound = Arc::new(Bound { tensors, prepared, generation });
+        cache.retain(|(id, bound)| *id != program && bound.generation == generation);
+        if cache.len() >= KEPT {
+            cache.remove(0);
+        }
+        cache.push((program, bound.clone()));
+        Ok(bound)
+    }
+
     /// The tensors a program's inputs are bound to (`None` for inputs that are no parameters), checked against its signature.
-    pub(crate) fn bind(
+    fn bind(
         &self,
         signature: &Signature,
         executable: &dyn Executable,
@@ -144,7 +181,7 @@ impl Params {
     }
 
     /// What the program computes from these parameters: from the cache, or computed now.
-    pub(crate) fn prepared(
+    fn prepared(
         &self,
         signature: &Signature,
         executable: &dyn Executable,
@@ -180,6 +217,7 @@ impl Params {
     /// Gives up the tensors that a program needs only for preparing.
     pub(crate) fn consume(&self, signature: &Signature, executable: &dyn Executable) {
         let mut slots = unpoisoned(self.0.slots.write());
+        unpoisoned(self.0.bound.lock()).clear();
         for (i, input) in signature.inputs.iter().enumerate() {
             if let (false, Some(at)) = (executable.reads(i), self.0.index.get(&input.name)) {
                 slots[*at].tensor = None;

@@ -3,9 +3,11 @@
 use crate::cache::Entry;
 use crate::error::RunError;
 use crate::nan::{first_nan, has_nan};
+use crate::params::Bound;
 use crate::{
     Bindings, Executable, Instance, Options, Params, Prepared, Report, Session, Signature, Stages, State,
 };
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wootz_ir::{Graph, HostTensor, Role};
 use wootz_nn::Init;
@@ -15,6 +17,8 @@ use wootz_nn::Init;
 pub struct Program(Arc<Inner>);
 
 struct Inner {
+    /// Never used again: what parameters remember a program by.
+    id: u64,
     signature: Signature,
     /// The graph before the passes: what initial values and the search for NaNs refer to.
     graph: Graph,
@@ -62,8 +66,19 @@ impl Program {
         options: &Options,
     ) -> Program {
         let signature = Signature::of(&graph);
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let idle = Mutex::new(Vec::new());
-        Program(Arc::new(Inner { signature, graph, init, entry, stages, nan_check: options.nan_check, idle }))
+        Program(Arc::new(Inner {
+            id,
+            signature,
+            graph,
+            init,
+            entry,
+            stages,
+            nan_check: options.nan_check,
+            idle,
+        }))
     }
 
     /// The named inputs and outputs.
@@ -205,10 +220,10 @@ impl Program {
 
     /// Runs with inputs and outputs in the caller's memory: `bindings` serves what is no parameter.
     pub fn run_with(&self, params: &Params, bindings: &mut dyn Bindings) -> Result<(), RunError> {
-        let bound = params.bind(&self.0.signature, self.executable())?;
-        let prepared = params.prepared(&self.0.signature, self.executable(), &bound)?;
+        let bound = self.resolve(params)?;
         let mut instance = self.take_instance()?;
-        let result = instance.run(&prepared, &mut Bound { params: &bound, rest: bindings });
+        let result =
+            instance.run(&bound.prepared, &mut WithParams { params: &bound.tensors, rest: bindings });
         self.put_back(instance);
         Ok(result?)
     }
@@ -221,12 +236,16 @@ impl Program {
     /// Prepares what depends on the parameters alone now instead of at the first run. With `consume`, parameters that only
     /// preparing needs are given up: their memory is freed unless something else holds them.
     pub fn prepare(&self, params: &Params, consume: bool) -> Result<(), RunError> {
-        let bound = params.bind(&self.0.signature, self.executable())?;
-        params.prepared(&self.0.signature, self.executable(), &bound)?;
+        self.resolve(params)?;
         if consume {
             params.consume(&self.0.signature, self.executable());
         }
         Ok(())
+    }
+
+    /// What the program reads of these parameters now.
+    pub(crate) fn resolve(&self, params: &Params) -> Result<Arc<Bound>, RunError> {
+        params.resolve(self.0.id, &self.0.signature, self.executable())
     }
 
     pub(crate) fn executable(&self) -> &dyn Executable {
@@ -321,12 +340,12 @@ impl Bindings for Owned<'_> {
 }
 
 /// Parameters from a handle, the rest from the caller.
-struct Bound<'a> {
+struct WithParams<'a> {
     params: &'a [Option<HostTensor>],
     rest: &'a mut dyn Bindings,
 }
 
-impl Bindings for Bound<'_> {
+impl Bindings for WithParams<'_> {
     fn input(&self, index: usize) -> &[u8] {
         match &self.params[index] {
             Some(tensor) => tensor.as_bytes(),

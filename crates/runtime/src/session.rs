@@ -24,9 +24,9 @@ impl Session {
         if signature.updates() {
             return Err(RunError::Kind("the program updates its state: run it with `step`"));
         }
-        let generation = params.generation();
-        let inputs = params.bind(signature, program.executable())?;
-        let prepared = params.prepared(signature, program.executable(), &inputs)?;
+        let bound = program.resolve(&params)?;
+        let (inputs, prepared, generation) =
+            (bound.tensors.clone(), bound.prepared.clone(), bound.generation);
         let mut outputs = Vec::with_capacity(signature.outputs.len());
         for output in &signature.outputs {
             let dims = output.ty.shape.concrete().unwrap_or_default();
@@ -125,16 +125,16 @@ impl Session {
 
     #[cold]
     fn refresh(&mut self) -> Result<(), RunError> {
-        let generation = self.params.generation();
-        let (signature, executable) = (self.program.signature(), self.program.executable());
-        let bound = self.params.bind(signature, executable)?;
-        self.prepared = self.params.prepared(signature, executable, &bound)?;
-        for ((slot, new), input) in self.inputs.iter_mut().zip(bound).zip(&signature.inputs) {
+        let bound = self.program.resolve(&self.params)?;
+        self.prepared = bound.prepared.clone();
+        for ((slot, new), input) in
+            self.inputs.iter_mut().zip(&bound.tensors).zip(&self.program.signature().inputs)
+        {
             if input.role != Role::Input {
-                *slot = new;
+                slot.clone_from(new);
             }
         }
-        self.generation = generation;
+        self.generation = bound.generation;
         Ok(())
     }
 }
