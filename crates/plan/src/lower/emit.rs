@@ -166,6 +166,10 @@ impl<'l, 'g> Emitter<'l, 'g> {
                 self.store(root, &identity(self.kernel.grid.len()), reg);
             }
         }
+        let body = std::mem::take(&mut self.stores);
+        if !body.is_empty() {
+            self.kernel.stages.push(Stage { body, ..Stage::default() });
+        }
     }
 
     fn store(&mut self, root: Value, map: &Map, value: Reg) {
