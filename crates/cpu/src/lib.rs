@@ -1,7 +1,11 @@
 //! Native CPU backend of wootz: thread pool, matrix multiplication and the instruction sets they are built for.
 
+mod backend;
+mod exec;
 pub mod gemm;
 pub mod isa;
 mod math;
 pub mod pool;
 pub mod vm;
+
+pub use backend::Cpu;

@@ -1,0 +1,324 @@
+//! The CPU as a backend of the runtime.
+
+// Reason: bound memory is handed to the executor as pointers.
+#![allow(unsafe_code)]
+
+use crate::exec::{Buffers, Cancelled, ExecError, Io, Memory, PrepareError, Program};
+use crate::isa::{Caches, Isa};
+use crate::pool;
+use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use wootz_ir::{DType, Graph, HostTensor, Target};
+use wootz_plan::{BufferId, ControlStep, GemmStep, Place, Plan, PlanError, Rhs, Step, StepKind};
+use wootz_runtime::{
+    Backend, BackendError, BackendOptions, Bindings, Description, Executable, Instance, KernelInfo, Prepared,
+    Stages, Unavailable,
+};
+use xxhash_rust::xxh3::Xxh3;
+
+/// The processor this runs on.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Cpu {
+    /// The instruction set to use; `None` is the widest there is (or what `WOOTZ_CPU` says).
+    pub isa: Option<Isa>,
+}
+
+const NAME: &str = "cpu";
+
+fn bug(message: impl Into<String>) -> BackendError {
+    BackendError::Bug { backend: NAME, message: message.into() }
+}
+
+fn unavailable(error: impl std::fmt::Display, remedy: &str) -> Unavailable {
+    Unavailable { backend: NAME, missing: error.to_string(), remedy: remedy.to_owned() }
+}
+
+impl Cpu {
+    fn isa(&self) -> Result<Isa, Unavailable> {
+        match self.isa {
+            Some(isa) if isa.is_available() => Ok(isa),
+            Some(isa) => Err(unavailable(format!("the instruction set {isa}"), "choose another one")),
+            None => Isa::detect().map_err(|e| unavailable(e, "unset WOOTZ_CPU or give it another value")),
+        }
+    }
+}
+
+impl Backend for Cpu {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn check(&self) -> Result<(), Unavailable> {
+        self.isa()?;
+        pool::default_threads()
+            .map_err(|e| unavailable(e, "unset WOOTZ_THREADS or give it another value"))?;
+        Ok(())
+    }
+
+    fn target(&self) -> Target {
+        let caches = Caches::detect();
+        Target {
+            backend: NAME,
+            isa: self.isa().unwrap_or(Isa::Portable).name(),
+            dtypes: DType::ALL.to_vec(),
+            claims: Vec::new(),
+            panel: 64,
+            caches: [caches.l1d, caches.l2, caches.l3],
+        }
+    }
+
+    fn compile(
+        &self,
+        graph: &Graph,
+        options: &BackendOptions,
+        stages: &mut Stages,
+    ) -> Result<Arc<dyn Executable>, BackendError> {
+        self.check()?;
+        let isa = self.isa()?;
+        let most = pool::default_threads().map_err(|e| bug(e.to_string()))?;
+        let threads = options.threads.map_or(most, |n| n.clamp(1, most));
+        let plan = stages.time("plan", || wootz_plan::lower(graph, &self.target())).map_err(plan_error)?;
+        let program = stages.time("code", || Program::compile(&plan, isa, threads)).map_err(exec_error)?;
+        let aliased = |i: usize| graph.outputs.iter().position(|o| o.alias == Some(i));
+        let aliases = (0..graph.inputs.len()).map(aliased).collect();
+        Ok(Arc::new(Compiled { program: Arc::new(program), plan, isa, aliases }))
+    }
+}
+
+fn plan_error(error: PlanError) -> BackendError {
+    match error {
+        PlanError::TooLarge { site } => BackendError::Unsupported {
+            backend: NAME,
+            what: "a tensor larger than the address space".into(),
+            site,
+        },
+        other => bug(other.to_string()),
+    }
+}
+
+fn exec_error(error: ExecError) -> BackendError {
+    bug(error.to_string())
+}
+
+/// A compiled graph.
+struct Compiled {
+    program: Arc<Program>,
+    plan: Plan,
+    isa: Isa,
+    /// The output that takes over each input.
+    aliases: Vec<Option<usize>>,
+}
+
+impl Compiled {
+    fn input_is_in(&self, steps: &[Step], input: usize) -> bool {
+        let place = Place::Input(input);
+        steps.iter().flat_map(|s| touched(&s.kind)).any(|b| self.plan.buffers[b.0 as usize].place == place)
+    }
+
+    fn info(&self, step: &Step) -> KernelInfo {
+        let buffers: BTreeSet<BufferId> = touched(&step.kind).into_iter().collect();
+        let bytes = buffers.iter().map(|b| self.plan.buffers[b.0 as usize].bytes as u64).sum();
+        let (kind, detail, flops) = match &step.kind {
+            StepKind::Kernel { kernel, .. } => {
+                ("fused", format!("grid {:?}", &kernel.grid[..]), kernel.flops())
+            }
+            StepKind::Gemm(gemm) => gemm_info(gemm),
+            StepKind::PackRhs { k, n, .. } => ("pack", format!("{k}x{n}"), 0),
+            StepKind::Copy { bytes, .. } => ("copy", format!("{bytes} bytes"), 0),
+            StepKind::Scatter(s) => ("scatter", format!("{} of {}", s.batch * s.count, s.slice), 0),
+            StepKind::Segment(s) => ("segment", format!("{} of {}", s.batch * s.rows, s.inner), 0),
+            StepKind::Control(control) => (control_name(control), String::new(), 0),
+        };
+        KernelInfo { kind, detail, site: step.site.0.path().to_owned(), flops, bytes }
+    }
+}
+
+fn gemm_info(gemm: &GemmStep) -> (&'static str, String, u64) {
+    let GemmStep { batch, m, n, k, dtype, .. } = gemm;
+    let epilogue = if gemm.epilogue.is_some() { " with epilogue" } else { "" };
+    let flops = 2 * (*batch as u64) * (*m as u64) * (*n as u64) * (*k as u64);
+    ("gemm", format!("{batch}x{m}x{n}x{k} {dtype}{epilogue}"), flops)
+}
+
+fn control_name(control: &ControlStep) -> &'static str {
+    match control {
+        ControlStep::Call { .. } => "call",
+        ControlStep::Cond { .. } => "cond",
+        ControlStep::While { .. } => "while",
+        ControlStep::Scan { .. } => "scan",
+    }
+}
+
+/// The buffers a step reads or writes.
+fn touched(step: &StepKind) -> Vec<BufferId> {
+    match step {
+        StepKind::Kernel { args, .. } => args.clone(),
+        StepKind::Gemm(gemm) => {
+            let rhs = match &gemm.rhs {
+                Rhs::Matrix(m) => m.buffer,
+                Rhs::Packed(b) => *b,
+            };
+            let epilogue = gemm.epilogue.iter().flat_map(|e| e.args.iter().copied());
+            [gemm.lhs.buffer, rhs].into_iter().chain(gemm.out).chain(epilogue).collect()
+        }
+        StepKind::PackRhs { rhs, out, .. } => vec![rhs.buffer, *out],
+        StepKind::Copy { from, to, .. } => vec![*from, *to],
+        StepKind::Scatter(s) => vec![s.indices, s.updates, s.out],
+        StepKind::Segment(s) => vec![s.data, s.ids, s.out],
+        StepKind::Control(control) => match &**control {
+            ControlStep::Call { inputs, outputs, .. } => [&inputs[..], outputs].concat(),
+            ControlStep::Cond { predicate, inputs, outputs, .. } => {
+                [&[*predicate][..], inputs, outputs].concat()
+            }
+            ControlStep::While { captures, outputs, .. } => [&captures[..], outputs].concat(),
+            ControlStep::Scan { carry, xs, captures, ys, .. } => {
+                let rows = xs.iter().chain(ys).map(|(b, _)| *b);
+                carry.iter().chain(captures).copied().chain(rows).collect()
+            }
+        },
+    }
+}
+
+impl Executable for Compiled {
+    fn describe(&self) -> Description {
+        Description {
+            kernels: self.plan.steps.iter().map(|s| self.info(s)).collect(),
+            prepare: self.plan.prepare.iter().map(|s| self.info(s)).collect(),
+            arena: self.program.arena(),
+            scratch: self.program.scratch(),
+            prepared: self.plan.prepared.iter().sum(),
+            constants: self.plan.constants.iter().map(|c| c.as_bytes().len()).sum(),
+            notes: match self.isa {
+                Isa::Portable => {
+                    vec!["portable code: this processor has no AVX2, or WOOTZ_CPU says so".into()]
+                }
+                _ => vec![],
+            },
+        }
+    }
+
+    fn source(&self) -> String {
+        self.plan.to_string()
+    }
+
+    fn fingerprint(&self) -> u128 {
+        let mut hasher = Xxh3::new();
+        self.isa.hash(&mut hasher);
+        self.plan.prepared.hash(&mut hasher);
+        for step in &self.plan.prepare {
+            step.hash(&mut hasher);
+            for buffer in touched(&step.kind) {
+                let buffer = &self.plan.buffers[buffer.0 as usize];
+                buffer.hash(&mut hasher);
+                if let Place::Constant(i) = buffer.place {
+                    hasher.write(self.plan.constants[i].as_bytes());
+                }
+            }
+        }
+        hasher.digest128()
+    }
+
+    fn reads(&self, input: usize) -> bool {
+        // An output may be an input's memory as it is, without any step.
+        self.input_is_in(&self.plan.steps, input)
+    }
+
+    fn prepares(&self, input: usize) -> bool {
+        self.input_is_in(&self.plan.prepare, input)
+    }
+
+    fn prepare(&self, params: &[Option<HostTensor>]) -> Result<Prepared, BackendError> {
+        let memory = |bytes| BackendError::OutOfMemory { backend: NAME, bytes };
+        let mut prepared = Buffers::zeroed(self.program.prepared()).map_err(memory)?;
+        let missing =
+            (0..self.aliases.len()).find(|i| self.prepares(*i) && params.get(*i).is_none_or(Option::is_none));
+        if let Some(i) = missing {
+            return Err(bug(format!("parameter {i} was not given to prepare")));
+        }
+        let mut io = Params { params };
+        // SAFETY: the parameters that the prepare part reads are there, dense and aligned; nobody else has `prepared`.
+        unsafe { self.program.prepare(&mut prepared, &mut io) }.map_err(|e| match e {
+            PrepareError::Memory(bytes) => memory(bytes),
+            PrepareError::Pool(e) => bug(e.to_string()),
+        })?;
+        Ok(Arc::new(prepared))
+    }
+
+    fn instance(&self) -> Result<Box<dyn Instance>, BackendError> {
+        let memory =
+            Memory::new(&self.program).map_err(|bytes| BackendError::OutOfMemory { backend: NAME, bytes })?;
+        let read = (0..self.aliases.len()).map(|i| self.reads(i)).collect();
+        Ok(Box::new(Running { program: self.program.clone(), memory, aliases: self.aliases.clone(), read }))
+    }
+}
+
+/// Parameters for the prepare part.
+struct Params<'a> {
+    params: &'a [Option<HostTensor>],
+}
+
+impl Io for Params<'_> {
+    fn input(&mut self, index: usize) -> *mut u8 {
+        let tensor = self.params.get(index).and_then(Option::as_ref);
+        tensor.map_or(std::ptr::null_mut(), |t| t.as_bytes().as_ptr().cast_mut())
+    }
+
+    fn output(&mut self, _index: usize) -> *mut u8 {
+        std::ptr::null_mut()
+    }
+
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// The memory of one run at a time.
+struct Running {
+    program: Arc<Program>,
+    memory: Memory,
+    aliases: Vec<Option<usize>>,
+    /// Which inputs the steps read.
+    read: Vec<bool>,
+}
+
+/// A run's inputs and outputs.
+struct Bound<'a> {
+    bindings: &'a mut dyn Bindings,
+    aliases: &'a [Option<usize>],
+    read: &'a [bool],
+}
+
+impl Io for Bound<'_> {
+    fn input(&mut self, index: usize) -> *mut u8 {
+        match self.aliases[index] {
+            Some(output) => self.bindings.output(output).as_mut_ptr(),
+            None if self.read[index] => self.bindings.input(index).as_ptr().cast_mut(),
+            None => std::ptr::null_mut(),
+        }
+    }
+
+    fn output(&mut self, index: usize) -> *mut u8 {
+        self.bindings.output(index).as_mut_ptr()
+    }
+
+    fn cancelled(&self) -> bool {
+        self.bindings.cancelled()
+    }
+}
+
+impl Instance for Running {
+    fn run(&mut self, prepared: &Prepared, bindings: &mut dyn Bindings) -> Result<(), BackendError> {
+        let Some(prepared) = prepared.downcast_ref::<Buffers>() else {
+            return Err(bug("parameters prepared by another backend"));
+        };
+        let mut io = Bound { bindings, aliases: &self.aliases, read: &self.read };
+        // SAFETY: the runtime binds dense memory of the signature's sizes and dtypes; `memory` was made for the program.
+        let done = unsafe { self.program.run(&mut self.memory, prepared, &mut io) };
+        match done {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Cancelled)) => Err(BackendError::Cancelled),
+            Err(e) => Err(bug(e.to_string())),
+        }
+    }
+}

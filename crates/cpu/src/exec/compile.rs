@@ -1,0 +1,212 @@
+//! Plan → [`Program`].
+
+use super::product::Product;
+use super::{ExecError, Loop, Op, Program, Routine, Scan, Sub};
+use crate::gemm;
+use crate::isa::Isa;
+use crate::vm::Code;
+use std::collections::HashMap;
+use std::sync::Arc;
+use wootz_ir::DType;
+use wootz_plan::{BufferId, ControlStep, GemmStep, Kernel, Matrix, Plan, Rhs, Step, StepKind, SubPlan};
+
+impl Program {
+    /// Compiles a plan for an instruction set and at most `threads` threads.
+    pub(crate) fn compile(plan: &Plan, isa: Isa, threads: usize) -> Result<Program, ExecError> {
+        let threads = threads.max(1);
+        let program = Program { routines: vec![], table: 0, most_args: 0, work: 0, scratch: 0, threads };
+        let mut compiler = Compiler { program, isa, codes: HashMap::new(), routines: HashMap::new() };
+        compiler.routine(plan)?;
+        Ok(compiler.program)
+    }
+}
+
+struct Compiler {
+    program: Program,
+    isa: Isa,
+    /// Compiled kernels and epilogues, by identity: steps with equal code share it.
+    codes: HashMap<(*const Kernel, bool), Arc<Code>>,
+    /// Compiled plans, by identity.
+    routines: HashMap<*const Plan, usize>,
+}
+
+/// The element type of a product of floats.
+pub(super) fn elem(dtype: DType) -> Option<gemm::Elem> {
+    Some(match dtype {
+        DType::F16 => gemm::Elem::F16,
+        DType::BF16 => gemm::Elem::Bf16,
+        DType::F32 => gemm::Elem::F32,
+        DType::F64 => gemm::Elem::F64,
+        _ => return None,
+    })
+}
+
+/// A plan's matrix as the product sees it.
+pub(super) fn matrix(of: &Matrix, elem: gemm::Elem) -> gemm::Matrix {
+    gemm::Matrix {
+        elem,
+        row_stride: of.row as isize,
+        col_stride: of.col as isize,
+        batch_stride: of.batch as isize,
+    }
+}
+
+impl Compiler {
+    fn routine(&mut self, plan: &Plan) -> Result<usize, ExecError> {
+        let (prepare, prepare_cost) = self.steps(plan, &plan.prepare)?;
+        let (steps, cost) = self.steps(plan, &plan.steps)?;
+        let table = self.program.table;
+        self.program.table += plan.buffers.len();
+        self.program.routines.push(Routine {
+            prepare,
+            steps,
+            constants: plan.constants.clone(),
+            places: plan.buffers.iter().map(|b| b.place).collect(),
+            table,
+            inputs: plan.inputs.clone(),
+            outputs: plan.outputs.clone(),
+            arena: plan.arena,
+            prepared: plan.prepared.clone(),
+            cost,
+            prepare_cost,
+        });
+        Ok(self.program.routines.len() - 1)
+    }
+
+    fn steps(&mut self, plan: &Plan, steps: &[Step]) -> Result<(Vec<Op>, f64), ExecError> {
+        let (mut ops, mut total) = (Vec::with_capacity(steps.len()), 0.0);
+        for step in steps {
+            let (op, cost) = self.step(plan, step)?;
+            ops.push(op);
+            total += cost;
+        }
+        Ok((ops, total))
+    }
+
+    /// A step with its estimated nanoseconds.
+    fn step(&mut self, plan: &Plan, step: &Step) -> Result<(Op, f64), ExecError> {
+        Ok(match &step.kind {
+            StepKind::Kernel { kernel, args } => {
+                let code = self.code(kernel, false);
+                self.program.most_args = self.program.most_args.max(args.len());
+                let cost = code.cost();
+                (Op::Kernel { code, args: args.clone() }, cost)
+            }
+            StepKind::Gemm(gemm) => self.gemm(gemm)?,
+            StepKind::PackRhs { k, n, rhs, out } => {
+                let dtype = plan.buffers[rhs.buffer.0 as usize].dtype;
+                let elem = elem(dtype).unwrap_or(gemm::Elem::F32);
+                let op = Op::Pack {
+                    matrix: matrix(rhs, elem),
+                    k: *k,
+                    n: *n,
+                    from: rhs.buffer,
+                    offset: rhs.offset * dtype.size(),
+                    to: *out,
+                };
+                (op, (k * n) as f64)
+            }
+            StepKind::Copy { from, to, bytes } => {
+                (Op::Copy { from: *from, to: *to, bytes: *bytes }, *bytes as f64 / 10.0)
+            }
+            StepKind::Scatter(s) => (Op::Scatter(s.clone()), (s.batch * s.count * s.slice) as f64),
+            StepKind::Segment(s) => (Op::Segment(s.clone()), (s.batch * s.rows * s.inner) as f64),
+            StepKind::Control(control) => self.control(plan, control)?,
+        })
+    }
+
+    fn code(&mut self, kernel: &Arc<Kernel>, epilogue: bool) -> Arc<Code> {
+        let isa = self.isa;
+        let compile = || {
+            Arc::new(if epilogue { Code::compile_epilogue(kernel, isa) } else { Code::compile(kernel, isa) })
+        };
+        let code = self.codes.entry((Arc::as_ptr(kernel), epilogue)).or_insert_with(compile).clone();
+        self.program.work = self.program.work.max(code.work_bytes());
+        code
+    }
+
+    fn gemm(&mut self, step: &GemmStep) -> Result<(Op, f64), ExecError> {
+        let code = match &step.epilogue {
+            Some(epilogue) => Some(self.code(&epilogue.kernel, true)),
+            None => None,
+        };
+        let args = step.epilogue.as_ref().map_or(0, |e| e.args.len());
+        let product = Product::compile(step, code, self.isa)?;
+        let program = &mut self.program;
+        program.most_args = program.most_args.max(args.max(1));
+        program.work = program.work.max(product.work_bytes());
+        program.scratch = program.scratch.max(product.scratch_bytes(program.threads));
+        let flops = step.batch as f64 * step.m as f64 * step.n as f64 * step.k as f64;
+        Ok((Op::Product(Box::new(product)), flops / if step.dtype.is_float() { 30.0 } else { 2.0 }))
+    }
+
+    fn sub(&mut self, sub: &SubPlan) -> Result<(Sub, f64), ExecError> {
+        let key = Arc::as_ptr(&sub.plan);
+        let routine = match self.routines.get(&key) {
+            Some(routine) => *routine,
+            None => {
+                let routine = self.routine(&sub.plan)?;
+                self.routines.insert(key, routine);
+                routine
+            }
+        };
+        Ok((Sub { routine, scratch: sub.scratch }, self.program.routines[routine].cost))
+    }
+
+    fn control(&mut self, plan: &Plan, control: &ControlStep) -> Result<(Op, f64), ExecError> {
+        let sizes = |list: &[BufferId]| list.iter().map(|b| plan.buffers[b.0 as usize].bytes).collect();
+        Ok(match control {
+            ControlStep::Call { body, inputs, outputs } => {
+                let (body, cost) = self.sub(body)?;
+                (Op::Call { body, inputs: inputs.clone(), outputs: outputs.clone() }, cost)
+            }
+            ControlStep::Cond { predicate, then, otherwise, inputs, outputs } => {
+                let ((then, a), (otherwise, b)) = (self.sub(then)?, self.sub(otherwise)?);
+                let op = Op::Cond {
+                    predicate: *predicate,
+                    branches: [otherwise, then],
+                    inputs: inputs.clone(),
+                    outputs: outputs.clone(),
+                };
+                (op, a.max(b))
+            }
+            ControlStep::While { cond, predicate, body, captures, outputs, next } => {
+                let ((cond, a), (body, b)) = (self.sub(cond)?, self.sub(body)?);
+                let op = Loop {
+                    cond,
+                    predicate: *predicate,
+                    body,
+                    captures: captures.clone(),
+                    carry: outputs.clone(),
+                    next: next.clone(),
+                    bytes: sizes(next),
+                };
+                // How often it runs is not known: often.
+                (Op::While(Box::new(op)), 100.0 * (a + b))
+            }
+            ControlStep::Scan { body, length, reverse, carry, next, xs, captures, ys } => {
+                let (body, cost) = self.sub(body)?;
+                let op = Scan {
+                    body,
+                    length: *length,
+                    reverse: *reverse,
+                    carry: carry.clone(),
+                    next: next.clone(),
+                    bytes: sizes(next),
+                    xs: xs.clone(),
+                    captures: captures.clone(),
+                    ys: ys.clone(),
+                };
+                (Op::Scan(Box::new(op)), *length as f64 * cost)
+            }
+        })
+    }
+}
+
+/// The right operand of a step and its offset in elements.
+pub(super) fn right(step: &GemmStep) -> (BufferId, usize) {
+    match &step.rhs {
+        Rhs::Matrix(m) => (m.buffer, m.offset),
+        Rhs::Packed(b) => (*b, 0),
+    }
+}

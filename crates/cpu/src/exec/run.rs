@@ -1,0 +1,379 @@
+//! Executes a [`Program`].
+
+use super::product::Operands;
+use super::{Buffers, Loop, Memory, Op, Program, Routine, Scan, Sub, gather, part};
+use crate::gemm;
+use crate::pool::{self, PoolError, Team};
+use crate::vm::Code;
+use wootz_plan::{BufferId, Place};
+
+/// The caller asked for the run to stop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cancelled;
+
+/// Where a run finds its inputs and outputs.
+pub(crate) trait Io {
+    /// The memory of an input.
+    fn input(&mut self, index: usize) -> *mut u8;
+    /// The memory of an output.
+    fn output(&mut self, index: usize) -> *mut u8;
+    /// Whether to stop.
+    fn cancelled(&self) -> bool;
+}
+
+/// Programs below this many nanoseconds run on the caller's thread alone.
+const PARALLEL: f64 = 40_000.0;
+/// Nanoseconds of a task that is worth handing to a thread.
+const TASK: f64 = 5_000.0;
+
+/// A run.
+struct Run<'a> {
+    program: &'a Program,
+    team: &'a Team<'a>,
+    table: *mut *mut u8,
+    args: *mut *mut u8,
+    work: *mut u8,
+    scratch: *mut u8,
+    cancelled: &'a dyn Fn() -> bool,
+}
+
+/// Working memory, shared by the threads.
+struct Work<'a> {
+    code: &'a Code,
+    args: &'a [*mut u8],
+    work: *mut u8,
+    stride: usize,
+}
+
+// SAFETY: units are disjoint, and each worker has its own working memory.
+unsafe impl Sync for Work<'_> {}
+
+impl Work<'_> {
+    /// # Safety
+    /// As [`Code::run`]; no two threads are the same worker, no units are run twice.
+    unsafe fn run(&self, units: std::ops::Range<usize>, worker: usize) {
+        // SAFETY: the caller's contract.
+        unsafe { self.code.run(self.args, units, self.work.add(worker * self.stride)) }
+    }
+}
+
+impl Program {
+    /// Runs the steps.
+    ///
+    /// # Safety
+    /// `io`'s pointers are valid for the inputs and outputs of the plan, outputs for writing, and aligned for their
+    /// dtypes; outputs overlap nothing but the inputs whose buffers they are. `prepared` is what
+    /// [`Program::prepare`] filled, `memory` was made for this program.
+    pub(crate) unsafe fn run(
+        &self,
+        memory: &mut Memory,
+        prepared: &Buffers,
+        io: &mut dyn Io,
+    ) -> Result<Result<(), Cancelled>, PoolError> {
+        // SAFETY: the caller's contract.
+        unsafe { self.bind(memory, prepared, io) };
+        let main = self.main();
+        // SAFETY: as above; all buffers are bound.
+        self.with_team(main.cost, |team| unsafe {
+            self.steps(team, memory, &main.steps, main, &|| io.cancelled())
+        })
+    }
+
+    /// Computes the prepared buffers.
+    ///
+    /// # Safety
+    /// As [`Program::run`], for the inputs that the prepare part reads; nobody else has `prepared`.
+    pub(crate) unsafe fn prepare(&self, prepared: &mut Buffers, io: &mut dyn Io) -> Result<(), PrepareError> {
+        let main = self.main();
+        if main.prepare.is_empty() {
+            return Ok(());
+        }
+        let mut memory = Memory::new(self).map_err(PrepareError::Memory)?;
+        // SAFETY: the caller's contract.
+        unsafe { self.bind(&mut memory, prepared, io) };
+        self.with_team(main.prepare_cost, |team| {
+            // SAFETY: as above; all buffers are bound. Nothing cancels it.
+            let done = unsafe { self.steps(team, &mut memory, &main.prepare, main, &|| false) };
+            done.unwrap_or(());
+        })
+        .map_err(PrepareError::Pool)
+    }
+
+    /// Runs `f` with as many threads as `cost` is worth.
+    fn with_team<R>(&self, cost: f64, f: impl FnOnce(&Team<'_>) -> R) -> Result<R, PoolError> {
+        match self.threads {
+            threads if threads > 1 && cost > PARALLEL => pool::session(threads, f),
+            _ => Ok(f(&Team::serial())),
+        }
+    }
+
+    /// Fills the plan's own pointer table.
+    ///
+    /// # Safety
+    /// As [`Program::run`].
+    unsafe fn bind(&self, memory: &mut Memory, prepared: &Buffers, io: &mut dyn Io) {
+        let main = self.main();
+        let arena = memory.arena.as_mut_ptr();
+        for (slot, place) in memory.table[main.table..].iter_mut().zip(&main.places) {
+            *slot = match place {
+                Place::Input(i) => io.input(*i),
+                Place::Output(i) => io.output(*i),
+                Place::Arena(at) => arena.wrapping_add(*at),
+                Place::Constant(i) => main.constants[*i].as_bytes().as_ptr().cast_mut(),
+                Place::Prepared(i) => prepared.piece(*i),
+            };
+        }
+    }
+
+    /// # Safety
+    /// As [`Program::run`]; the routine's table is filled.
+    unsafe fn steps(
+        &self,
+        team: &Team<'_>,
+        memory: &mut Memory,
+        steps: &[Op],
+        routine: &Routine,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<(), Cancelled> {
+        let run = Run {
+            program: self,
+            team,
+            table: memory.table.as_mut_ptr(),
+            args: memory.args.as_mut_ptr(),
+            work: memory.work.as_mut_ptr(),
+            scratch: memory.scratch.as_mut_ptr(),
+            cancelled,
+        };
+        // SAFETY: the caller's contract.
+        unsafe { run.steps(routine, steps) }
+    }
+}
+
+/// The prepare part could not be run.
+#[derive(Clone, Debug)]
+pub(crate) enum PrepareError {
+    /// This many bytes could not be had.
+    Memory(usize),
+    /// The thread pool cannot be set up.
+    Pool(PoolError),
+}
+
+impl Run<'_> {
+    /// # Safety
+    /// As [`Program::run`]; the routine's table is filled.
+    unsafe fn steps(&self, routine: &Routine, steps: &[Op]) -> Result<(), Cancelled> {
+        for step in steps {
+            // SAFETY: the caller's contract.
+            unsafe { self.step(routine, step)? }
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// As [`Run::steps`].
+    unsafe fn at(&self, routine: &Routine, buffer: BufferId) -> *mut u8 {
+        // SAFETY: the table has an entry for every buffer.
+        unsafe { *self.table.add(routine.table + buffer.0 as usize) }
+    }
+
+    /// The pointers of a kernel's arguments.
+    ///
+    /// # Safety
+    /// As [`Run::steps`]; the slice is used until the next call only.
+    unsafe fn args(&self, routine: &Routine, buffers: &[BufferId]) -> &[*mut u8] {
+        // SAFETY: there is room for the arguments of every kernel.
+        unsafe {
+            for (i, buffer) in buffers.iter().enumerate() {
+                self.args.add(i).write(self.at(routine, *buffer));
+            }
+            std::slice::from_raw_parts(self.args, buffers.len())
+        }
+    }
+
+    /// # Safety
+    /// As [`Run::steps`].
+    unsafe fn step(&self, routine: &Routine, step: &Op) -> Result<(), Cancelled> {
+        // SAFETY: the caller's contract: buffers hold what the plan says.
+        unsafe {
+            match step {
+                Op::Kernel { code, args } => self.kernel(code, self.args(routine, args)),
+                Op::Product(product) => {
+                    let ([(lhs, lhs_at), (rhs, rhs_at)], out, bias) = product.buffers();
+                    let pointer =
+                        |b: Option<BufferId>| b.map_or(std::ptr::null_mut(), |b| self.at(routine, b));
+                    let operands = Operands {
+                        lhs: self.at(routine, lhs).wrapping_add(lhs_at),
+                        rhs: self.at(routine, rhs).wrapping_add(rhs_at),
+                        out: pointer(out),
+                        bias: pointer(bias),
+                        args: self.args(routine, &product.args),
+                        work: self.work,
+                        work_stride: self.program.work,
+                        scratch: self.scratch,
+                    };
+                    product.run(self.team, &operands);
+                }
+                Op::Pack { matrix, k, n, from, offset, to } => {
+                    gemm::pack_b(matrix, self.at(routine, *from).add(*offset), *k, *n, self.at(routine, *to));
+                }
+                Op::Copy { from, to, bytes } => self.copy(routine, *from, *to, *bytes),
+                Op::Scatter(s) => {
+                    let [indices, updates, out] = [s.indices, s.updates, s.out].map(|b| self.at(routine, b));
+                    gather::scatter(s, indices, updates, out);
+                }
+                Op::Segment(s) => {
+                    let [data, ids, out] = [s.data, s.ids, s.out].map(|b| self.at(routine, b));
+                    gather::segment(s, data, ids, out);
+                }
+                Op::Call { body, inputs, outputs } => self.call(routine, *body, &[inputs], &[outputs])?,
+                Op::Cond { predicate, branches, inputs, outputs } => {
+                    let taken = *self.at(routine, *predicate) != 0;
+                    self.call(routine, branches[usize::from(taken)], &[inputs], &[outputs])?;
+                }
+                Op::While(op) => self.repeat(routine, op)?,
+                Op::Scan(op) => self.scan(routine, op)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// As [`Run::steps`].
+    unsafe fn kernel(&self, code: &Code, args: &[*mut u8]) {
+        let units = code.units();
+        let work = Work { code, args, work: self.work, stride: self.program.work };
+        let tasks = match self.team.threads() {
+            1 => 1,
+            threads => (code.cost() / TASK).min(4.0 * threads as f64).min(units as f64) as usize,
+        };
+        // SAFETY: the caller's contract; parts of the units are disjoint.
+        unsafe {
+            if tasks <= 1 {
+                return work.run(0..units, 0);
+            }
+            self.team.run(tasks, &|task, worker| work.run(part(units, tasks, task), worker));
+        }
+    }
+
+    /// # Safety
+    /// As [`Run::steps`].
+    unsafe fn copy(&self, routine: &Routine, from: BufferId, to: BufferId, bytes: usize) {
+        // SAFETY: the caller's contract. Buffers may share memory.
+        unsafe { std::ptr::copy(self.at(routine, from), self.at(routine, to), bytes) }
+    }
+
+    /// Runs a called plan on buffers of the caller's, which are lists one after another.
+    ///
+    /// # Safety
+    /// As [`Run::steps`].
+    unsafe fn call(
+        &self,
+        routine: &Routine,
+        sub: Sub,
+        inputs: &[&[BufferId]],
+        outputs: &[&[BufferId]],
+    ) -> Result<(), Cancelled> {
+        let callee = &self.program.routines[sub.routine];
+        // SAFETY: the caller's contract; the table has entries for the callee.
+        unsafe {
+            self.enter(routine, sub);
+            let list = inputs.iter().flat_map(|l| l.iter());
+            list.zip(&callee.inputs).for_each(|(from, to)| self.bind(callee, *to, self.at(routine, *from)));
+            let list = outputs.iter().flat_map(|l| l.iter());
+            list.zip(&callee.outputs).for_each(|(from, to)| self.bind(callee, *to, self.at(routine, *from)));
+            self.steps(callee, &callee.steps)
+        }
+    }
+
+    /// Binds a callee's arena and constants.
+    ///
+    /// # Safety
+    /// As [`Run::call`].
+    unsafe fn enter(&self, routine: &Routine, sub: Sub) {
+        let callee = &self.program.routines[sub.routine];
+        // SAFETY: the caller's contract.
+        unsafe {
+            let arena = self.at(routine, sub.scratch);
+            for (i, place) in callee.places.iter().enumerate() {
+                let pointer = match place {
+                    Place::Arena(at) => arena.wrapping_add(*at),
+                    Place::Constant(c) => callee.constants[*c].as_bytes().as_ptr().cast_mut(),
+                    // Bound by the caller; sub-plans prepare nothing.
+                    Place::Input(_) | Place::Output(_) | Place::Prepared(_) => continue,
+                };
+                self.table.add(callee.table + i).write(pointer);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Run::call`].
+    unsafe fn bind(&self, callee: &Routine, buffer: BufferId, to: *mut u8) {
+        // SAFETY: the table has an entry for every buffer.
+        unsafe { self.table.add(callee.table + buffer.0 as usize).write(to) }
+    }
+
+    /// # Safety
+    /// As [`Run::steps`].
+    unsafe fn repeat(&self, routine: &Routine, op: &Loop) -> Result<(), Cancelled> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            loop {
+                self.call(routine, op.cond, &[&op.carry, &op.captures], &[&[op.predicate]])?;
+                if *self.at(routine, op.predicate) == 0 {
+                    return Ok(());
+                }
+                if (self.cancelled)() {
+                    return Err(Cancelled);
+                }
+                self.call(routine, op.body, &[&op.carry, &op.captures], &[&op.next])?;
+                self.carry(routine, &op.next, &op.carry, &op.bytes);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Run::steps`].
+    unsafe fn carry(&self, routine: &Routine, next: &[BufferId], carry: &[BufferId], bytes: &[usize]) {
+        for (i, bytes) in bytes.iter().enumerate() {
+            // SAFETY: the caller's contract.
+            unsafe { self.copy(routine, next[i], carry[i], *bytes) };
+        }
+    }
+
+    /// # Safety
+    /// As [`Run::steps`].
+    unsafe fn scan(&self, routine: &Routine, op: &Scan) -> Result<(), Cancelled> {
+        let callee = &self.program.routines[op.body.routine];
+        for step in 0..op.length {
+            let t = if op.reverse { op.length - 1 - step } else { step };
+            if (self.cancelled)() {
+                return Err(Cancelled);
+            }
+            // SAFETY: the caller's contract; row t lies within its buffer.
+            unsafe {
+                self.enter(routine, op.body);
+                let mut to = callee.inputs.iter();
+                let mut bind_next = |pointer: *mut u8| {
+                    if let Some(buffer) = to.next() {
+                        self.bind(callee, *buffer, pointer);
+                    }
+                };
+                op.carry.iter().for_each(|b| bind_next(self.at(routine, *b)));
+                op.xs.iter().for_each(|(b, row)| bind_next(self.at(routine, *b).wrapping_add(t * row)));
+                op.captures.iter().for_each(|b| bind_next(self.at(routine, *b)));
+                let mut to = callee.outputs.iter();
+                let mut bind_next = |pointer: *mut u8| {
+                    if let Some(buffer) = to.next() {
+                        self.bind(callee, *buffer, pointer);
+                    }
+                };
+                op.next.iter().for_each(|b| bind_next(self.at(routine, *b)));
+                op.ys.iter().for_each(|(b, row)| bind_next(self.at(routine, *b).wrapping_add(t * row)));
+                self.steps(callee, &callee.steps)?;
+                self.carry(routine, &op.next, &op.carry, &op.bytes);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,4 @@
+//! The CPU backend against the reference interpreter.
+
+mod samples;
+mod support;
