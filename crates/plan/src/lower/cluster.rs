@@ -198,6 +198,10 @@ impl Former<'_> {
         let region = self.region;
         let node = region.node(id);
         let roots: Vec<Value> = node.outputs().filter(|v| self.analysis.is_root(*v)).collect();
+        // A stored constant: read, but never computed.
+        if roots.is_empty() {
+            return;
+        }
         let prepared = roots.iter().all(|v| self.analysis.is_prepared(*v));
         let kind = match &node.op {
             Op::Dot(_) => ClusterKind::Dot(id),
