@@ -78,7 +78,7 @@ pub fn compile(
 }
 
 /// Solves for the sizes given, and checks that no size is left open.
-fn specialise(graph: &Graph, shapes: &BTreeMap<String, Dims>) -> Result<Graph, CompileError> {
+pub fn specialise(graph: &Graph, shapes: &BTreeMap<String, Dims>) -> Result<Graph, CompileError> {
     let mut solver = Solver::open();
     for (name, dims) in shapes {
         let Some(input) = graph.input(name) else {

@@ -24,7 +24,7 @@ pub use backend::{
     Stages, Unavailable,
 };
 pub use cache::{CacheInfo, cache_info, clear_cache, set_cache_limit};
-pub use compile::{Definition, Options, compile};
+pub use compile::{Definition, Options, compile, specialise};
 pub use error::{CompileError, RunError};
 pub use params::Params;
 pub use program::{Outputs, Program, StepError};

@@ -4,6 +4,7 @@ use crate::cache::Entry;
 use crate::error::RunError;
 use crate::nan::{first_nan, has_nan};
 use crate::params::Bound;
+use crate::state::StepPrepared;
 use crate::{
     Bindings, Executable, Instance, Options, Params, Prepared, Report, Session, Signature, Stages, State,
 };
@@ -122,7 +123,7 @@ impl Program {
                 "the program updates nothing: start it with `init`, run it with `run`",
             ));
         }
-        Ok(State { tensors: self.initial(seed)? })
+        Ok(State { tensors: self.initial(seed)?, prepared: StepPrepared::default() })
     }
 
     fn initial(&self, seed: u64) -> Result<Vec<(Arc<str>, Role, HostTensor)>, RunError> {
@@ -206,7 +207,7 @@ impl Program {
         }
         let before = self.0.nan_check.then(|| self.arguments(state, bindings)).transpose()?;
         let mut instance = self.take_instance()?;
-        let prepared: Prepared = Arc::new(());
+        let prepared = self.step_prepared(state)?;
         let result = instance.run(&prepared, &mut Stateful { signature, state, rest: bindings });
         self.put_back(instance);
         result?;
@@ -216,6 +217,26 @@ impl Program {
             self.blame(&before)?;
         }
         Ok(())
+    }
+
+    /// What the program computes from the parameters that it does not update.
+    fn step_prepared(&self, state: &mut State) -> Result<Prepared, RunError> {
+        match &state.prepared.0 {
+            Some((program, prepared)) if *program == self.0.id => return Ok(prepared.clone()),
+            _ => {}
+        }
+        let mut held = state.tensors.iter().map(|(_, _, tensor)| tensor.clone());
+        let params: Vec<Option<HostTensor>> = (self.0.signature.inputs.iter().enumerate())
+            .map(|(i, input)| {
+                (input.role != Role::Input)
+                    .then(|| held.next())
+                    .flatten()
+                    .filter(|_| self.executable().prepares(i))
+            })
+            .collect();
+        let prepared = self.executable().prepare(&params)?;
+        state.prepared = StepPrepared(Some((self.0.id, prepared.clone())));
+        Ok(prepared)
     }
 
     /// Runs with inputs and outputs in the caller's memory: `bindings` serves what is no parameter.

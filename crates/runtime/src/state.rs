@@ -1,7 +1,7 @@
 //! The state of a training run: what a step takes and gives back.
 
 use crate::error::{RunError, list};
-use crate::{Params, Signature};
+use crate::{Params, Prepared, Signature};
 use std::sync::Arc;
 use wootz_ir::{HostTensor, Role};
 
@@ -10,6 +10,24 @@ use wootz_ir::{HostTensor, Role};
 pub struct State {
     /// Every tensor of the state, by name, in the program's order.
     pub(crate) tensors: Vec<(Arc<str>, Role, HostTensor)>,
+    pub(crate) prepared: StepPrepared,
+}
+
+/// What a program computed from the parameters that its steps do not update: made at the first step, good for all that follow.
+#[derive(Clone, Default)]
+pub(crate) struct StepPrepared(pub(crate) Option<(u64, Prepared)>);
+
+impl PartialEq for StepPrepared {
+    /// It is determined by the tensors.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+impl Eq for StepPrepared {}
+impl std::fmt::Debug for StepPrepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "prepared" } else { "not prepared" })
+    }
 }
 
 impl State {
@@ -33,7 +51,7 @@ impl State {
             }
             out.push((name, input.role, tensor));
         }
-        Ok(State { tensors: out })
+        Ok(State { tensors: out, prepared: StepPrepared::default() })
     }
 
     /// Every tensor with its name.
