@@ -1,6 +1,7 @@
 //! Every op at its samples, on every instruction set.
 
-use crate::support::{assert_close, compile, graph, run};
+use crate::check::{assert_close, run};
+use crate::support::{compile, graph};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wootz_cpu::isa::Isa;
 use wootz_ir::ops::Op;

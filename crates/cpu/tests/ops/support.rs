@@ -11,7 +11,7 @@ const CANARY: u8 = 0xa5;
 const GUARD: usize = 64;
 
 /// A graph of a region whose inputs are all data.
-pub fn graph(region: &Region) -> Graph {
+pub(crate) fn graph(region: &Region) -> Graph {
     let input = |i: usize| Input { name: format!("x{i}").into(), role: Role::Input };
     let output = |i: usize| Output { name: format!("y{i}").into(), alias: None };
     Graph {
@@ -21,7 +21,7 @@ pub fn graph(region: &Region) -> Graph {
     }
 }
 
-pub fn compile(graph: &Graph, level: Optimize, isa: Isa, threads: usize) -> Arc<dyn Executable> {
+pub(crate) fn compile(graph: &Graph, level: Optimize, isa: Isa, threads: usize) -> Arc<dyn Executable> {
     let backend = Cpu { isa: Some(isa) };
     let graph = wootz_passes::run(graph, level, &backend.target(), &mut |_, _| {}).expect("passes");
     let options = BackendOptions { threads: Some(threads), ..Default::default() };
@@ -29,14 +29,14 @@ pub fn compile(graph: &Graph, level: Optimize, isa: Isa, threads: usize) -> Arc<
 }
 
 /// Inputs and outputs, each output between canaries.
-pub struct Memory {
-    pub inputs: Vec<HostTensor>,
+pub(crate) struct Memory {
+    pub(crate) inputs: Vec<HostTensor>,
     outputs: Vec<HostTensor>,
     aliases: Vec<Option<usize>>,
 }
 
 impl Memory {
-    pub fn new(graph: &Graph, inputs: &[HostTensor]) -> Memory {
+    pub(crate) fn new(graph: &Graph, inputs: &[HostTensor]) -> Memory {
         let outputs = graph.body.results().iter().zip(&graph.outputs).map(|(value, output)| {
             let bytes = graph.body.ty(*value).bytes().expect("a concrete size");
             let mut memory = HostTensor::zeros(DType::U8, &[bytes + 2 * GUARD]).expect("small");
@@ -50,7 +50,7 @@ impl Memory {
         Memory { inputs: inputs.to_vec(), outputs: outputs.collect(), aliases }
     }
 
-    pub fn result(&self, graph: &Graph, index: usize) -> HostTensor {
+    pub(crate) fn result(&self, graph: &Graph, index: usize) -> HostTensor {
         let all = self.outputs[index].as_bytes();
         let (before, rest) = all.split_at(GUARD);
         let (bytes, after) = rest.split_at(rest.len() - GUARD);
@@ -71,46 +71,5 @@ impl Bindings for Memory {
         let bytes = self.outputs[index].bytes_mut();
         let end = bytes.len() - GUARD;
         &mut bytes[GUARD..end]
-    }
-}
-
-/// Runs a compiled graph twice on the same inputs (unless it updates them); both runs must agree.
-pub fn run(graph: &Graph, executable: &dyn Executable, inputs: &[HostTensor]) -> Vec<HostTensor> {
-    let params: Vec<Option<HostTensor>> = (0..inputs.len()).map(|i| Some(inputs[i].clone())).collect();
-    let prepared = executable.prepare(&params).expect("prepares");
-    let mut instance = executable.instance().expect("instance");
-    let mut once = || {
-        let mut memory = Memory::new(graph, inputs);
-        instance.run(&prepared, &mut memory).expect("runs");
-        (0..graph.outputs.len()).map(|i| memory.result(graph, i)).collect::<Vec<_>>()
-    };
-    let (first, second) = (once(), once());
-    for (a, b) in first.iter().zip(&second) {
-        assert_eq!(a.as_bytes(), b.as_bytes(), "a second run differs");
-    }
-    first
-}
-
-/// Asserts that results are what the interpreter says, up to `ulps` roundings of the largest magnitude involved.
-pub fn assert_close(what: &str, got: &HostTensor, want: &HostTensor, ulps: f64) {
-    assert_eq!((got.dtype(), got.dims()), (want.dtype(), want.dims()), "{what}");
-    if !want.dtype().is_float() {
-        assert_eq!(got.to_i64(), want.to_i64(), "{what}");
-        return;
-    }
-    let epsilon = match want.dtype() {
-        DType::F16 => 2f64.powi(-10),
-        DType::BF16 => 2f64.powi(-7),
-        DType::F32 => 2f64.powi(-23),
-        _ => 2f64.powi(-52),
-    };
-    let (got, want) = (got.to_f64(), want.to_f64());
-    for (i, (g, w)) in got.iter().zip(&want).enumerate() {
-        let same = g == w || (g.is_nan() && w.is_nan());
-        let close = (g - w).abs() <= ulps * epsilon * w.abs().max(f64::MIN_POSITIVE);
-        assert!(
-            same || close,
-            "{what}: element {i} is {g:e}, the interpreter says {w:e}\n got {got:?}\nwant {want:?}"
-        );
     }
 }
