@@ -395,6 +395,13 @@ fn reads(region: &Region, shapes: &[Dims], analysis: &Analysis, id: NodeId) -> V
             for v in &node.inputs {
                 let anything: SmallVec<[Option<usize>; 4]> = shapes[v.index()].iter().map(|_| None).collect();
                 walk(region, shapes, analysis, *v, &anything, &mut out);
+                // A contraction reads what its operand is a view of, even where the view itself is stored too.
+                if matches!(node.op, Op::Dot(_)) {
+                    let base = super::gemm::view_base(region, shapes, *v);
+                    let axes: SmallVec<[Option<usize>; 4]> =
+                        shapes[base.index()].iter().map(|_| None).collect();
+                    walk(region, shapes, analysis, base, &axes, &mut out);
+                }
             }
         }
         _ => operands(region, shapes, analysis, id, &loops, &mut out),

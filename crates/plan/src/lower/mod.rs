@@ -261,29 +261,36 @@ impl<'g> Lowering<'g> {
     /// not be made in place.
     fn bind_results(&mut self, signature: &Signature) {
         let region = self.region;
+        let sources: Vec<BufferId> = region.results().iter().map(|r| self.buffer(*r)).collect();
+        let overwritten: Vec<BufferId> =
+            (0..sources.len()).filter(|i| sources[*i] != self.outputs[*i]).map(|i| self.outputs[i]).collect();
+        let changes = |own: &Self, param: Value, buffer: BufferId| {
+            overwritten.contains(&buffer) || own.stored.iter().any(|(v, b)| *b == buffer && *v != param)
+        };
         let (mut early, mut late) = (Vec::new(), Vec::new());
         for (i, result) in region.results().iter().enumerate() {
-            let from = self.buffer(*result);
-            let to = self.outputs[i];
+            let (mut from, to) = (sources[i], self.outputs[i]);
             if from == to {
                 continue;
             }
-            let bytes = self.buffers[to.0 as usize].bytes;
-            let step = Step { kind: crate::StepKind::Copy { from, to, bytes }, site: Default::default() };
-            // An old parameter is read before anything is updated in place; an update lands after everything has read.
-            if signature.aliases[i].is_none()
-                && matches!(self.buffers[from.0 as usize].place, Place::Input(_))
-            {
-                early.push(step);
-            } else {
-                late.push(step);
+            let Buffer { dtype, bytes, .. } = self.buffers[to.0 as usize].clone();
+            let copy =
+                |from, to| Step { kind: crate::StepKind::Copy { from, to, bytes }, site: Default::default() };
+            // The old value of a parameter is read before anything is updated; an update lands after everything has read.
+            let value = self.analysis.storage(*result);
+            if region.defining_node(value).is_none() {
+                if signature.aliases[i].is_none() {
+                    early.push(copy(from, to));
+                    continue;
+                }
+                if changes(self, value, from) {
+                    let old = self.raw_buffer(dtype, bytes, Place::Arena(0));
+                    early.push(copy(from, old));
+                    from = old;
+                }
             }
+            late.push(copy(from, to));
         }
-        // A late copy into an input's buffer must not overwrite what another late copy still reads.
-        late.sort_by_key(|s| match s.kind {
-            crate::StepKind::Copy { to, .. } => matches!(self.buffers[to.0 as usize].place, Place::Input(_)),
-            _ => false,
-        });
         self.steps.splice(0..0, early);
         self.steps.extend(late);
     }

@@ -87,7 +87,7 @@ pub(super) fn analyse(
     for node in region.nodes() {
         mark_operands(region, shapes, node, &mut must_store);
     }
-    let param_only = param_only(region, signature);
+    let (param_only, neutral) = param_only(region, signature);
     let hoisted = hoisted(region, &param_only);
 
     let mut kinds: Vec<Kind> = region.params().map(|_| Kind::Param).collect();
@@ -115,7 +115,8 @@ pub(super) fn analyse(
             kinds.push(kind);
         }
     }
-    let prepared = (0..kinds.len()).map(|i| kinds[i] == Kind::Root && param_only[i]).collect();
+    let mut prepared: Vec<bool> = (0..kinds.len()).map(|i| kinds[i] == Kind::Root && param_only[i]).collect();
+    prepare_sources(region, &kinds, &neutral, &mut prepared);
     Ok(Analysis { kinds, prepared, in_place: vec![false; region.results().len()] })
 }
 
@@ -233,8 +234,8 @@ fn op_cost(op: &Op) -> u32 {
     }
 }
 
-/// Which values depend on rarely changing parameters alone (and on at least one).
-fn param_only(region: &Region, signature: &Signature) -> Vec<bool> {
+/// Which values depend on rarely changing parameters alone (and on at least one), and which on nothing but constants.
+fn param_only(region: &Region, signature: &Signature) -> (Vec<bool>, Vec<bool>) {
     let changing = |i: usize| signature.aliases.contains(&Some(i));
     let mut only: Vec<bool> = signature
         .params
@@ -250,10 +251,25 @@ fn param_only(region: &Region, signature: &Signature) -> Vec<bool> {
         let hoistable = !matches!(&node.op, Op::Control(_));
         for _ in node.outputs() {
             only.push(fixed && any && hoistable);
-            neutral.push(fixed && !any);
+            neutral.push(fixed && !any && hoistable);
         }
     }
-    only
+    (only, neutral)
+}
+
+/// Marks the roots computed from constants that marked roots read: the prepare part computes these as well.
+fn prepare_sources(region: &Region, kinds: &[Kind], neutral: &[bool], prepared: &mut [bool]) {
+    let mut read: Vec<bool> = prepared.to_vec();
+    for node in region.nodes().iter().rev() {
+        if !node.outputs().any(|v| read[v.index()]) {
+            continue;
+        }
+        for operand in &node.inputs {
+            let i = operand.index();
+            read[i] |= kinds[i] != Kind::Param;
+            prepared[i] |= kinds[i] == Kind::Root && neutral[i];
+        }
+    }
 }
 
 /// Values worth computing once: computed from parameters alone and used together with something else.

@@ -7,7 +7,7 @@ use crate::{BufferId, ControlStep, GemmStep, Kernel as SharedKernel, Rhs, Step, 
 use smallvec::SmallVec;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use wootz_ir::Dims;
+use wootz_ir::{DType, Dims};
 
 /// Removes stores to buffers that nothing reads, and finishes every kernel.
 pub(super) fn drop_unread_stores(lowering: &mut Lowering<'_>) {
@@ -77,7 +77,7 @@ fn trim_gemm(
         if !trim_kernel(&mut code, &mut epilogue.args, live) {
             return false;
         }
-        match plain_store(&code) {
+        match plain_store(&code, gemm.dtype) {
             // The epilogue only stores the product: no epilogue.
             true => {
                 gemm.out = Some(epilogue.args[0]);
@@ -96,13 +96,14 @@ fn trim_gemm(
     true
 }
 
-/// True if a kernel does nothing but store the tile row-major.
-fn plain_store(kernel: &Kernel) -> bool {
+/// True if a kernel does nothing but store the tile row-major as elements of `dtype`.
+fn plain_store(kernel: &Kernel, dtype: DType) -> bool {
     let [stage] = &kernel.stages[..] else { return false };
     let row_major = super::index::strides(&kernel.grid);
     match &stage.body[..] {
-        [Inst { op: InstOp::Tile, out: Some(tile) }, Inst { op: InstOp::Store { at, value, .. }, .. }] => {
+        [Inst { op: InstOp::Tile, out: Some(tile) }, Inst { op: InstOp::Store { arg, at, value }, .. }] => {
             value == tile
+                && kernel.args[arg.0 as usize].dtype == dtype
                 && at.offset == 0
                 && at.index.is_none()
                 && (0..kernel.grid.len()).all(|i| kernel.grid[i] == 1 || at.stride(i) == row_major[i])

@@ -1,0 +1,101 @@
+//! Small graphs that once went wrong, or could.
+
+use crate::check::{Tolerance, check};
+use wootz_ir::{HostTensor, text};
+use wootz_plan::Plan;
+
+/// Checks a graph in text form on inputs that count from 1.
+pub(crate) fn run(source: &str) -> Plan {
+    let graph = text::parse(source).unwrap();
+    let mut next = 0;
+    let args: Vec<HostTensor> = graph
+        .body
+        .param_types()
+        .iter()
+        .map(|ty| {
+            let dims = ty.shape.concrete().unwrap();
+            let count: usize = dims.iter().product();
+            let values: Vec<f64> = (next..next + count).map(|i| (i % 13) as f64 - 4.0).collect();
+            next += count;
+            HostTensor::from_f64(ty.dtype, &dims, &values)
+        })
+        .collect();
+    check(&graph, &args, 2, Tolerance::Excess)
+}
+
+#[test]
+fn a_sum_is_stored() {
+    run(r#"graph(%x: f32[2, 3] = input "x") { %s = reduce_sum[axes=[1]] %x return "s" = %s }"#);
+}
+
+#[test]
+fn a_sum_over_nothing_is_stored_before_a_loop_over_nothing() {
+    run(r#"graph(%x: f32[2, 0] = input "x") {
+             %s = reduce_sum[axes=[1]] %x
+             %b = broadcast[shape=[2, 0], axes=[0]] %s
+             %y = add %x, %b
+             return "s" = %s, "y" = %y
+           }"#);
+}
+
+#[test]
+fn a_second_output_of_an_updated_value_is_the_new_value() {
+    run(r#"graph(%w: f32[4] = param "w", %x: f32[4] = input "x") {
+             %n = add %w, %x
+             return "w" = %n alias "w", "copy" = %n
+           }"#);
+}
+
+#[test]
+fn inputs_change_places() {
+    run(r#"graph(%a: f32[4] = state "a", %b: f32[4] = state "b") {
+             return "a" = %b alias "a", "b" = %a alias "b"
+           }"#);
+    run(r#"graph(%a: f32[4] = state "a", %b: f32[4] = state "b", %c: f32[4] = state "c") {
+             return "a" = %b alias "a", "b" = %c alias "b", "c" = %a alias "c"
+           }"#);
+}
+
+#[test]
+fn an_input_passed_on_is_not_overwritten_first() {
+    run(r#"graph(%a: f32[4] = state "a", %b: f32[4] = state "b") {
+             %n = exp %a
+             return "a" = %b alias "a", "b" = %n alias "b"
+           }"#);
+    run(r#"graph(%a: f32[4] = state "a", %b: f32[4] = state "b") {
+             %n = exp %b
+             %r = reverse[axes=[0]] %a
+             return "a" = %r alias "a", "b" = %n alias "b", "old a" = %a, "old b" = %b
+           }"#);
+}
+
+#[test]
+fn an_update_waits_for_products_that_read_through_a_stored_view() {
+    run(r#"graph(%w: f32[3, 4] = param "w", %x: f32[2, 4] = input "x") {
+             %t = transpose[perm=[1, 0]] %w
+             %n = neg %w
+             %y = dot[lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[0]] %x, %t
+             return "t" = %t, "w" = %n alias "w", "y" = %y
+           }"#);
+}
+
+#[test]
+fn products_of_halves_are_converted() {
+    run(r#"graph(%x: f16[2, 3] = input "x", %w: f16[3, 4] = input "w") {
+             %y = dot[lhs_batch=[], rhs_batch=[], lhs_contract=[1], rhs_contract=[0]] %x, %w
+             %z = cast[dtype=f32] %y
+             return "z" = %z
+           }"#);
+}
+
+#[test]
+fn what_is_prepared_reads_nothing_that_a_run_computes() {
+    run(r#"graph(%x: f32[3] = input "x", %w: f32[3] = param "w") {
+             %i = iota[dtype=f32, shape=[3, 4], axis=1]
+             %s = reduce_sum[axes=[1]] %i
+             %p = mul %w, %s
+             %e = exp %p
+             %y = add %x, %e
+             return "y" = %y
+           }"#);
+}

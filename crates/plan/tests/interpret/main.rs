@@ -1,0 +1,13 @@
+//! Plans against graphs: every plan is run by a naive interpreter that watches every byte, and compared with the reference
+//! evaluation of the graph.
+
+// A test that cannot go on has failed, in a helper as in the test itself.
+#![allow(clippy::unwrap_used)]
+
+mod cases;
+mod check;
+mod kernel;
+mod machine;
+mod memory;
+mod samples;
+mod training;
