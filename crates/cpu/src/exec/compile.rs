@@ -126,10 +126,7 @@ impl Compiler {
     }
 
     fn gemm(&mut self, step: &GemmStep) -> Result<(Op, f64), ExecError> {
-        let code = match &step.epilogue {
-            Some(epilogue) => Some(self.code(&epilogue.kernel, true)),
-            None => None,
-        };
+        let code = step.epilogue.as_ref().map(|e| self.code(&e.kernel, true));
         let args = step.epilogue.as_ref().map_or(0, |e| e.args.len());
         let product = Product::compile(step, code, self.isa)?;
         let program = &mut self.program;

@@ -172,6 +172,9 @@ unsafe fn add<T: Element>(to: *mut u8, from: *const u8, n: usize) {
     }
 }
 
+/// Combines two values.
+type Combine<T> = fn(<T as Element>::Wide, <T as Element>::Wide) -> <T as Element>::Wide;
+
 /// Combines runs of rows with equal ids.
 ///
 /// # Safety
@@ -195,7 +198,7 @@ pub(super) unsafe fn segment(step: &SegmentStep, data: *const u8, ids: *const u8
 /// # Safety
 /// As [`segment`]; elements are `T`.
 unsafe fn segment_as<T: Element>(step: &SegmentStep, data: *const u8, ids: *const u8, out: *mut u8) {
-    let (neutral, combine): (T::Wide, fn(T::Wide, T::Wide) -> T::Wide) = match step.kind {
+    let (neutral, combine): (T::Wide, Combine<T>) = match step.kind {
         SegmentKind::Sum => (T::ZERO, T::sum),
         SegmentKind::Prod => (T::ONE, T::product),
         SegmentKind::Max => (T::LOWEST, T::larger),

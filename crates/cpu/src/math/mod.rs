@@ -1,5 +1,6 @@
 //! Elementwise functions of `f32` and `f64`.
 
+mod elementary;
 mod scalar;
 
 /// What an instruction set offers the functions, as constants the compiler sees.

@@ -1,26 +1,26 @@
-//! Functions computed one element at a time in `f64`.
+//! The functions of each type. Those not in [`super::elementary`] are computed one element at a time in `f64`.
 
 use super::{Float, Mode};
 use wootz_ir::eval::special;
 
 macro_rules! through_f64 {
-    ($float:ty) => {
+    ($float:ident) => {
         impl Float for $float {
             #[inline(always)]
             fn exp<M: Mode>(self) -> Self {
-                libm::exp(self.into()) as $float
+                super::elementary::$float::exp::<M>(self)
             }
             #[inline(always)]
             fn expm1<M: Mode>(self) -> Self {
-                libm::expm1(self.into()) as $float
+                super::elementary::$float::expm1::<M>(self)
             }
             #[inline(always)]
             fn log<M: Mode>(self) -> Self {
-                libm::log(self.into()) as $float
+                super::elementary::$float::log::<M>(self)
             }
             #[inline(always)]
             fn log1p<M: Mode>(self) -> Self {
-                libm::log1p(self.into()) as $float
+                super::elementary::$float::log1p::<M>(self)
             }
             #[inline(always)]
             fn square_root(self) -> Self {
@@ -44,7 +44,7 @@ macro_rules! through_f64 {
             }
             #[inline(always)]
             fn tanh<M: Mode>(self) -> Self {
-                libm::tanh(self.into()) as $float
+                super::elementary::$float::tanh::<M>(self)
             }
             #[inline(always)]
             fn erf<M: Mode>(self) -> Self {
