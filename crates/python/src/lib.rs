@@ -1,0 +1,43 @@
+//! The native module of the Python package: what Python needs of the Rust crates, as thin as it can be.
+//!
+//! * [`types`]: dtypes, symbolic sizes, specs. [`array`]: NumPy and DLPack in and out.
+//! * [`trace`]: a graph under construction. [`graph`]: finished graphs and their transformations.
+//! * [`nn`]: models, losses, optimizers. [`program`]: compiled programs. [`state`]: their parameters and state.
+//! * [`files`]: safetensors.
+//! * [`error`]: Rust errors become Python exceptions.
+//!
+//! Everything that is ergonomics is Python (`python/wootz`).
+
+// The edge to Python: raw array memory, and a pointer to the model being traced for the length of a callback.
+#![allow(unsafe_code)]
+
+mod array;
+mod error;
+mod files;
+mod graph;
+mod nn;
+mod program;
+mod state;
+mod trace;
+mod types;
+
+/// The native half of the package `wootz`.
+#[pyo3::pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::array::{as_numpy, spec_of};
+    #[pymodule_export]
+    use crate::files::{load, save};
+    #[pymodule_export]
+    use crate::graph::{Graph, Region};
+    #[pymodule_export]
+    use crate::nn::{Model, Optimizer, Training};
+    #[pymodule_export]
+    use crate::program::{Definition, Program, cache_clear, cache_info, cache_limit, compile};
+    #[pymodule_export]
+    use crate::state::{Params, Report, Session, State};
+    #[pymodule_export]
+    use crate::trace::{Trace, Value};
+    #[pymodule_export]
+    use crate::types::{DType, Dim, Spec};
+}

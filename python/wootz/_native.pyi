@@ -1,0 +1,602 @@
+# Made by `cargo xtask gen` from crates/python; do not edit.
+"""
+The native half of the package `wootz`.
+"""
+
+from _typeshed import SupportsGetItem
+from os import PathLike
+from typing import Any, SupportsFloat, SupportsIndex, final
+
+__all__ = ["DType", "Definition", "Dim", "Graph", "Model", "Optimizer", "Params", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "load", "save", "spec_of"]
+
+@final
+class DType:
+    """
+    An element type. Indexing it with a shape gives the type of a tensor: `wz.f32[32, 784]`, `wz.f32["B", 784]`, `wz.f32[()]`.
+    """
+    def __eq__(self, value: object, /) -> bool: ...
+    def __getitem__(self, shape: Any, /) -> Spec: ...
+    def __hash__(self, /) -> int: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __new__(cls, /, name: str) -> DType:
+        """
+        The element type of this name: `f32`.
+        """
+    def __repr__(self, /) -> str: ...
+    @property
+    def is_float(self, /) -> bool:
+        """
+        Whether it is a floating-point type.
+        """
+    @property
+    def itemsize(self, /) -> int:
+        """
+        Bytes of one element.
+        """
+    @property
+    def name(self, /) -> str:
+        """
+        The name: `f32`.
+        """
+
+@final
+class Definition:
+    """
+    What is compiled: a graph, and the initial values of its parameters and state.
+    """
+    def __new__(cls, /, graph: Graph) -> Definition:
+        """
+        The definition of a graph without initial values.
+        """
+    @property
+    def graph(self, /) -> Graph:
+        """
+        The graph.
+        """
+    @property
+    def summary(self, /) -> str | None:
+        """
+        The blocks of a model as a table.
+        """
+
+@final
+class Dim:
+    """
+    A symbolic size: `wz.dim("B")`, and what arithmetic makes of it.
+    """
+    def __add__(self, other: object, /) -> Dim: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __floordiv__(self, other: object, /) -> Dim: ...
+    def __hash__(self, /) -> int: ...
+    def __index__(self, /) -> int: ...
+    def __mul__(self, other: object, /) -> Dim: ...
+    def __new__(cls, /, name: str) -> Dim:
+        """
+        The size called `name`.
+        """
+    def __radd__(self, other: object, /) -> Dim: ...
+    def __repr__(self, /) -> str: ...
+    def __rmul__(self, other: object, /) -> Dim: ...
+    def __rsub__(self, other: object, /) -> Dim: ...
+    def __sub__(self, other: object, /) -> Dim: ...
+
+@final
+class Graph:
+    """
+    A graph: named inputs to named outputs. Prints as text, which `Graph.parse` reads back.
+    """
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self, /) -> int: ...
+    def __len__(self, /) -> int:
+        """
+        The number of nodes, those of nested regions not counted.
+        """
+    def __ne__(self, value: object, /) -> bool: ...
+    def __repr__(self, /) -> str: ...
+    def __str__(self, /) -> str: ...
+    def grad(self, /, output: SupportsIndex, wrt: SupportsGetItem[int, SupportsIndex]) -> Graph:
+        """
+        The gradient of output `output` by the inputs `wrt`, after the graph's own outputs.
+        """
+    def hessian(self, /, output: SupportsIndex, wrt: SupportsGetItem[int, SupportsIndex]) -> Graph:
+        """
+        Gradient and second derivatives of output `output` by the inputs `wrt`.
+        """
+    @property
+    def inputs(self, /) -> list[tuple[str, str, Spec]]:
+        """
+        (name, role, type) of every input.
+        """
+    def jacfwd(self, /, wrt: SupportsGetItem[int, SupportsIndex]) -> Graph:
+        """
+        Jacobians of all float outputs by forward mode.
+        """
+    def jacrev(self, /, wrt: SupportsGetItem[int, SupportsIndex]) -> Graph:
+        """
+        Jacobians of all float outputs by reverse mode.
+        """
+    def jvp(self, /, wrt: SupportsGetItem[int, SupportsIndex]) -> Graph:
+        """
+        The Jacobian-vector product: takes a tangent for each input in `wrt`.
+        """
+    @property
+    def outputs(self, /) -> list[tuple[str, Spec]]:
+        """
+        (name, type) of every output.
+        """
+    @staticmethod
+    def parse(text: str) -> Graph:
+        """
+        The graph that a text describes.
+        """
+    def vjp(self, /, wrt: SupportsGetItem[int, SupportsIndex]) -> Graph:
+        """
+        The vector-Jacobian product: takes a cotangent for each float output.
+        """
+    def vmap(self, /, in_axes: SupportsGetItem[int, SupportsIndex | None], out_axes: SupportsGetItem[int, SupportsIndex | None], size: Any) -> Graph:
+        """
+        The graph over a new axis of a size.
+        """
+
+@final
+class Model:
+    """
+    A model. Using one object in two places shares its parameters.
+    """
+    @staticmethod
+    def accuracy() -> Model:
+        """
+        The share of examples whose highest score is the label's.
+        """
+    @staticmethod
+    def activation(name: str, axis: SupportsIndex, slope: SupportsFloat | SupportsIndex) -> Model:
+        """
+        The activation of this name; `axis` for (log-)softmax, `slope` for leaky ReLU.
+        """
+    @staticmethod
+    def class_loss(scores: str, reduction: str, class_weights: SupportsGetItem[int, SupportsFloat | SupportsIndex] | None) -> Model:
+        """
+        A loss of class scores: `scores` is `logits`, `log_probabilities` or `probabilities`.
+        """
+    @staticmethod
+    def dropout(rate: SupportsFloat | SupportsIndex) -> Model:
+        """
+        Dropout.
+        """
+    @staticmethod
+    def flatten(start: SupportsIndex, end: SupportsIndex) -> Model:
+        """
+        Makes the axes from `start` to `end` one.
+        """
+    @staticmethod
+    def identity() -> Model:
+        """
+        Gives its input.
+        """
+    @property
+    def inputs(self, /) -> list[str]:
+        """
+        The names of the inputs.
+        """
+    @property
+    def kind(self, /) -> str:
+        """
+        The kind of block: `Linear`.
+        """
+    @staticmethod
+    def linear(inputs: SupportsIndex, outputs: SupportsIndex, bias: bool, weight_init: Any | None, bias_init: Any | None) -> Model:
+        """
+        A fully connected layer.
+        """
+    @staticmethod
+    def mlp(sizes: SupportsGetItem[int, SupportsIndex]) -> Model:
+        """
+        A multi-layer perceptron.
+        """
+    @staticmethod
+    def mse(reduction: str) -> Model:
+        """
+        The squared error.
+        """
+    @property
+    def outputs(self, /) -> list[str]:
+        """
+        The names of the outputs.
+        """
+    @staticmethod
+    def python(kind: str, inputs: SupportsGetItem[int, str], forward: Any) -> Model:
+        """
+        A block whose ops `forward(trace, values) -> (output names, values)` adds.
+        """
+    @staticmethod
+    def sequential(blocks: SupportsGetItem[int, Model], output: str | None) -> Model:
+        """
+        Blocks one after another; `output` names the output.
+        """
+    def trace(self, /, inputs: SupportsGetItem[int, tuple[str, Spec]], training: bool) -> Definition:
+        """
+        Traces the model on inputs of these types.
+        """
+    def with_dtype(self, /, dtype: DType) -> Model:
+        """
+        The same model with parameters of another dtype.
+        """
+
+@final
+class Optimizer:
+    """
+    How parameters are changed by their gradients. `lr` is a number, `"input"`, or `("state", number)`.
+    """
+    @staticmethod
+    def adam(lr: Any, betas: tuple[SupportsFloat | SupportsIndex, SupportsFloat | SupportsIndex], eps: SupportsFloat | SupportsIndex, weight_decay: SupportsFloat | SupportsIndex, decoupled: bool) -> Optimizer:
+        """
+        Adam; AdamW if the weight decay is decoupled.
+        """
+    @staticmethod
+    def sgd(lr: Any, momentum: SupportsFloat | SupportsIndex, dampening: SupportsFloat | SupportsIndex, nesterov: bool, weight_decay: SupportsFloat | SupportsIndex) -> Optimizer:
+        """
+        Stochastic gradient descent.
+        """
+
+@final
+class Params:
+    """
+    A model's parameters: a mapping of names to arrays, shared by any number of programs. Arrays that it gives are read-only;
+    assign to change one.
+    """
+    def __contains__(self, name: str, /) -> bool: ...
+    def __getitem__(self, name: str, /) -> Any: ...
+    def __iter__(self, /) -> Any: ...
+    def __len__(self, /) -> int: ...
+    def __new__(cls, /, tensors: Any) -> Params:
+        """
+        Copies a mapping of names to arrays.
+        """
+    def __repr__(self, /) -> str: ...
+    def __setitem__(self, name: str, array: Any, /) -> None: ...
+    def items(self, /) -> list[tuple[str, Any]]:
+        """
+        (name, array) of every parameter.
+        """
+    def keys(self, /) -> list[str]:
+        """
+        The names, in order.
+        """
+    def values(self, /) -> list[Any]:
+        """
+        The arrays, in order.
+        """
+
+@final
+class Program:
+    """
+    A compiled program: immutable, shared by any number of threads.
+    """
+    def __call__(self, /, *args, **inputs) -> Any:
+        """
+        Runs once on arrays given by name: `program(params, x=images)` gives a dict of arrays, and `step(state, x=images, y=labels)`
+        the next state and a dict of arrays.
+        """
+    def __repr__(self, /) -> str: ...
+    @property
+    def graph(self, /) -> Graph:
+        """
+        The graph after the passes.
+        """
+    def init(self, /, seed: SupportsIndex = 0) -> Any:
+        """
+        Initial parameters, or the initial state of a program that updates it.
+        """
+    @property
+    def inputs(self, /) -> dict:
+        """
+        The types of the inputs given at every run, by name.
+        """
+    @property
+    def outputs(self, /) -> dict:
+        """
+        The types of the outputs, by name.
+        """
+    def positional(self, /, inputs: SupportsGetItem[int, Any]) -> list:
+        """
+        Runs on the inputs in order, without parameters; gives the outputs in order.
+        """
+    def prepare(self, /, params: Params, consume: bool = False) -> None:
+        """
+        Does now what a first run would do with the parameters (packing weights). With `consume`, parameters that only this needs
+        are given up.
+        """
+    def report(self, /) -> Report:
+        """
+        What compiling cost and what the program consists of: stages, kernels, memory.
+        """
+    def session(self, /, params: Any | None = None) -> Session:
+        """
+        A session over parameters: memory and names bound once, for many runs.
+        """
+    def source(self, /) -> str:
+        """
+        The generated code, or the plan.
+        """
+    def state(self, /, tensors: Any) -> State:
+        """
+        The state made of these tensors (a mapping of names to arrays).
+        """
+
+@final
+class Region:
+    """
+    A closed piece of a graph, for ops that own one.
+    """
+    def __str__(self, /) -> str: ...
+    def graph(self, /, inputs: SupportsGetItem[int, str], outputs: SupportsGetItem[int, str]) -> Graph:
+        """
+        A graph around the region, with these names for inputs and outputs. All inputs are given at every run.
+        """
+    @property
+    def results(self, /) -> list[Spec]:
+        """
+        The results' types.
+        """
+
+@final
+class Report:
+    """
+    What compiling a program cost, and what it consists of. Prints as a table.
+    """
+    def __repr__(self, /) -> str: ...
+    def __str__(self, /) -> str: ...
+    @property
+    def arena(self, /) -> int:
+        """
+        Bytes of the arena of a run.
+        """
+    @property
+    def kernels(self, /) -> list[tuple[str, str, str, int, int]]:
+        """
+        (kind, detail, site, FLOPs, bytes) of each kernel of a run.
+        """
+    @property
+    def prepared(self, /) -> int:
+        """
+        Bytes made of the parameters when they are prepared.
+        """
+    @property
+    def stages(self, /) -> list[tuple[str, float]]:
+        """
+        Seconds of each stage of this compilation, in order.
+        """
+
+@final
+class Session:
+    """
+    Memory and names bound once, for many runs of one program over the same parameters.
+    """
+    def __call__(self, /, **inputs) -> dict:
+        """
+        Sets inputs, runs, and gives the outputs as a dict of read-only arrays.
+        """
+    def __getitem__(self, name: str, /) -> Any:
+        """
+        An output of the last run, read-only. The next run leaves it as it is.
+        """
+    def run(self, /) -> None:
+        """
+        Runs on what the inputs hold.
+        """
+    def set(self, /, **inputs) -> None:
+        """
+        Copies arrays into the inputs of these names.
+        """
+
+@final
+class Spec:
+    """
+    The type of a tensor: element type and shape.
+    """
+    def __eq__(self, value: object, /) -> bool: ...
+    def __hash__(self, /) -> int: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __new__(cls, /, dtype: DType, shape: Any) -> Spec:
+        """
+        A tensor of this element type and shape.
+        """
+    def __repr__(self, /) -> str: ...
+    @property
+    def dtype(self, /) -> DType:
+        """
+        The element type.
+        """
+    @property
+    def shape(self, /) -> tuple:
+        """
+        The sizes of the axes: numbers, or `Dim` where they are unknown.
+        """
+
+@final
+class State:
+    """
+    The state of a training run: parameters, moments, counters, keys. A mapping of names to read-only arrays. A step consumes
+    it and gives the next one, in the same memory.
+    """
+    def __contains__(self, name: str, /) -> bool: ...
+    def __getitem__(self, name: str, /) -> Any: ...
+    def __iter__(self, /) -> Any: ...
+    def __len__(self, /) -> int: ...
+    def __repr__(self, /) -> str: ...
+    @property
+    def consumed(self, /) -> bool:
+        """
+        Whether a step has taken the state.
+        """
+    def items(self, /) -> list[tuple[str, Any]]:
+        """
+        (name, array) of every tensor.
+        """
+    def keys(self, /) -> list[str]:
+        """
+        The names, in order.
+        """
+    @property
+    def params(self, /) -> Params:
+        """
+        The trained parameters, for inference. They share the state's memory until the next step, which then works on a copy.
+        """
+    def values(self, /) -> list[Any]:
+        """
+        The arrays, in order.
+        """
+
+@final
+class Trace:
+    """
+    A graph under construction.
+    """
+    def __new__(cls, /) -> Trace: ...
+    def adopt(self, /, value: Value) -> Value:
+        """
+        The value in this trace: one of an enclosing trace is taken in as a capture.
+        """
+    def broadcast(self, /, operands: SupportsGetItem[int, Value], site: str) -> list[Value]:
+        """
+        Brings two or three values to one shape by NumPy's rules.
+        """
+    def broadcast_to(self, /, operand: Value, shape: Any, site: str) -> Value:
+        """
+        Brings a value to a shape by NumPy's rules.
+        """
+    def call(self, /, name: str, model: Model, operands: SupportsGetItem[int, Value]) -> list[Value]:
+        """
+        Calls a child block of the model being traced.
+        """
+    def captures(self, /) -> list[Value]:
+        """
+        Values of enclosing traces that were referred to so far.
+        """
+    def constant(self, /, array: Any, site: str) -> Value:
+        """
+        Adds a constant.
+        """
+    def finish(self, /, results: SupportsGetItem[int, Value], captures: SupportsGetItem[int, Value]) -> Region:
+        """
+        Ends the trace: a region whose parameters are the trace's and then one for each of `captures`, which must include all
+        that were referred to.
+        """
+    def inline(self, /, graph: Graph, operands: SupportsGetItem[int, Value]) -> list[Value]:
+        """
+        Adds a graph's ops; gives its outputs.
+        """
+    def op(self, /, name: str, operands: SupportsGetItem[int, Value], attrs: dict | None, site: str) -> list[Value]:
+        """
+        Adds the op called `name` in the text form. `site` is the user's line.
+        """
+    def param(self, /, spec: Spec) -> Value:
+        """
+        Adds a parameter. Parameters come before ops.
+        """
+    def parameter(self, /, name: str, shape: Any, init: Any) -> Value:
+        """
+        A parameter of the block being traced.
+        """
+    def random_key(self, /) -> Value:
+        """
+        A key for random numbers of the model being traced.
+        """
+    def scalar(self, /, dtype: DType, number: Any, site: str) -> Value:
+        """
+        Adds a scalar constant: a number converted to the dtype.
+        """
+    def set_state(self, /, name: str, value: Value) -> None:
+        """
+        Gives a state of the block being traced its next value.
+        """
+    def state_value(self, /, name: str, spec: Spec, init: Any) -> Value:
+        """
+        The present value of a state of the block being traced.
+        """
+    def training(self, /) -> bool | None:
+        """
+        Whether a model is being traced for training. `None` in a plain function.
+        """
+
+@final
+class Training:
+    """
+    A training step: model, loss, optimizer.
+    """
+    def __new__(cls, /, model: Model, loss: Model, optimizer: Optimizer, metrics: SupportsGetItem[int, Model], outputs: bool, clip_norm: SupportsFloat | SupportsIndex | None) -> Training: ...
+    def trace(self, /, inputs: SupportsGetItem[int, tuple[str, Spec]]) -> Definition:
+        """
+        Traces the step on inputs of these types.
+        """
+
+@final
+class Value:
+    """
+    A value of a graph under construction.
+    """
+    @property
+    def dtype(self, /) -> DType:
+        """
+        Its element type.
+        """
+    @property
+    def index(self, /) -> int:
+        """
+        Its number in the trace.
+        """
+    @property
+    def shape(self, /) -> tuple:
+        """
+        Its shape.
+        """
+    @property
+    def spec(self, /) -> Spec:
+        """
+        Its type, with all that is known of symbolic sizes by now.
+        """
+    @property
+    def trace(self, /) -> Trace:
+        """
+        The trace it belongs to.
+        """
+
+def as_array(array: Any) -> Any:
+    """
+    Anything array-like as a NumPy array, without a copy where that is possible.
+    """
+
+def cache_clear() -> None:
+    """
+    Forgets every compiled graph.
+    """
+
+def cache_info() -> tuple[int, int, int, int]:
+    """
+    Compiled graphs in the cache: (hits, misses, size, limit).
+    """
+
+def cache_limit(limit: SupportsIndex) -> None:
+    """
+    Sets how many compiled graphs are kept.
+    """
+
+def compile(definition: Definition, shapes: dict[str, SupportsGetItem[int, SupportsIndex]], backend: str, optimize: str, threads: SupportsIndex | None, fast_math: bool, nan_check: bool) -> Program:
+    """
+    Compiles a definition for inputs of these shapes.
+    """
+
+def load(path: str | PathLike[str]) -> Any:
+    """
+    Reads a safetensors file: `State` if a state was saved, otherwise `Params`.
+    """
+
+def save(path: str | PathLike[str], contents: Any) -> None:
+    """
+    Writes tensors to `path` as safetensors. A reader sees the old file or the new one, never a part.
+    """
+
+def spec_of(array: Any) -> Spec:
+    """
+    The type of anything array-like.
+    """
