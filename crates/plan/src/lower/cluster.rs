@@ -36,6 +36,8 @@ pub(super) enum ClusterKind {
 /// A stored value an expression reads, and which loop each of its axes follows (`None`: something else than one loop).
 pub(super) struct Read {
     pub(super) value: Value,
+    /// Whether it is read under its own shape, not as a reshape of it.
+    plain: bool,
     axes: SmallVec<[Option<usize>; 4]>,
 }
 
@@ -294,7 +296,7 @@ impl Former<'_> {
         let own_point = |r: &Read| {
             let leading =
                 r.axes.len() >= rank && r.axes[..rank].iter().enumerate().all(|(i, a)| *a == Some(i));
-            leading && self.shapes[r.value.index()][..rank] == target.grid[..]
+            r.plain && leading && self.shapes[r.value.index()][..rank] == target.grid[..]
         };
         // What the cluster computes may be read only at the own grid point.
         let inside = |v: Value| self.of.get(&v) == Some(&cluster);
@@ -419,9 +421,9 @@ fn walk(
 ) {
     if analysis.is_stored(value) {
         let storage = analysis.storage(value);
-        let same = shapes[storage.index()] == shapes[value.index()];
-        let axes = if same { axes.into() } else { shapes[storage.index()].iter().map(|_| None).collect() };
-        out.push(Read { value: storage, axes });
+        let plain = shapes[storage.index()] == shapes[value.index()];
+        let axes = if plain { axes.into() } else { shapes[storage.index()].iter().map(|_| None).collect() };
+        out.push(Read { value: storage, plain, axes });
     } else if let Some(id) = node_id(region, value) {
         operands(region, shapes, analysis, id, axes, out);
     }

@@ -99,3 +99,14 @@ fn what_is_prepared_reads_nothing_that_a_run_computes() {
              return "y" = %y
            }"#);
 }
+
+#[test]
+fn a_scalar_read_under_another_shape_is_in_memory_first() {
+    run(r#"graph(%x: f32[] = input "x") {
+             %n = neg %x
+             %r = reshape[shape=[1]] %n
+             %i = constant[value=i64[1]{-1}]
+             %g = gather[batch=0, indexed=1] %r, %i
+             return "g" = %g, "n" = %n
+           }"#);
+}

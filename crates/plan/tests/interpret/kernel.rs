@@ -10,13 +10,11 @@ use wootz_plan::{BufferId, verify_kernel};
 /// Who touched an element of a written buffer: (grid point, stage, iteration).
 type Place = (usize, usize, usize);
 
+/// A product at a grid point.
+pub(crate) type Tile<'t> = &'t dyn Fn(&[usize]) -> Lane;
+
 /// Runs a kernel on buffers; `tile` gives the product at a grid point of an epilogue.
-pub(crate) fn run(
-    memory: &mut Memory,
-    kernel: &Kernel,
-    args: &[(BufferId, Slot)],
-    tile: Option<&dyn Fn(&[usize]) -> Lane>,
-) {
+pub(crate) fn run(memory: &mut Memory, kernel: &Kernel, args: &[(BufferId, Slot)], tile: Option<Tile<'_>>) {
     verify_kernel(kernel).unwrap();
     assert_eq!(kernel.args.len(), args.len());
     for (i, (arg, (id, slot))) in kernel.args.iter().zip(args).enumerate() {
@@ -89,7 +87,7 @@ struct Machine<'m> {
     memory: &'m mut Memory,
     kernel: &'m Kernel,
     args: &'m [(BufferId, Slot)],
-    tile: Option<&'m dyn Fn(&[usize]) -> Lane>,
+    tile: Option<Tile<'m>>,
     regs: Vec<Option<Lane>>,
     touched: Touched,
 }

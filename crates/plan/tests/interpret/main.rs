@@ -6,8 +6,10 @@
 
 mod cases;
 mod check;
+mod graphs;
 mod kernel;
 mod machine;
 mod memory;
+mod random;
 mod samples;
 mod training;

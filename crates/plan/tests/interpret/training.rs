@@ -56,7 +56,7 @@ fn classifiers() {
 
 #[test]
 fn clipped_classifiers_with_dropout() {
-    let parts: [Model; 4] = [linear(3, 6).into(), relu().into(), dropout(0.5).into(), linear(6, 3).into()];
+    let parts: [Model; 4] = [linear(3, 6), relu(), dropout(0.5), linear(6, 3)];
     for optimizer in optimizers() {
         let model = Model::from(Sequential::new(parts.clone())).dtype(DType::F64);
         run(&training(model, cross_entropy(), optimizer).clip_norm(1.0), &data());
