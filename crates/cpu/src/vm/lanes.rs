@@ -43,10 +43,15 @@ trait Map3 {
     fn call<M: Mode>(c: Self::C, x: Self::X, y: Self::X) -> Self::R;
 }
 
-/// Lane i of an operand.
+/// The lanes of a block, copied: what is computed cannot overlap them then, so that the loop over lanes becomes vector code.
 #[inline(always)]
-fn lane<T: Copy, const SPLAT: bool>(x: &[T], i: usize) -> T {
-    if SPLAT { x[0] } else { x[i] }
+fn block_of<T: Copy, const SPLAT: bool>(x: &[T], block: usize) -> [T; BLOCK] {
+    if SPLAT {
+        return [x[0]; BLOCK];
+    }
+    let mut lanes = [x[0]; BLOCK];
+    lanes.copy_from_slice(&x[block * BLOCK..][..BLOCK]);
+    lanes
 }
 
 /// `n` elements, or the one of a splat.
@@ -61,21 +66,25 @@ unsafe fn operand<'a, T, const SPLAT: bool>(x: *const u8, n: usize) -> &'a [T] {
 
 #[inline(always)]
 fn apply1<F: Map1, M: Mode>(out: &mut [F::R], x: &[F::X]) {
-    for (out, x) in out.chunks_exact_mut(BLOCK).zip(x.chunks_exact(BLOCK)) {
+    for (block, out) in out.chunks_exact_mut(BLOCK).enumerate() {
+        let x = block_of::<_, false>(x, block);
+        let mut lanes = [out[0]; BLOCK];
         for i in 0..BLOCK {
-            out[i] = F::call::<M>(x[i]);
+            lanes[i] = F::call::<M>(x[i]);
         }
+        out.copy_from_slice(&lanes);
     }
 }
 
 #[inline(always)]
 fn apply2<F: Map2, M: Mode, const XS: bool, const YS: bool>(out: &mut [F::R], x: &[F::X], y: &[F::X]) {
     for (block, out) in out.chunks_exact_mut(BLOCK).enumerate() {
-        let x = if XS { x } else { &x[block * BLOCK..][..BLOCK] };
-        let y = if YS { y } else { &y[block * BLOCK..][..BLOCK] };
+        let (x, y) = (block_of::<_, XS>(x, block), block_of::<_, YS>(y, block));
+        let mut lanes = [out[0]; BLOCK];
         for i in 0..BLOCK {
-            out[i] = F::call::<M>(lane::<_, XS>(x, i), lane::<_, YS>(y, i));
+            lanes[i] = F::call::<M>(x[i], y[i]);
         }
+        out.copy_from_slice(&lanes);
     }
 }
 
@@ -87,12 +96,13 @@ fn apply3<F: Map3, M: Mode, const CS: bool, const XS: bool, const YS: bool>(
     y: &[F::X],
 ) {
     for (block, out) in out.chunks_exact_mut(BLOCK).enumerate() {
-        let c = if CS { c } else { &c[block * BLOCK..][..BLOCK] };
-        let x = if XS { x } else { &x[block * BLOCK..][..BLOCK] };
-        let y = if YS { y } else { &y[block * BLOCK..][..BLOCK] };
+        let c = block_of::<_, CS>(c, block);
+        let (x, y) = (block_of::<_, XS>(x, block), block_of::<_, YS>(y, block));
+        let mut lanes = [out[0]; BLOCK];
         for i in 0..BLOCK {
-            out[i] = F::call::<M>(lane::<_, CS>(c, i), lane::<_, XS>(x, i), lane::<_, YS>(y, i));
+            lanes[i] = F::call::<M>(c[i], x[i], y[i]);
         }
+        out.copy_from_slice(&lanes);
     }
 }
 
