@@ -3,9 +3,8 @@
 
 use proptest::prelude::*;
 use std::collections::HashMap;
-use std::sync::Arc;
-use wootz_ir::ops::{Control, Dot, Op, ReduceKind, ScatterKind, SegmentKind};
-use wootz_ir::{Axes, Builder, DType, Dim, Dims, HostTensor, Region, TensorType, TypeError, Value};
+use wootz_ir::ops::{Dot, ReduceKind};
+use wootz_ir::{Axes, Builder, DType, Dims, HostTensor, TensorType, TypeError, Value};
 
 /// One gene makes at most one value (and a few helpers).
 pub(crate) type Gene = [u8; 10];
@@ -14,7 +13,7 @@ pub(crate) fn genes(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<
     prop::collection::vec(any::<Gene>(), count)
 }
 
-const MAX_ELEMENTS: usize = 200;
+pub(crate) const MAX_ELEMENTS: usize = 200;
 const DTYPES: [DType; 9] = [
     DType::F32,
     DType::F64,
@@ -46,7 +45,7 @@ impl Dna {
         usize::from(word.wrapping_add(turn.wrapping_mul(101))) % n.max(1)
     }
 
-    fn flag(&mut self) -> bool {
+    pub(crate) fn flag(&mut self) -> bool {
         self.below(2) == 1
     }
 
@@ -70,7 +69,7 @@ pub(crate) fn random_type(dna: &mut Dna) -> TensorType {
 }
 
 /// The largest magnitude at which a dtype holds every whole number.
-fn limit(dtype: DType) -> f64 {
+pub(crate) fn limit(dtype: DType) -> f64 {
     match dtype {
         DType::BF16 => 250.0,
         DType::F16 => 2000.0,
@@ -80,7 +79,7 @@ fn limit(dtype: DType) -> f64 {
     }
 }
 
-type Made = Result<Option<Value>, TypeError>;
+pub(crate) type Made = Result<Option<Value>, TypeError>;
 
 /// A graph being grown.
 pub(crate) struct Garden {
@@ -117,7 +116,7 @@ impl Garden {
         }
     }
 
-    fn pick_where(&self, dna: &mut Dna, ok: impl Fn(&TensorType) -> bool) -> Option<Value> {
+    pub(crate) fn pick_where(&self, dna: &mut Dna, ok: impl Fn(&TensorType) -> bool) -> Option<Value> {
         let fitting: Vec<Value> = self.pool.iter().copied().filter(|v| ok(self.b.ty(*v))).collect();
         (!fitting.is_empty()).then(|| fitting[dna.below(fitting.len())])
     }
@@ -128,7 +127,7 @@ impl Garden {
         self.pick_where(dna, |t| *t == ty).unwrap_or(value)
     }
 
-    fn bound(&self, value: Value) -> f64 {
+    pub(crate) fn bound(&self, value: Value) -> f64 {
         match self.dtype(value) {
             DType::Bool => 1.0,
             dtype if dtype.is_float() => self.bounds.get(&value).copied().unwrap_or(BOUND),
@@ -137,7 +136,7 @@ impl Garden {
     }
 
     /// The value, or a remainder of it that is at most `most`.
-    fn tame(&mut self, value: Value, most: f64) -> Result<Value, TypeError> {
+    pub(crate) fn tame(&mut self, value: Value, most: f64) -> Result<Value, TypeError> {
         if self.bound(value) <= most || self.dtype(value) == DType::Bool {
             return Ok(value);
         }
@@ -181,13 +180,13 @@ impl Garden {
         }
     }
 
-    fn bounded(&mut self, value: Value, bound: f64) -> Made {
+    pub(crate) fn bounded(&mut self, value: Value, bound: f64) -> Made {
         self.bounds.insert(value, bound);
         Ok(Some(self.tame(value, limit(self.dtype(value)) / 2.0)?))
     }
 
     /// The same bound as another value.
-    fn moved(&mut self, from: Value, to: Value) -> Made {
+    pub(crate) fn moved(&mut self, from: Value, to: Value) -> Made {
         let bound = self.bound(from);
         self.bounds.insert(to, bound);
         Ok(Some(to))
@@ -291,7 +290,7 @@ impl Garden {
         let mut dims = Vec::new();
         for _ in 0..dna.below(4) {
             let size = [2, 3, 1, 4, 6][dna.below(5)];
-            if rest > 0 && rest % size == 0 {
+            if rest > 0 && rest.is_multiple_of(size) {
                 dims.push(size);
                 rest /= size;
             }
@@ -438,174 +437,4 @@ impl Garden {
         let out = self.b.dot(x, y, dims)?;
         self.bounded(out, bound)
     }
-
-    /// Whole numbers between −1 and 4.
-    fn indices(&mut self, dna: &mut Dna, shape: &[usize]) -> Result<Value, TypeError> {
-        let elements: usize = shape.iter().product();
-        let given =
-            self.pick_where(dna, |t| t.dtype.is_int() && t.shape.elements().as_const() == Some(elements));
-        Ok(match given {
-            Some(value) => {
-                let small = self.tame(value, 4.0)?;
-                let flat = self.b.reshape(small, shape)?;
-                self.b.cast(flat, [DType::I64, DType::I32][dna.below(2)])?
-            }
-            None => {
-                let entries: Vec<i64> = (0..elements).map(|_| dna.below(6) as i64 - 1).collect();
-                self.b.constant(HostTensor::from_i64(DType::I64, shape, &entries))
-            }
-        })
-    }
-
-    /// (batch, indexed, shape of the index vectors) for an operand.
-    fn places(&self, dna: &mut Dna, dims: &Dims) -> (usize, usize, Vec<usize>) {
-        let batch = dna.below(dims.len().min(2));
-        let indexed = 1 + dna.below(dims.len() - batch);
-        let shape = dims[..batch].iter().copied().chain((0..dna.below(2)).map(|i| i + 2)).chain([indexed]);
-        (batch, indexed, shape.collect())
-    }
-
-    fn gather_or_segment(&mut self, dna: &mut Dna) -> Made {
-        let x = self.pick(dna);
-        let dims = self.dims(x);
-        if dims.is_empty() || dims.contains(&0) {
-            return Ok(None);
-        }
-        if dna.below(3) == 0 && self.dtype(x) != DType::Bool {
-            let small = self.tame(x, limit(self.dtype(x)) / 32.0)?;
-            let ids: Vec<i64> = (0..dims[0] as i64).map(|i| i / 2).collect();
-            let ids = self.b.constant(HostTensor::from_i64(DType::I64, &[dims[0]], &ids));
-            let bound = self.bound(small) * dims[0] as f64;
-            let out = self.b.segment(SegmentKind::Sum, small, ids, 0, Dim::from(1 + dna.below(3)))?;
-            return self.bounded(out, bound);
-        }
-        let (batch, indexed, shape) = self.places(dna, &dims);
-        let indices = self.indices(dna, &shape)?;
-        let out = self.b.gather(x, indices, batch, indexed)?;
-        self.moved(x, out)
-    }
-
-    fn scatter(&mut self, dna: &mut Dna) -> Made {
-        let x = self.pick(dna);
-        let dims = self.dims(x);
-        if dims.is_empty() || dims.contains(&0) {
-            return Ok(None);
-        }
-        let (batch, indexed, shape) = self.places(dna, &dims);
-        let indices = self.indices(dna, &shape)?;
-        let updates: Vec<usize> =
-            shape[..shape.len() - 1].iter().chain(&dims[batch + indexed..]).copied().collect();
-        let dtype = self.dtype(x);
-        let given = self.pick_where(dna, |t| t.dtype == dtype && t.shape == updates.as_slice().into());
-        let updates = match given {
-            Some(value) => self.tame(value, BOUND)?,
-            None => self.b.full(&TensorType::new(dtype, updates.as_slice()), 2.0)?,
-        };
-        let add = dna.flag() && dtype != DType::Bool;
-        let kind = if add { ScatterKind::Add } else { ScatterKind::Set };
-        let x = self.tame(x, limit(dtype) / 2.0 - 32.0 * BOUND)?;
-        let bound = self.bound(x) + if add { 32.0 * BOUND } else { BOUND };
-        let out = self.b.scatter(kind, x, indices, updates, batch, indexed)?;
-        self.bounded(out, bound)
-    }
-
-    fn random(&mut self, dna: &mut Dna) -> Made {
-        let like = self.pick(dna);
-        let dims = self.dims(like);
-        let key = self.b.constant(HostTensor::from_i64(DType::U32, &[2], &[7, dna.below(9) as i64]));
-        let data = self.b.scalar(DType::U32, dna.below(3) as f64);
-        let key = self.b.fold_in(key, data)?;
-        let bits = self.b.random_bits(key, dims.as_slice())?;
-        let small = self.tame(bits, 5.0)?;
-        self.b.cast(small, [DType::F32, DType::I64][dna.below(2)]).map(Some)
-    }
-
-    /// A region over values of these types whose first results have the types of `results`.
-    fn region(
-        &mut self,
-        dna: &mut Dna,
-        params: &[TensorType],
-        results: &[TensorType],
-        extra: usize,
-        depth: usize,
-    ) -> Result<Arc<Region>, TypeError> {
-        let mut inner = Garden::new(params);
-        for n in 0..3 + dna.below(4) {
-            let gene: Gene = std::array::from_fn(|_| dna.below(256) as u8 ^ n as u8);
-            inner.grow(gene, depth);
-        }
-        let mut out = Vec::new();
-        for ty in results {
-            let fitting: Vec<Value> = inner.pool.iter().copied().filter(|v| inner.b.ty(*v) == ty).collect();
-            let value = fitting.last().copied().unwrap();
-            out.push(inner.tame(value, BOUND)?);
-        }
-        for _ in 0..extra {
-            let value = inner.pick(dna);
-            out.push(inner.tame(value, BOUND)?);
-        }
-        Ok(Arc::new(inner.b.finish(&out)))
-    }
-
-    fn control(&mut self, dna: &mut Dna, depth: usize) -> Made {
-        let picked = [self.pick(dna), self.pick(dna)];
-        let [x, y] = [self.tame(picked[0], BOUND)?, self.tame(picked[1], BOUND)?];
-        let types = [self.b.ty(x).clone(), self.b.ty(y).clone()];
-        let outputs = match dna.below(4) {
-            0 => {
-                let body = self.region(dna, &types, &[], 2, depth)?;
-                self.b.push_multi(Op::Control(Control::Call { body }), &[x, y])?
-            }
-            1 => {
-                let then = self.region(dna, &types, &types, 0, depth)?;
-                let otherwise = self.region(dna, &types, &types, 0, depth)?;
-                let predicate = self.b.constant(HostTensor::scalar(DType::Bool, dna.below(2) as f64));
-                self.b.push_multi(Op::Control(Control::Cond { then, otherwise }), &[predicate, x, y])?
-            }
-            2 => {
-                let counter = TensorType::scalar(DType::I64);
-                let all = [counter, types[0].clone(), types[1].clone()];
-                let (cond, body) = while_regions(&self.region(dna, &types, &types[..1], 0, depth)?, &all)?;
-                let zero = self.b.scalar(DType::I64, 0.0);
-                let op = Control::While { cond, body, carries: 2 };
-                self.b.push_multi(Op::Control(op), &[zero, x, y])?
-            }
-            _ => {
-                let dims = self.dims(y);
-                let Some((length, row)) = dims.split_first() else { return Ok(None) };
-                let row = TensorType::new(types[1].dtype, row);
-                let body =
-                    self.region(dna, &[types[0].clone(), row, types[1].clone()], &types[..1], 1, depth)?;
-                let op = Control::Scan {
-                    body,
-                    carries: 1,
-                    xs: 1,
-                    length: Dim::from(*length),
-                    reverse: dna.flag(),
-                };
-                self.b.push_multi(Op::Control(op), &[x, y, y])?
-            }
-        };
-        for value in &outputs {
-            if self.dims(*value).iter().product::<usize>() <= MAX_ELEMENTS {
-                self.pool.push(*value);
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// A loop of three steps around `step`: (counter, x), y → (counter + 1, step(x, y)).
-fn while_regions(step: &Arc<Region>, types: &[TensorType]) -> Result<(Arc<Region>, Arc<Region>), TypeError> {
-    let b = Builder::new();
-    let cond = b.subregion(types, |b, p| {
-        let three = b.scalar(DType::I64, 3.0);
-        Ok::<_, TypeError>(vec![b.lt(p[0], three)?])
-    })?;
-    let body = b.subregion(types, |b, p| {
-        let next = b.add_scalar(p[0], 1.0)?;
-        let x = b.push(Control::Call { body: step.clone() }, &[p[1], p[2]])?;
-        Ok::<_, TypeError>(vec![next, x])
-    })?;
-    Ok((cond, body))
 }

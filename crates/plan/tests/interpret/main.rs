@@ -11,5 +11,6 @@ mod kernel;
 mod machine;
 mod memory;
 mod random;
+mod regions;
 mod samples;
 mod training;
