@@ -1,13 +1,17 @@
 //! Measures matrix products against the multiply-add peak of this machine.
 //!
-//! `cargo run --release -p wootz-cpu --example gemm_roofline [-- THREADS]` prints, for the layers of an MLP at batch 32,
-//! 128 and 1024, the time and the share of peak of the forward product (packed weights, bias and ReLU), of
-//! `dx = dy · W` and of `dW = dyᵀ · x`. Shapes are measured in turn, round after round, and the best of all rounds counts.
+//! `cargo run --release -p wootz-cpu --example gemm_roofline [-- THREADS [FILTER]]` prints, for the layers of an MLP at
+//! batch 32, 128 and 1024, the time and the share of peak of the forward product with bias and ReLU (`forward`: weights
+//! `[out, in]` as they lie; `packed`: weights packed before), of `dx = dy · W`, of `dW = dyᵀ · x` and of
+//! `W - rate · dyᵀ · x` in place (`update`). Only the products whose name contains FILTER are measured. Shapes are measured
+//! in turn, round after round, and the best of all rounds counts; one thread is timed by its processor time, several by
+//! the clock.
 
 // Reason: plans run on raw pointers.
 #![allow(unsafe_code)]
 
 use std::hint::black_box;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use wootz_cpu::gemm::{BLayout, CLayout, Elem, Epilogue, GemmPlan, GemmSpec, Matrix, pack_b, packed_len};
@@ -24,8 +28,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(count) => count.parse()?,
         None => default_threads()?,
     };
+    let filter = std::env::args().nth(2).unwrap_or_default();
     let pool = Pool::new(threads);
     let mut cases = cases(isa, threads)?;
+    cases.retain(|case| case.name.contains(&filter));
     let mut peak = [0.0f64; 2];
     for _ in 0..ROUNDS {
         peak[0] = peak[0].max(fma_rate(&Team::serial(), isa));
@@ -52,6 +58,8 @@ struct Case {
     name: String,
     plan: GemmPlan,
     spec: GemmSpec,
+    /// Whether bias and ReLU follow.
+    forward: bool,
     a: Vec<Line>,
     b: Vec<Line>,
     c: Vec<Line>,
@@ -72,14 +80,17 @@ fn cases(isa: Isa, threads: usize) -> Result<Vec<Case>, Box<dyn std::error::Erro
             let w = Matrix::row_major(Elem::F32, input);
             let packed = BLayout::Packed { batch_stride: 0 };
             let dims = [
-                ("forward", [batch, output, input], x, packed),
+                ("forward", [batch, output, input], x, BLayout::Strided(w.transposed())),
+                ("packed", [batch, output, input], x, packed),
                 ("dx", [batch, input, output], dy, BLayout::Strided(w)),
                 ("dW", [output, input, batch], dy.transposed(), BLayout::Strided(x)),
+                ("update", [output, input, batch], dy.transposed(), BLayout::Strided(x)),
             ];
             for (kind, [m, n, k], a, b) in dims {
                 let c = CLayout::Rows { row_stride: n as isize, batch_stride: 0 };
-                let spec = GemmSpec { batch: 1, m, n, k, a, b, c, accumulate: false };
-                cases.push(Case::new(format!("{kind} {shape}"), spec, isa, threads)?);
+                let spec = GemmSpec { batch: 1, m, n, k, a, b, c, accumulate: kind == "update" };
+                let forward = matches!(kind, "forward" | "packed");
+                cases.push(Case::new(format!("{kind} {shape}"), spec, forward, isa, threads)?);
             }
         }
     }
@@ -101,6 +112,7 @@ impl Case {
     fn new(
         name: String,
         spec: GemmSpec,
+        forward: bool,
         isa: Isa,
         threads: usize,
     ) -> Result<Case, Box<dyn std::error::Error>> {
@@ -116,7 +128,7 @@ impl Case {
         }
         let scratch = numbers(plan.scratch_bytes(threads) / 4);
         let (a, c, bias) = (numbers(m * k), numbers(m * n), numbers(n));
-        Ok(Case { name, plan, spec, a, b, c, bias, scratch, best: f64::INFINITY })
+        Ok(Case { name, plan, spec, forward, a, b, c, bias, scratch, best: f64::INFINITY })
     }
 
     fn flops(&self) -> f64 {
@@ -124,22 +136,42 @@ impl Case {
     }
 
     fn measure(&mut self, team: &Team<'_>) {
-        let forward = matches!(self.spec.b, BLayout::Packed { .. });
-        let bias = if forward { self.bias.as_ptr().cast() } else { std::ptr::null() };
-        let epilogue = Epilogue { bias, relu: forward, hook: None };
+        let bias = if self.forward { self.bias.as_ptr().cast() } else { std::ptr::null() };
+        let scale = self.spec.accumulate.then_some(-1e-6);
+        let epilogue = Epilogue { scale, bias, relu: self.forward, ..Epilogue::NONE };
         let repeats = (2e8 / self.flops()).clamp(2.0, 50.0) as usize;
         for _ in 0..repeats {
-            let start = Instant::now();
+            let start = seconds(team);
             // SAFETY: the operands have the spec's sizes, the scratch memory the plan's.
             unsafe {
                 let (a, b) = (self.a.as_ptr().cast(), self.b.as_ptr().cast());
                 let (c, scratch) = (self.c.as_mut_ptr().cast(), self.scratch.as_mut_ptr().cast());
                 self.plan.run(team, a, b, c, scratch, &epilogue);
             }
-            self.best = self.best.min(start.elapsed().as_secs_f64());
+            self.best = self.best.min(seconds(team) - start);
         }
         black_box(self.c.first().map(|line| line.0));
     }
+}
+
+/// Processor time of this thread if the team is this thread alone, else the time of a clock.
+fn seconds(team: &Team<'_>) -> f64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    #[cfg(target_os = "linux")]
+    if team.threads() == 1 {
+        const THREAD_CPUTIME: i32 = 3;
+        let mut now = [0i64; 2];
+        // SAFETY: two words hold the seconds and nanoseconds of every 64-bit Linux's `timespec`.
+        unsafe { clock_gettime(THREAD_CPUTIME, now.as_mut_ptr()) };
+        return now[0] as f64 + now[1] as f64 * 1e-9;
+    }
+    let _ = team;
+    START.get_or_init(Instant::now).elapsed().as_secs_f64()
+}
+
+#[cfg(target_os = "linux")]
+unsafe extern "C" {
+    fn clock_gettime(clock: i32, time: *mut i64) -> i32;
 }
 
 /// Multiply-adds in registers on every thread of the team, in GFLOP/s.
@@ -150,7 +182,7 @@ fn fma_rate(team: &Team<'_>, isa: Isa) -> f64 {
         Isa::Avx2 => 12 * 8 * 2,
         Isa::Avx512 => 24 * 16 * 2,
     };
-    let start = Instant::now();
+    let start = seconds(team);
     team.run(team.threads(), &|_, _| {
         // SAFETY: the instruction set was detected.
         #[cfg(target_arch = "x86_64")]
@@ -161,7 +193,7 @@ fn fma_rate(team: &Team<'_>, isa: Isa) -> f64 {
             }
         }
     });
-    (team.threads() * STEPS * flops_a_step) as f64 / start.elapsed().as_secs_f64() * 1e-9
+    (team.threads() * STEPS * flops_a_step) as f64 / (seconds(team) - start) * 1e-9
 }
 
 /// Chains of multiply-adds that touch no memory.

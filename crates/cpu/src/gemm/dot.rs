@@ -53,8 +53,7 @@ impl<E: Real> Run<'_, E> {
             let first = matrix.cast::<E>().offset(outs.start as isize * row_stride);
             let mut put = |i: usize, sum: E| {
                 let to = c.offset(i as isize * stride);
-                let sum = if spec.accumulate { *to + sum } else { sum };
-                *to = self.scalar_epilogue(sum, if dot.matrix_is_a { 0 } else { outs.start + i });
+                *to = self.scalar_epilogue(sum, to, if dot.matrix_is_a { 0 } else { outs.start + i });
             };
             dots(self.plan.isa, spec.k, outs.len(), first, row_stride, vector, &mut put);
         }

@@ -17,8 +17,8 @@ impl GemmPlan {
     ///
     /// # Safety
     /// `a`, `b` and `c` must point to operands as the spec describes them (A and B readable, C writable), aligned for their
-    /// types; C and `scratch` (aligned for the accumulator's type) must overlap nothing else and, for the run, belong to
-    /// it alone; a bias must hold `n` elements.
+    /// types; C and `scratch` (aligned for the accumulator's type) must overlap nothing else (but an addend may be C) and,
+    /// for the run, belong to it alone; a bias must hold `n` elements.
     pub unsafe fn run(
         &self,
         team: &Team<'_>,
@@ -57,6 +57,8 @@ impl GemmPlan {
             b,
             c: c.cast(),
             scratch,
+            scale: epilogue.scale.map(E::from_f64),
+            addend: epilogue.addend.cast(),
             bias: epilogue.bias.cast(),
             epilogue,
             kernels: E::kernels(self.isa),
@@ -93,8 +95,10 @@ pub(super) struct Run<'a, E> {
     b: *const u8,
     c: *mut E,
     pub(super) scratch: *mut u8,
-    bias: *const E,
-    epilogue: &'a Epilogue<'a>,
+    pub(super) scale: Option<E>,
+    addend: *const E,
+    pub(super) bias: *const E,
+    pub(super) epilogue: &'a Epilogue<'a>,
     kernels: Kernels<E>,
 }
 
@@ -125,16 +129,18 @@ impl Shares {
 }
 
 /// A tile's place: a product, rows and slabs.
-struct Place {
-    batch: usize,
-    rows: Range<usize>,
-    slabs: Range<usize>,
+pub(super) struct Place {
+    pub(super) batch: usize,
+    pub(super) rows: Range<usize>,
+    pub(super) slabs: Range<usize>,
 }
 
 /// A tile's memory in a thread's scratch.
-struct TileScratch<E> {
-    b: *mut E,
-    c: *mut E,
+pub(super) struct TileScratch<E> {
+    pub(super) b: *mut E,
+    pub(super) sums: *mut E,
+    pub(super) slab: *mut E,
+    pub(super) c: *mut E,
 }
 
 impl<E: Real> Run<'_, E> {
@@ -163,6 +169,18 @@ impl<E: Real> Run<'_, E> {
         }
     }
 
+    /// What is added to an element of C: where it lies, null if nothing is.
+    pub(super) fn addend_of(&self, c: *const E) -> *const E {
+        if !self.plan.spec.accumulate {
+            std::ptr::null()
+        } else if self.addend.is_null() {
+            c
+        } else {
+            let bytes = c.addr().wrapping_sub(self.c.addr());
+            self.addend.wrapping_byte_add(bytes)
+        }
+    }
+
     /// The parts in which A is packed before the tiles run: rows of a tile by some of K.
     fn a_shares(&self, tiles: &Tiles) -> Shares {
         let batch = if tiles.a == AMode::Pack { self.plan.spec.batch } else { 0 };
@@ -188,7 +206,7 @@ impl<E: Real> Run<'_, E> {
     unsafe fn pack_a(&self, tiles: &Tiles, [batch, tile, part_of_k]: [usize; 3]) {
         let spec = &self.plan.spec;
         let steps = part(spec.k, spec.k.div_ceil(PACK_STEPS), part_of_k);
-        let tile_rows = part(spec.m, tiles.m_tiles, tile);
+        let tile_rows = self.plan.rows_of_tile(tiles, tile);
         let source = spec.a.source_of_a(self.a_of(batch)).at(steps.start, tile_rows.start);
         let (count, most) = (tile_rows.len().div_ceil(self.kernels.rows), self.kernels.rows);
         // SAFETY: the plan counted the packed matrices of the whole batch in the shared memory.
@@ -240,16 +258,16 @@ impl<E: Real> Run<'_, E> {
 
     /// Computes a tile of C.
     unsafe fn tile(&self, tiles: &Tiles, index: usize, worker: usize) {
-        let spec = &self.plan.spec;
         let (mt, rest) = (index % tiles.m_tiles, index / tiles.m_tiles);
         let place = Place {
             batch: rest / tiles.n_tiles,
-            rows: part(spec.m, tiles.m_tiles, mt),
+            rows: self.plan.rows_of_tile(tiles, mt),
             slabs: part(self.plan.slabs(), tiles.n_tiles, rest % tiles.n_tiles),
         };
         let own = self.own_scratch(worker);
-        let [b, _] = self.plan.tile_bytes(tiles).unwrap_or_default();
-        let own = TileScratch { b: own.cast(), c: own.wrapping_add(b).cast() };
+        let [b, sums, slab, _] = self.plan.tile_bytes(tiles).unwrap_or_default();
+        let at = |bytes: usize| own.wrapping_add(bytes).cast();
+        let own = TileScratch { b: at(0), sums: at(b), slab: at(b + sums), c: at(b + sums + slab) };
         // SAFETY: the place is a tile of the plan, so its operands are in bounds and its scratch memory is counted.
         unsafe {
             for block in 0..tiles.k_blocks {
@@ -259,38 +277,10 @@ impl<E: Real> Run<'_, E> {
         }
     }
 
-    /// C's first element of a slab's first row, the distance between rows and that between slabs.
-    fn c_slab(
-        &self,
-        tiles: &Tiles,
-        place: &Place,
-        slab: usize,
-        own: &TileScratch<E>,
-    ) -> (*mut E, isize, isize) {
-        let slab_cols = E::SLAB as isize;
-        let row = place.rows.start as isize;
-        match self.plan.spec.c {
-            CLayout::Rows { row_stride, .. } => {
-                let at = row * row_stride + slab as isize * slab_cols;
-                (self.c_of(place.batch).wrapping_offset(at), row_stride, slab_cols)
-            }
-            CLayout::Packed { .. } => {
-                let slab_len = self.plan.spec.m as isize * slab_cols;
-                let at = slab as isize * slab_len + row * slab_cols;
-                (self.c_of(place.batch).wrapping_offset(at), slab_cols, slab_len)
-            }
-            CLayout::Tile => {
-                let at = (slab - place.slabs.start) * E::SLAB;
-                (own.c.wrapping_add(at), self.plan.tile_cols(tiles) as isize, slab_cols)
-            }
-        }
-    }
-
     /// Adds one block of K to a tile.
     unsafe fn k_block(&self, tiles: &Tiles, place: &Place, block: usize, own: &TileScratch<E>) {
         let spec = &self.plan.spec;
         let steps = part(spec.k, tiles.k_blocks, block);
-        let source_a = spec.a.source_of_a(self.a_of(place.batch)).at(steps.start, place.rows.start);
         let row_count = place.rows.len();
         let kernel_tiles = row_count.div_ceil(self.kernels.rows);
         // SAFETY: as in `tile`.
@@ -309,34 +299,34 @@ impl<E: Real> Run<'_, E> {
             };
             let together = place.slabs.len() - alone;
             let groups = together.div_ceil(most);
+            let slabs_of = |group: usize| {
+                if group == groups {
+                    return place.slabs.end - 1..place.slabs.end;
+                }
+                let slabs = part(together, groups, group);
+                place.slabs.start + slabs.start..place.slabs.start + slabs.end
+            };
+            if tiles.rows_first {
+                for i in 0..kernel_tiles {
+                    for group in 0..groups {
+                        let slabs = slabs_of(group);
+                        let mut args = self.group_args(tiles, place, block, slabs.clone(), own);
+                        if group == 0 {
+                            (args.b_next, args.b_next_stride) = self.next_rows(tiles, place, i);
+                        }
+                        self.rows_by_group(tiles, place, block, i, &slabs, args, false);
+                    }
+                }
+                return;
+            }
             for group in 0..groups + alone {
-                let slabs = if group < groups {
-                    let slabs = part(together, groups, group);
-                    place.slabs.start + slabs.start..place.slabs.start + slabs.end
-                } else {
-                    place.slabs.end - 1..place.slabs.end
-                };
+                let slabs = slabs_of(group);
                 let mut args = self.group_args(tiles, place, block, slabs.clone(), own);
                 let packing = tiles.b == BMode::PackFused && group < groups;
                 for i in 0..kernel_tiles {
-                    let rows = part(row_count, kernel_tiles, i);
-                    let (a, a_stride) = match tiles.a {
-                        AMode::Pack => {
-                            let panel = self.shared_a(place.batch, place.rows.start + rows.start);
-                            (panel.add(steps.start * rows.len()).cast_const(), rows.len() as isize)
-                        }
-                        AMode::RowMajor => (source_a.at(0, rows.start).ptr.cast(), spec.a.row_stride),
-                        AMode::ColMajor => (source_a.at(0, rows.start).ptr.cast(), spec.a.col_stride),
-                    };
-                    let c = args.c.offset(rows.start as isize * args.c_stride);
-                    let form = match tiles.a {
-                        AMode::RowMajor if packing && i == 0 => Form::RowMajorPacking,
-                        AMode::RowMajor => Form::RowMajor,
-                        AMode::ColMajor | AMode::Pack => Form::ColMajor,
-                    };
-                    let kernel = (self.kernels.select)(rows.len(), slabs.len(), form);
-                    let (b_next, b_next_stride) = self.next_slab(tiles, place, &steps, slabs.end, i, args.b);
-                    kernel(&TileArgs { a, a_stride, c, b_next, b_next_stride, ..args });
+                    (args.b_next, args.b_next_stride) =
+                        self.next_slab(tiles, place, &steps, slabs.end, i, args.b);
+                    self.rows_by_group(tiles, place, block, i, &slabs, args, packing && i == 0);
                     if packing {
                         args.b = own.b;
                         args.b_k_stride = E::SLAB as isize;
@@ -345,6 +335,58 @@ impl<E: Real> Run<'_, E> {
                 }
             }
         }
+    }
+
+    /// Calls the micro-kernel for the `i`-th rows of a tile and a group of slabs, whose arguments are for the first row.
+    unsafe fn rows_by_group(
+        &self,
+        tiles: &Tiles,
+        place: &Place,
+        block: usize,
+        i: usize,
+        slabs: &Range<usize>,
+        mut args: TileArgs<E>,
+        packing: bool,
+    ) {
+        let spec = &self.plan.spec;
+        let first_step = part(spec.k, tiles.k_blocks, block).start;
+        let rows = part(place.rows.len(), place.rows.len().div_ceil(self.kernels.rows), i);
+        let row = place.rows.start + rows.start;
+        (args.a, args.a_stride) = match tiles.a {
+            AMode::Pack => {
+                let panel = self.shared_a(place.batch, row).wrapping_add(first_step * rows.len());
+                (panel.cast_const(), rows.len() as isize)
+            }
+            AMode::RowMajor | AMode::ColMajor => {
+                let source = spec.a.source_of_a(self.a_of(place.batch)).at(first_step, row);
+                let stride = if tiles.a == AMode::RowMajor { source.lane_stride } else { source.k_stride };
+                (source.ptr.cast(), stride)
+            }
+        };
+        let at = rows.start as isize * args.c_stride;
+        args.c = args.c.wrapping_offset(at);
+        if !args.addend.is_null() {
+            args.addend = args.addend.wrapping_offset(at);
+        }
+        let form = match tiles.a {
+            AMode::RowMajor if packing => Form::RowMajorPacking,
+            AMode::RowMajor => Form::RowMajor,
+            AMode::ColMajor | AMode::Pack => Form::ColMajor,
+        };
+        // SAFETY: as in `tile`.
+        unsafe { (self.kernels.select)(rows.len(), slabs.len(), form)(&args) }
+    }
+
+    /// What a micro-kernel over the `i`-th rows of a tile fetches of the next rows of A, with the distance from step to
+    /// step: nothing unless the rows of A follow each other.
+    fn next_rows(&self, tiles: &Tiles, place: &Place, i: usize) -> (*const E, isize) {
+        let spec = &self.plan.spec;
+        let rows = part(place.rows.len(), place.rows.len().div_ceil(self.kernels.rows), i);
+        let next = place.rows.start + rows.end;
+        let source = spec.a.source_of_a(self.a_of(place.batch)).at(0, next);
+        let joined = tiles.k_blocks == 1 && spec.a.row_stride == spec.k as isize;
+        let stride = if joined && next < spec.m { rows.len() as isize } else { 0 };
+        (source.ptr.cast(), stride)
     }
 
     /// What the `pass`-th micro-kernel over a group of slabs that ends before `end` fetches for the next group: that
@@ -414,9 +456,9 @@ impl<E: Real> Run<'_, E> {
             }
             (_, BLayout::Packed { .. }) => packed(self.b_of(place.batch).cast()),
         };
-        let (c, c_stride, c_slab_stride) = self.c_slab(tiles, place, slabs.start, own);
-        // A transposed product has one bias for everything, which `finish` adds.
-        let last = block + 1 == tiles.k_blocks && !tiles.swapped;
+        let (c, c_stride, c_slab_stride) = self.sums(tiles, place, slabs.start, own);
+        // What is staged is finished on its way to C.
+        let last = block + 1 == tiles.k_blocks && !tiles.staged;
         let bias = if last && !self.bias.is_null() {
             self.bias.wrapping_add(slabs.start * slab)
         } else {
@@ -436,42 +478,11 @@ impl<E: Real> Run<'_, E> {
             c_stride,
             c_slab_stride,
             cols: (slabs.end * slab).min(spec.n) - slabs.start * slab,
-            accumulate: spec.accumulate || block > 0,
+            accumulate: block > 0,
+            scale: self.scale.filter(|_| last),
+            addend: if last { self.addend_of(c) } else { std::ptr::null() },
             bias,
             relu: last && self.epilogue.relu,
-        }
-    }
-
-    /// Applies the hook to a finished tile, and what the kernels of a transposed product left out.
-    unsafe fn finish(&self, tiles: &Tiles, place: &Place, own: &TileScratch<E>, worker: usize) {
-        let n = self.plan.spec.n;
-        let (batch, row, rows) = (place.batch, place.rows.start, place.rows.len());
-        let cols_of = |slabs: &Range<usize>| slabs.start * E::SLAB..(slabs.end * E::SLAB).min(n);
-        // SAFETY: as in `tile`: the pointers are C's, or the thread's.
-        unsafe {
-            if tiles.swapped {
-                let outs = cols_of(&place.slabs);
-                let (c, _, _) = self.c_slab(tiles, place, place.slabs.start, own);
-                for i in 0..outs.len() {
-                    *c.add(i) = self.scalar_epilogue(*c.add(i), 0);
-                }
-                let (row, rows, c) = (outs.start, outs.len(), c.cast());
-                self.hook(&Block { batch, row, col: 0, rows, cols: 1, c, row_stride: 1, worker });
-                return;
-            }
-            if self.epilogue.hook.is_none() {
-                return;
-            }
-            let whole = place.slabs.clone();
-            let by_slab = matches!(self.plan.spec.c, CLayout::Packed { .. });
-            let parts = if by_slab { whole.len() } else { 1 };
-            for i in 0..parts {
-                let slabs = if by_slab { whole.start + i..whole.start + i + 1 } else { whole.clone() };
-                let cols = cols_of(&slabs);
-                let (c, row_stride, _) = self.c_slab(tiles, place, slabs.start, own);
-                let (col, cols, c) = (cols.start, cols.len(), c.cast());
-                self.hook(&Block { batch, row, col, rows, cols, c, row_stride, worker });
-            }
         }
     }
 
@@ -481,12 +492,21 @@ impl<E: Real> Run<'_, E> {
         }
     }
 
-    /// Bias and ReLU of one element in column `col`.
+    /// The epilogue, without the hook, of one element that goes `to` column `col` of C.
     #[inline]
-    pub(super) unsafe fn scalar_epilogue(&self, mut x: E, col: usize) -> E {
-        if !self.bias.is_null() {
-            // SAFETY: a bias holds n elements, by the contract of `run`.
-            x += unsafe { *self.bias.add(col) };
+    pub(super) unsafe fn scalar_epilogue(&self, mut x: E, to: *mut E, col: usize) -> E {
+        if let Some(scale) = self.scale {
+            x = x * scale;
+        }
+        let addend = self.addend_of(to);
+        // SAFETY: an addend is laid out as C, and a bias holds n elements, by the contract of `run`.
+        unsafe {
+            if !addend.is_null() {
+                x += *addend;
+            }
+            if !self.bias.is_null() {
+                x += *self.bias.add(col);
+            }
         }
         if self.epilogue.relu && E::default() > x { E::default() } else { x }
     }

@@ -37,6 +37,10 @@ pub struct TileArgs<E> {
     pub cols: usize,
     /// Whether the sum starts from what C holds (else from zero).
     pub accumulate: bool,
+    /// The sum is multiplied by this at the end.
+    pub scale: Option<E>,
+    /// Added to the sum, scaled or not, if not null: laid out as C, and may be C.
+    pub addend: *const E,
     /// Added to every row at the end, if not null: one element a column.
     pub bias: *const E,
     /// Whether `max(x, 0)` is taken at the end.
@@ -161,6 +165,27 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const FORM: u8>(t: &Tile
                 S::prefetch_l2(next);
                 next = next.wrapping_offset(t.b_next_stride);
                 b = b.wrapping_offset(t.b_k_stride);
+            }
+        }
+        if let Some(scale) = &t.scale {
+            let scale = S::splat(scale);
+            for r in 0..R {
+                for v in 0..V {
+                    acc[r][v] = S::mul(acc[r][v], scale);
+                }
+            }
+        }
+        if !t.addend.is_null() {
+            for r in 0..R {
+                for v in 0..V {
+                    let from = t.addend.offset(r as isize * t.c_stride + slab(v, t.c_slab_stride));
+                    let cols = t.cols.saturating_sub(v * S::LANES);
+                    if cols >= S::LANES {
+                        acc[r][v] = S::add(S::load(from), acc[r][v]);
+                    } else if cols > 0 {
+                        acc[r][v] = S::add(S::load_first(from, cols), acc[r][v]);
+                    }
+                }
             }
         }
         if !t.bias.is_null() {

@@ -24,7 +24,7 @@
 //! [`packed_len`] is its length, [`pack_b`] fills it.
 //!
 //! # Determinism
-//! Each element of C is one chain of multiply-adds in the order of K (a fixed tree in the matrix-vector products that
+//! Each sum is one chain of multiply-adds in the order of K, from zero (a fixed tree in the matrix-vector products that
 //! are sums along contiguous memory), chosen by shape, strides and instruction set. Neither tiles nor threads change a bit.
 
 // Reason: micro-kernels work on raw pointers and vector intrinsics.
@@ -38,6 +38,7 @@ mod pack;
 mod plan;
 mod simd;
 mod slice;
+mod stage;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
@@ -202,12 +203,22 @@ pub struct Block {
     pub worker: usize,
 }
 
-/// What is done to C after its products are summed: bias, then ReLU, then the hook.
+/// What is done to C after its products are summed: scale, addend (which an accumulating product has), bias and ReLU,
+/// all while C is in registers, then the hook. Every operation is rounded for itself: none is contracted to a fused
+/// multiply-add.
+///
+/// A step of gradient descent in place, `w - (rate * g)`, is an accumulating product with a scale of `-rate`: the same
+/// bits, as negating is exact.
 #[derive(Clone, Copy)]
 pub struct Epilogue<'a> {
-    /// Row of `n` elements (of the accumulator's type) that is added to each row of C while it is in registers; null for none.
+    /// What the sum is multiplied by, a number of the accumulator's type; `None` for nothing, as for 1.
+    pub scale: Option<f64>,
+    /// If [`GemmSpec::accumulate`]: the matrix that the (scaled) sum is added to, laid out as C; null for C itself, in
+    /// place. It must not overlap C in any other way.
+    pub addend: *const u8,
+    /// Row of `n` elements (of the accumulator's type) that is added to each row of C; null for none.
     pub bias: *const u8,
-    /// Whether `max(x, 0)` is taken while C is in registers (NaN stays NaN).
+    /// Whether `max(x, 0)` is taken (NaN stays NaN).
     pub relu: bool,
     /// Called once for each part of C; the parts are disjoint and cover C. A part is one tile of the plan
     /// ([`GemmPlan::block_rows`] by [`GemmPlan::block_cols`] at most), for [`CLayout::Packed`] one slab of a tile. Calls come
@@ -217,5 +228,6 @@ pub struct Epilogue<'a> {
 
 impl Epilogue<'_> {
     /// Nothing.
-    pub const NONE: Epilogue<'static> = Epilogue { bias: std::ptr::null(), relu: false, hook: None };
+    pub const NONE: Epilogue<'static> =
+        Epilogue { scale: None, addend: std::ptr::null(), bias: std::ptr::null(), relu: false, hook: None };
 }

@@ -92,7 +92,8 @@ pub struct GemmSpec {
     pub b: BLayout,
     /// C, `m × n`, of the accumulator's type.
     pub c: CLayout,
-    /// Whether the product is added to what C holds.
+    /// Whether the product is added to what C holds, or to another matrix
+    /// ([`Epilogue::addend`](super::Epilogue::addend)), once it is summed.
     pub accumulate: bool,
 }
 
@@ -130,8 +131,13 @@ pub(super) struct Tiles {
     pub(super) m_tiles: usize,
     pub(super) n_tiles: usize,
     pub(super) k_blocks: usize,
-    /// Whether the plan's spec is the transpose of what was asked for (`n == 1`).
+    /// Whether the plan's spec, but for its C, is the transpose of what was asked for.
     pub(super) swapped: bool,
+    /// Whether tiles are summed in a thread's memory and then written to C: because they are of C's transpose, or because
+    /// their sums are added to what C holds only after several blocks of K.
+    pub(super) staged: bool,
+    /// Whether a tile's rows are walked once, each few of them for all slabs, rather than its slabs.
+    pub(super) rows_first: bool,
 }
 
 /// The matrix-vector product whose matrix is contiguous along K.
@@ -228,7 +234,7 @@ impl GemmPlan {
                 per_thread: 0,
             },
             None => {
-                let (spec, swapped) = swap(spec);
+                let (spec, swapped) = swap(spec, elem, isa);
                 let tiles = Kind::Tiles(tiles(&spec, elem, isa, swapped));
                 GemmPlan { isa, elem, spec, kind: tiles, shared_a: 0, shared: 0, per_thread: 0 }
             }
@@ -266,7 +272,7 @@ impl GemmPlan {
     #[must_use]
     pub fn block_cols(&self) -> usize {
         match &self.kind {
-            Kind::Tiles(tiles) if tiles.swapped => 1,
+            Kind::Tiles(tiles) if tiles.swapped => self.tile_rows(tiles).min(self.spec.m),
             Kind::Tiles(tiles) => self.tile_cols(tiles).min(self.spec.n),
             Kind::Dot(dot) if dot.matrix_is_a => 1,
             Kind::Dot(dot) => self.spec.n.div_ceil(dot.tiles),
@@ -294,8 +300,21 @@ impl GemmPlan {
         self.per_thread
     }
 
+    /// Rows of a tile; whole slabs of C's columns if they are those.
     pub(super) fn tile_rows(&self, tiles: &Tiles) -> usize {
-        self.spec.m.div_ceil(tiles.m_tiles)
+        let unit = self.row_unit(tiles);
+        self.spec.m.div_ceil(unit).div_ceil(tiles.m_tiles) * unit
+    }
+
+    /// The rows of some tile.
+    pub(super) fn rows_of_tile(&self, tiles: &Tiles, index: usize) -> Range<usize> {
+        let unit = self.row_unit(tiles);
+        let units = part(self.spec.m.div_ceil(unit), tiles.m_tiles, index);
+        units.start * unit..(units.end * unit).min(self.spec.m)
+    }
+
+    fn row_unit(&self, tiles: &Tiles) -> usize {
+        if tiles.swapped { super::slab_cols(self.elem) } else { 1 }
     }
 
     /// Slabs that C has.
@@ -308,8 +327,8 @@ impl GemmPlan {
         self.slabs().div_ceil(tiles.n_tiles) * super::slab_cols(self.elem)
     }
 
-    /// Bytes of a tile's packed B and C, in that order in a thread's memory.
-    pub(super) fn tile_bytes(&self, tiles: &Tiles) -> Option<[usize; 2]> {
+    /// Bytes of a tile's packed B, its sums, a slab of their transpose, and C, in that order in a thread's memory.
+    pub(super) fn tile_bytes(&self, tiles: &Tiles) -> Option<[usize; 4]> {
         let kc = self.spec.k.div_ceil(tiles.k_blocks);
         let (rows, cols) = (self.tile_rows(tiles), self.tile_cols(tiles));
         let b = match tiles.b {
@@ -322,8 +341,12 @@ impl GemmPlan {
             }
             _ => Some(0),
         };
-        let c = if self.spec.c == CLayout::Tile { rows.checked_mul(cols) } else { Some(0) };
-        Some([lines(b, self.elem)?, lines(c, self.elem)?])
+        let tile = rows.checked_mul(cols);
+        let sums = if tiles.staged { tile } else { Some(0) };
+        let slab = if tiles.swapped { cols.checked_mul(super::slab_cols(self.elem)) } else { Some(0) };
+        let c = if self.spec.c == CLayout::Tile { tile } else { Some(0) };
+        let [b, sums, slab, c] = [b, sums, slab, c].map(|count| lines(count, self.elem));
+        Some([b?, sums?, slab?, c?])
     }
 
     /// The plan with its scratch memory counted; `None` if that overflows.
@@ -333,8 +356,8 @@ impl GemmPlan {
             Kind::Tiles(tiles) => {
                 let a = if tiles.a == AMode::Pack { m.checked_mul(k)? } else { 0 };
                 let b = if tiles.b == BMode::PackAll { packed_len(k, n, self.elem)? } else { 0 };
-                let [tile_b, tile_c] = self.tile_bytes(tiles)?;
-                (a, b, tile_b.checked_add(tile_c)?)
+                let tile = self.tile_bytes(tiles)?;
+                (a, b, tile.into_iter().try_fold(0, usize::checked_add)?)
             }
             Kind::Dot(dot) => {
                 let vector = if dot.vector_stride == 1 { 0 } else { k };
@@ -381,23 +404,39 @@ fn dot(spec: &GemmSpec, elem: Elem) -> Option<Dot> {
     Some(Dot { matrix_is_a, vector_stride, out_stride, tiles })
 }
 
-/// A column vector times nothing else than a column-major matrix is read as its transpose, a row vector.
-fn swap(spec: &GemmSpec) -> (GemmSpec, bool) {
-    let (BLayout::Strided(b), CLayout::Rows { row_stride: 1, batch_stride }) = (spec.b, spec.c) else {
-        return (*spec, false);
-    };
-    if spec.n != 1 || spec.m == 1 || spec.a.row_stride != 1 {
+/// Multiply-adds of one lane that take as long as packing an element, and as writing a staged one.
+const PACKING: usize = 16;
+const STAGING: usize = 16;
+
+/// The spec, or its transpose `Cᵀ = Bᵀ · Aᵀ` (and `true`) if that has less to pack and to pad, as when B is contiguous
+/// along K and has more columns than A has rows.
+fn swap(spec: &GemmSpec, elem: Elem, isa: Isa) -> (GemmSpec, bool) {
+    let BLayout::Strided(b) = spec.b else { return (*spec, false) };
+    if matches!(spec.c, CLayout::Packed { .. }) {
         return (*spec, false);
     }
-    let swapped = GemmSpec {
-        m: 1,
-        n: spec.m,
-        a: b.transposed(),
-        b: BLayout::Strided(spec.a.transposed()),
-        c: CLayout::Rows { row_stride: spec.m as isize, batch_stride },
-        ..*spec
+    let (m, n) = (spec.n, spec.m);
+    let swapped = GemmSpec { m, n, a: b.transposed(), b: BLayout::Strided(spec.a.transposed()), ..*spec };
+    let staging = m.saturating_mul(n).saturating_mul(STAGING);
+    if cost(&swapped, elem, isa).saturating_add(staging) < cost(spec, elem, isa) {
+        (swapped, true)
+    } else {
+        (*spec, false)
+    }
+}
+
+/// What a product's padding and packing and its multiply-adds cost together, in the latter's lanes.
+fn cost(spec: &GemmSpec, elem: Elem, isa: Isa) -> usize {
+    let (kernel_rows, _) = kernel_shape(elem, isa);
+    let n = spec.n.next_multiple_of(super::slab_cols(elem));
+    let in_place = |operand: Matrix| operand.elem == elem && operand.col_stride == 1;
+    let a = if spec.m == 1 || in_place(spec.a) { 0 } else { spec.m };
+    let b = match spec.b {
+        BLayout::Strided(b) if !in_place(b) || spec.m > kernel_rows => spec.n,
+        _ => 0,
     };
-    (swapped, true)
+    let packing = a.saturating_add(b).saturating_mul(PACKING);
+    spec.m.saturating_mul(n).saturating_add(packing).saturating_mul(spec.k)
 }
 
 /// Most rows and slabs of a micro-kernel.
@@ -455,5 +494,10 @@ fn tiles(spec: &GemmSpec, elem: Elem, isa: Isa, swapped: bool) -> Tiles {
             break;
         }
     }
-    Tiles { a, b, m_tiles, n_tiles: n_tiles.min(slabs.max(1)), k_blocks, swapped }
+    // A transposed tile is whole slabs of C's columns.
+    let most = if swapped { spec.m.div_ceil(super::slab_cols(elem)) } else { spec.m };
+    let (m_tiles, n_tiles) = (m_tiles.min(most.max(1)), n_tiles.min(slabs.max(1)));
+    let staged = swapped || (spec.accumulate && k_blocks > 1);
+    let rows_first = swapped && matches!(b, BMode::PackAll) && a == AMode::RowMajor;
+    Tiles { a, b, m_tiles, n_tiles, k_blocks, swapped, staged, rows_first }
 }

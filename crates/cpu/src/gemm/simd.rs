@@ -19,14 +19,25 @@ pub trait Real:
     const SLAB: usize = 64 / size_of::<Self>();
     /// The element type's tag.
     const ELEM: super::Elem;
+
+    /// The nearest number of the type.
+    fn from_f64(x: f64) -> Self;
 }
 
 impl Real for f32 {
     const ELEM: super::Elem = super::Elem::F32;
+
+    fn from_f64(x: f64) -> f32 {
+        x as f32
+    }
 }
 
 impl Real for f64 {
     const ELEM: super::Elem = super::Elem::F64;
+
+    fn from_f64(x: f64) -> f64 {
+        x
+    }
 }
 
 /// Vectors of one instruction set and element type. Implementations are `inline(always)`, so that they compile to
@@ -61,6 +72,8 @@ pub(super) trait Simd: Copy + 'static {
     unsafe fn store_first(p: *mut Self::E, v: Self::V, n: usize);
     /// `a * b + c`, fused where the instruction set has it.
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a * b`.
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// `a + b`.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// `max(a, 0)`, NaN where `a` is NaN.
@@ -132,6 +145,11 @@ macro_rules! portable {
                 // A fused multiply-add without the instruction is a slow library call.
                 const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
                 std::array::from_fn(|i| if FUSED { a[i].mul_add(b[i], c[i]) } else { a[i] * b[i] + c[i] })
+            }
+
+            #[inline(always)]
+            unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+                std::array::from_fn(|i| a[i] * b[i])
             }
 
             #[inline(always)]

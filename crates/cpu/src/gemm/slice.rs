@@ -238,7 +238,7 @@ pub fn matmul<T: Operand>(
     let plan = GemmPlan::new(&spec, isa)?;
     let mut scratch = vec![T::Acc::default(); plan.scratch_bytes(team.threads()) / size_of::<T::Acc>()];
     let bias = bias.map_or(std::ptr::null(), |bias| bias.as_ptr().cast());
-    let epilogue = Epilogue { bias, relu, hook: None };
+    let epilogue = Epilogue { bias, relu, ..Epilogue::NONE };
     // SAFETY: the operands were checked against their slices, and the scratch memory has the plan's size.
     unsafe {
         let (c, scratch) = (c.data.as_mut_ptr().cast(), scratch.as_mut_ptr().cast());

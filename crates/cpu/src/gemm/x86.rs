@@ -33,7 +33,7 @@ unsafe fn mask64(n: usize) -> __m256i {
 /// to ensure, as the trait says.
 macro_rules! simd {
     ($name:ident, $elem:ty, $vec:ty, $lanes:literal, $splat:expr, $zero:ident, $load:ident, $store:ident, $fma:ident,
-     $add:ident, $max:ident, load_first: $load_first:expr, store_first: $store_first:expr, sum: $sum:expr) => {
+     $mul:ident, $add:ident, $max:ident, load_first: $load_first:expr, store_first: $store_first:expr, sum: $sum:expr) => {
         impl Simd for $name<$elem> {
             type E = $elem;
             type V = $vec;
@@ -94,6 +94,12 @@ macro_rules! simd {
             }
 
             #[inline(always)]
+            unsafe fn mul(a: $vec, b: $vec) -> $vec {
+                // SAFETY: the trait's contract.
+                unsafe { $mul(a, b) }
+            }
+
+            #[inline(always)]
             unsafe fn add(a: $vec, b: $vec) -> $vec {
                 // SAFETY: the trait's contract.
                 unsafe { $add(a, b) }
@@ -136,28 +142,28 @@ unsafe fn sum4(a: __m256d) -> f64 {
 
 simd!(
     Avx2, f32, __m256, 8, _mm256_set1_ps, _mm256_setzero_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps,
-    _mm256_add_ps, _mm256_max_ps,
+    _mm256_mul_ps, _mm256_add_ps, _mm256_max_ps,
     load_first: |p, n| _mm256_maskload_ps(p, mask32(n)),
     store_first: |p, n, v| _mm256_maskstore_ps(p, mask32(n), v),
     sum: |a| sum8(a)
 );
 simd!(
     Avx2, f64, __m256d, 4, _mm256_set1_pd, _mm256_setzero_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd,
-    _mm256_add_pd, _mm256_max_pd,
+    _mm256_mul_pd, _mm256_add_pd, _mm256_max_pd,
     load_first: |p, n| _mm256_maskload_pd(p, mask64(n)),
     store_first: |p, n, v| _mm256_maskstore_pd(p, mask64(n), v),
     sum: |a| sum4(a)
 );
 simd!(
     Avx512, f32, __m512, 16, _mm512_set1_ps, _mm512_setzero_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps,
-    _mm512_add_ps, _mm512_max_ps,
+    _mm512_mul_ps, _mm512_add_ps, _mm512_max_ps,
     load_first: |p, n| _mm512_maskz_loadu_ps((1u16 << n) - 1, p),
     store_first: |p, n, v| _mm512_mask_storeu_ps(p, (1u16 << n) - 1, v),
     sum: |a| sum8(_mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a)))
 );
 simd!(
     Avx512, f64, __m512d, 8, _mm512_set1_pd, _mm512_setzero_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd,
-    _mm512_add_pd, _mm512_max_pd,
+    _mm512_mul_pd, _mm512_add_pd, _mm512_max_pd,
     load_first: |p, n| _mm512_maskz_loadu_pd((1u8 << n) - 1, p),
     store_first: |p, n, v| _mm512_mask_storeu_pd(p, (1u8 << n) - 1, v),
     sum: |a| sum4(_mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd::<1>(a)))
