@@ -9,6 +9,8 @@ use wootz_ir::{Def, Dims, HostTensor, Node, NodeId, Region, Value};
 
 /// A value used several times is recomputed each time if it costs no more than this many simple operations.
 const CHEAP: u32 = 2;
+/// An expression of this many ops one inside the other is cut by a root, so that walking it needs a bounded stack.
+const DEEP: u32 = 200;
 
 /// How a value comes into being.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -92,6 +94,7 @@ pub(super) fn analyse(
 
     let mut kinds: Vec<Kind> = region.params().map(|_| Kind::Param).collect();
     let mut costs = vec![0u32; kinds.len()];
+    let mut depths = vec![0u32; kinds.len()];
     for node in region.nodes() {
         if let Op::Composite(_) = &node.op {
             return Err(PlanError::Unexpanded { op: node.op.name(), site: node.site.clone() });
@@ -99,6 +102,7 @@ pub(super) fn analyse(
         for value in node.outputs() {
             let i = value.index();
             let cost = inline_cost(node, &costs);
+            let depth = 1 + node.inputs.iter().map(|v| depths[v.index()]).max().unwrap_or(0);
             let kind = match &node.op {
                 Op::Source(Source::Constant(tensor)) if splat(tensor).is_some() && !must_store[i] => {
                     Kind::Inline
@@ -108,10 +112,13 @@ pub(super) fn analyse(
                     Kind::Alias(node.inputs[0])
                 }
                 op if owns_step(op) => Kind::Root,
-                _ if must_store[i] || hoisted[i] || (uses[i] > 1 && cost > CHEAP) => Kind::Root,
+                _ if must_store[i] || hoisted[i] || depth > DEEP => Kind::Root,
+                _ if uses[i] > 1 && cost > CHEAP => Kind::Root,
                 _ => Kind::Inline,
             };
-            costs.push(if kind == Kind::Inline { cost } else { 0 });
+            let inline = kind == Kind::Inline;
+            costs.push(if inline { cost } else { 0 });
+            depths.push(if inline { depth } else { 0 });
             kinds.push(kind);
         }
     }

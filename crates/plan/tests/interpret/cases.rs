@@ -1,7 +1,7 @@
 //! Small graphs that once went wrong, or could.
 
-use crate::check::{Tolerance, check};
-use wootz_ir::{HostTensor, text};
+use crate::check::{Tolerance, check, graph};
+use wootz_ir::{Builder, DType, HostTensor, TensorType, text};
 use wootz_plan::Plan;
 
 /// Checks a graph in text form on inputs that count from 1.
@@ -109,4 +109,18 @@ fn a_scalar_read_under_another_shape_is_in_memory_first() {
              %g = gather[batch=0, indexed=1] %r, %i
              return "g" = %g, "n" = %n
            }"#);
+}
+
+#[test]
+fn long_chains_do_not_overflow_the_stack() {
+    let mut b = Builder::new();
+    let x = b.param(TensorType::new(DType::F64, [3]));
+    let one = b.param(TensorType::new(DType::F64, [3]));
+    let mut y = x;
+    for i in 0..20_000 {
+        y = if i % 2 == 0 { b.add(y, one).unwrap() } else { b.reverse(y, &[0]).unwrap() };
+    }
+    let graph = graph(b.finish(&[y]), &[], &[]);
+    let args = [1.0, 2.0].map(|v| HostTensor::from_f64(DType::F64, &[3], &[v, v, v]));
+    check(&graph, &args, 1, Tolerance::Order);
 }
