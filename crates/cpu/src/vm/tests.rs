@@ -271,7 +271,7 @@ fn generate(grid: &[usize], loops: &[Vec<usize>], inner: bool, choices: Vec<usiz
 }
 
 /// Elements of an argument's buffer, with room for canaries.
-const ROOM: usize = 1 << 14;
+const ROOM: usize = 1 << 15;
 const CANARY: f64 = -7777.25;
 
 fn run(kernel: &Kernel, isa: Isa, memory: &Memory, cut: usize) -> Memory {
