@@ -100,16 +100,15 @@ fn an_update_is_made_in_place_after_the_old_value_was_read() {
              return "y" = %y, "w" = %n alias "w"
            }"#,
         expect![[r#"
-            plan arena 64 bytes {
+            plan arena 0 bytes {
               run:
-                gemm f32 [1×4×4×4] b1, b1 -> b3
                 gemm f32 [1×4×4×4] b1, b0 -> b2
-                (b0, b3) kernel(a0: f32 write, a1: f32 read) grid [16] lanes grid {
+                gemm f32 [1×4×4×4] b1, b1 then (b0) kernel(a0: f32 write) grid [1, 4, 4] lanes grid {
                   stage [] {
-                    %0 = load a0[g0] : f32
-                    %1 = load a1[g0] : f32
-                    %2 = sub %0, %1 : f32
-                    store a0[g0] = %2
+                    %0 = tile : f32
+                    %1 = load a0[4*g1 + g2] : f32
+                    %2 = sub %1, %0 : f32
+                    store a0[4*g1 + g2] = %2
                   }
                 }
             }

@@ -6,8 +6,9 @@
 
 use super::Signature;
 use super::roots::{Analysis, node_id};
+use super::schedule::{Updates, schedule};
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use wootz_ir::ops::{Movement, Op};
 use wootz_ir::{Dims, NodeId, Region, Value};
 
@@ -68,114 +69,10 @@ pub(super) fn form(
     (former.clusters, in_place.collect())
 }
 
-/// In-place updates by the root that makes them.
-type Updates = BTreeMap<Value, Update>;
-
-struct Update {
-    /// What is overwritten.
-    param: Value,
-    /// The other roots that read it: they come first.
-    readers: Vec<Value>,
-}
-
-/// Nodes that own roots, in an order in which every root follows what it reads and an in-place update also follows every other
-/// reader of what it overwrites. Updates for which there is no such order are marked as not in place.
-fn schedule(former: &mut Former<'_>, signature: &Signature) -> (Vec<NodeId>, Updates) {
-    let (region, analysis) = (former.region, former.analysis);
-    let nodes: Vec<NodeId> =
-        region.node_ids().filter(|id| region.node(*id).outputs().any(|v| analysis.is_root(v))).collect();
-    let mut readers: HashMap<Value, Vec<NodeId>> = HashMap::new();
-    for id in &nodes {
-        for read in former.reads_of(*id) {
-            readers.entry(read).or_default().push(*id);
-        }
-    }
-    let params: Vec<Value> = region.params().collect();
-    let mut updates = Updates::new();
-    for (i, result) in region.results().iter().enumerate() {
-        let Some(param) = signature.aliases[i].and_then(|p| params.get(p)) else { continue };
-        let value = analysis.storage(*result);
-        let first = !region.results()[..i].iter().any(|r| analysis.storage(*r) == value);
-        if !analysis.is_root(value) || !first {
-            continue;
-        }
-        let Some(own) = node_id(region, value) else { continue };
-        if !former.overwrites_safely(own, *param) {
-            continue;
-        }
-        let others = readers.get(param).into_iter().flatten().filter(|id| **id != own);
-        let values =
-            others.flat_map(|id| region.node(*id).outputs()).filter(|v| analysis.is_root(*v)).collect();
-        updates.insert(value, Update { param: *param, readers: values });
-    }
-    (topological(former, &nodes, &mut updates), updates)
-}
-
-/// Depth-first order over data dependences and update-after-read; an update that closes a cycle is dropped from `updates`.
-fn topological(former: &mut Former<'_>, nodes: &[NodeId], updates: &mut Updates) -> Vec<NodeId> {
-    #[derive(Copy, Clone, PartialEq)]
-    enum Mark {
-        Fresh,
-        Open,
-        Done,
-    }
-    let region = former.region;
-    loop {
-        let mut marks = vec![Mark::Fresh; region.nodes().len()];
-        let mut order = Vec::with_capacity(nodes.len());
-        let mut cycle = None;
-        for start in nodes {
-            let mut stack = vec![(*start, false)];
-            while let Some((id, expanded)) = stack.pop() {
-                if expanded {
-                    marks[id.index()] = Mark::Done;
-                    order.push(id);
-                    continue;
-                }
-                if marks[id.index()] != Mark::Fresh {
-                    continue;
-                }
-                marks[id.index()] = Mark::Open;
-                stack.push((id, true));
-                let data = former.reads_of(id);
-                let before: Vec<Value> = region
-                    .node(id)
-                    .outputs()
-                    .filter_map(|v| updates.get(&v))
-                    .flat_map(|u| u.readers.iter().copied())
-                    .collect();
-                for (value, update) in
-                    data.into_iter().map(|v| (v, false)).chain(before.into_iter().map(|v| (v, true)))
-                {
-                    let Some(dep) = node_id(region, value) else { continue };
-                    match marks[dep.index()] {
-                        Mark::Done => {}
-                        Mark::Open if dep != id => cycle = cycle.or(Some((id, update))),
-                        Mark::Open => {}
-                        Mark::Fresh => stack.push((dep, false)),
-                    }
-                }
-            }
-        }
-        match cycle {
-            None => return order,
-            // Some update on the cycle cannot be made in place: drop this one if it is one, else the first.
-            Some((id, _)) => {
-                let on_cycle = region.node(id).outputs().find(|v| updates.contains_key(v));
-                let dropped = on_cycle.or_else(|| updates.keys().next().copied());
-                match dropped {
-                    Some(value) => updates.remove(&value),
-                    None => return nodes.to_vec(),
-                };
-            }
-        }
-    }
-}
-
-struct Former<'r> {
-    region: &'r Region,
+pub(super) struct Former<'r> {
+    pub(super) region: &'r Region,
     shapes: &'r [Dims],
-    analysis: &'r Analysis,
+    pub(super) analysis: &'r Analysis,
     clusters: Vec<Cluster>,
     /// The cluster of each root.
     of: HashMap<Value, usize>,
@@ -184,7 +81,7 @@ struct Former<'r> {
 
 impl Former<'_> {
     /// The stored values a root's node reads.
-    fn reads_of(&mut self, id: NodeId) -> Vec<Value> {
+    pub(super) fn reads_of(&mut self, id: NodeId) -> Vec<Value> {
         if let Some(reads) = self.reads.get(&id) {
             return reads.clone();
         }
@@ -332,7 +229,7 @@ impl Former<'_> {
     }
 
     /// True if a node may write its result over `param`, which it may read only at the element being written.
-    fn overwrites_safely(&self, id: NodeId, param: Value) -> bool {
+    pub(super) fn overwrites_safely(&self, id: NodeId, param: Value) -> bool {
         let node = self.region.node(id);
         match &node.op {
             Op::Scatter(_) => node.inputs[1..].iter().all(|v| self.analysis.storage(*v) != param),

@@ -15,6 +15,7 @@ mod index;
 mod inst;
 mod memory;
 mod roots;
+mod schedule;
 mod steps;
 mod tidy;
 
