@@ -68,10 +68,12 @@ def compile(
 def define(model: Any, inputs: dict[str, Any], training: bool = False) -> Any:
     """Traces a model on inputs of these types."""
     from wootz import nn
+    from wootz.nn._blocks import as_block
 
     if isinstance(model, _native.Graph):
         return _native.Definition(model)
-    return nn.as_block(model).define({name: spec_from(spec) for name, spec in inputs.items()}, training)
+    block = model if isinstance(model, nn.Training) else as_block(model)
+    return block.define({name: spec_from(spec) for name, spec in inputs.items()}, training)
 
 
 def spec_from(spec: Any) -> _native.Spec:

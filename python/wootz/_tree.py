@@ -1,6 +1,5 @@
 """Pytrees: nested dicts, lists, tuples, named tuples and dataclasses whose leaves are arrays, as in JAX."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -40,8 +39,11 @@ def _flatten(tree: Any, leaves: list) -> Any:
         return (kind, data, tuple([_flatten(child, leaves) for child in children]))
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return (kind, None, tuple([_flatten(child, leaves) for child in tree]))
-    if dataclasses.is_dataclass(kind):
-        names = tuple(field.name for field in dataclasses.fields(tree))
+    if hasattr(kind, "__dataclass_fields__"):
+        # The module `dataclasses` is slow to import, and is loaded already where there is a dataclass.
+        from dataclasses import fields
+
+        names = tuple(field.name for field in fields(tree))
         return (kind, names, tuple([_flatten(getattr(tree, name), leaves) for name in names]))
     leaves.append(tree)
     return None

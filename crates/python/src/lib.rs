@@ -12,6 +12,7 @@
 #![allow(unsafe_code)]
 
 mod array;
+mod attr;
 mod error;
 mod files;
 mod graph;

@@ -1,17 +1,18 @@
 //! A graph under construction: where Python's tensors of symbolic values live.
 
 use crate::array::to_host;
+use crate::attr::attr;
 use crate::error::{Kind, OrRaise, guarded};
 use crate::graph::{Graph, Region};
 use crate::nn::Model;
-use crate::types::{DType, Dim, Spec, shape_from, shape_to};
+use crate::types::{DType, Spec, shape_from, shape_to};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
-use wootz_ir::{Attr, Attrs, Builder, F64, Op, Site, TensorType};
+use wootz_ir::{Attrs, Builder, Op, Site, TensorType};
 use wootz_nn::Scope;
 
 /// A graph under construction.
@@ -483,28 +484,4 @@ fn with_captures(
     }
     let results: Vec<wootz_ir::Value> = traced.results().iter().map(|v| at(&map, v)).collect();
     Ok(b.finish(&results))
-}
-
-/// An attribute from Python: `bool`, `int`, `float`, `str`, `Dim`, `Region`, a list of sizes, or an array.
-fn attr(value: &Bound<'_, PyAny>) -> PyResult<Attr> {
-    Ok(if let Ok(truth) = value.cast::<PyBool>() {
-        truth.is_true().into()
-    } else if value.is_instance_of::<PyInt>() {
-        Attr::Dim(wootz_ir::Dim::Const(value.extract()?))
-    } else if value.is_instance_of::<PyFloat>() {
-        F64(value.extract()?).into()
-    } else if let Ok(dtype) = value.cast::<DType>() {
-        dtype.get().0.into()
-    } else if let Ok(word) = value.cast::<PyString>() {
-        (&*word.to_cow()?).into()
-    } else if let Ok(dim) = value.cast::<Dim>() {
-        (&dim.get().0).into()
-    } else if let Ok(region) = value.cast::<Region>() {
-        (&region.get().0).into()
-    } else if value.is_instance_of::<PyTuple>() || value.is_instance_of::<PyList>() {
-        let sizes = value.try_iter()?.map(|size| crate::types::dim_from(&size?));
-        Attr::Dims(sizes.collect::<PyResult<_>>()?)
-    } else {
-        Attr::Tensor(to_host(value, "an attribute")?)
-    })
 }

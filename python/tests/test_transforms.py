@@ -1,0 +1,237 @@
+"""`jit` and the transformations of functions: values, composition, trees, messages."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import wootz as wz
+
+X = np.array([0.5, -1.0, 2.0])
+A = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, -1.0], [0.0, -1.0, 3.0]])
+
+
+def quadratic(x):
+    return x @ A @ x / 2
+
+
+def close(got, expected, rtol=1e-9):
+    np.testing.assert_allclose(got, expected, rtol=rtol, atol=rtol)
+
+
+class Point(NamedTuple):
+    x: np.ndarray
+    y: np.ndarray
+
+
+@dataclasses.dataclass
+class Params:
+    w: np.ndarray
+    b: np.ndarray
+
+
+def test_jit_traces_once_for_each_signature():
+    traced = []
+
+    @wz.jit
+    def f(x, scale=1.0):
+        """Scales."""
+        traced.append(x.shape)
+        return x * scale
+
+    close(f(X), X)
+    close(f(X + 1), X + 1)
+    close(f(X[:2]), X[:2])
+    close(f(X, scale=3.0), 3 * X)
+    close(f(X, scale=4.0), 4 * X)
+    assert traced == [(3,), (2,), (3,)]
+    assert f.cache_info()[:3] == (2, 3, 3)
+    assert (f.__name__, f.__doc__) == ("f", "Scales.")
+    f.clear_cache()
+    f(X)
+    assert len(traced) == 4
+
+
+def test_static_arguments_choose_the_program():
+    @wz.jit(static_argnums=1, static_argnames="mode")
+    def f(x, n, mode="sum"):
+        for _ in range(n):
+            x = x * 2
+        return x.sum() if mode == "sum" else x
+
+    assert f(X, 3) == pytest.approx(12.0)
+    close(f(X, 1, mode="all"), 2 * X)
+    close(f(X, n=2, mode="all"), 4 * X)
+
+
+def test_trees_go_in_and_come_out():
+    @wz.jit
+    def f(tree):
+        return {"sum": tree["p"].x + tree["p"].y, "params": Params(tree["q"][0].w * 2, tree["q"][0].b), "none": None}
+
+    out = f({"p": Point(X, X), "q": [Params(X, 1.0)]})
+    close(out["sum"], 2 * X)
+    assert isinstance(out["params"], Params)
+    close(out["params"].w, 2 * X)
+    assert out["none"] is None
+
+
+def test_grad():
+    close(wz.grad(quadratic)(X), A @ X)
+    value, gradient = wz.value_and_grad(quadratic)(X)
+    close(value, quadratic(X))
+    close(gradient, A @ X)
+    gx, gy = wz.grad(lambda x, y: (x * y).sum(), argnums=(0, 1))(X, 2 * X)
+    close(gx, 2 * X)
+    close(gy, X)
+    gradient, aux = wz.grad(lambda x: (quadratic(x), {"norm": (x * x).sum()}), has_aux=True)(X)
+    close(gradient, A @ X)
+    close(aux["norm"], X @ X)
+    tree = wz.grad(lambda p: (p.w * p.b).sum())(Params(X, np.float64(3)))
+    close(tree.w, [3, 3, 3])
+    close(tree.b, X.sum())
+
+
+def test_second_derivatives_every_way():
+    def f(x):
+        return wz.sin(x[0]) * x[1] ** 3 + quadratic(x)
+
+    expected = A.copy()
+    expected[0, 0] += -np.sin(X[0]) * X[1] ** 3
+    expected[0, 1] = expected[1, 0] = A[0, 1] + 3 * np.cos(X[0]) * X[1] ** 2
+    expected[1, 1] += 6 * np.sin(X[0]) * X[1]
+    ways = [
+        wz.hessian(f),
+        wz.jacfwd(wz.grad(f)),
+        wz.jacrev(wz.grad(f)),
+        wz.jacrev(wz.jacfwd(f)),
+        wz.jit(wz.hessian(f)),
+        lambda x: wz.vmap(lambda v: wz.jvp(wz.grad(f), (x,), (v,))[1])(np.eye(3)),
+        wz.vmap(wz.grad(lambda x, i: wz.grad(f)(x)[i]), in_axes=(None, 0)),
+    ]
+    for way in ways[:-1]:
+        close(way(X), expected)
+    close(ways[-1](X, np.arange(3)), expected)
+
+
+def test_jvp_and_vjp_agree():
+    def f(x, y):
+        return wz.tanh(x) * y, (x * y).sum()
+
+    tangents = (np.ones(3), 2 * np.ones(3))
+    value, pushed = wz.jvp(f, (X, X), tangents)
+    close(value[0], np.tanh(X) * X)
+    again, pull = wz.vjp(f, X, X)
+    close(again[1], X @ X)
+    cotangent = (np.array([1.0, 2.0, 3.0]), np.float64(0.5))
+    gx, gy = pull(cotangent)
+    left = sum(np.sum(a * b) for a, b in zip(pushed, cotangent, strict=True))
+    close(left, gx @ tangents[0] + gy @ tangents[1])
+
+
+def test_integers_have_no_derivative():
+    value, pushed = wz.jvp(lambda x, i: (x[i], i + 1), (X, np.int64(1)), (X, np.int64(0)))
+    assert value[1] == 2
+    assert pushed[1] is None
+    close(pushed[0], X[1])
+    _, pull = wz.vjp(lambda x, i: x[i], X, np.int64(1))
+    gx, gi = pull(np.float64(1))
+    close(gx, [0, 1, 0])
+    assert gi is None
+
+
+def test_vmap_axes():
+    m = np.arange(6.0).reshape(2, 3)
+    close(wz.vmap(lambda x: x.sum())(m), m.sum(1))
+    close(wz.vmap(lambda x: x.sum(), in_axes=1)(m), m.sum(0))
+    close(wz.vmap(lambda x, y: x * y, in_axes=(0, None), out_axes=1)(m, X), (m * X).T)
+    close(wz.vmap(lambda x, y: x @ y, in_axes=(None, -1))(m, A), (m @ A).T)
+    out = wz.vmap(lambda d: {"a": d["x"] + d["s"], "b": d["s"]}, in_axes=({"x": 0, "s": None},), out_axes={"a": 0, "b": None})(
+        {"x": m, "s": np.float64(1)}
+    )
+    close(out["a"], m + 1)
+    assert out["b"] == 1
+    close(wz.vmap(wz.vmap(lambda x, y: x * y, in_axes=(None, 0)), in_axes=(0, None))(X, X), np.outer(X, X))
+
+
+def test_per_example_gradients():
+    w = np.array([0.3, -0.2, 0.5])
+    xs = np.random.default_rng(0).normal(size=(4, 3))
+    ys = np.arange(4.0)
+
+    def loss(w, x, y):
+        return (wz.tanh(w @ x) - y) ** 2
+
+    got = wz.jit(wz.vmap(wz.grad(loss), in_axes=(None, 0, 0)))(w, xs, ys)
+    t = np.tanh(xs @ w)
+    close(got, (2 * (t - ys) * (1 - t**2))[:, None] * xs)
+
+
+def test_functions_may_refer_to_traced_values_around_them():
+    @wz.jit
+    def f(x, y):
+        inner = wz.grad(lambda z: (z * y * x).sum())
+        return wz.vmap(lambda row: inner(row) + y)(wz.stack([x, y]))
+
+    close(f(X, 2 * X), np.stack([2 * X * X + 2 * X] * 2))
+
+
+def test_nested_jit_is_part_of_the_program():
+    inner = wz.jit(lambda x: wz.exp(x))
+    close(wz.grad(lambda x: inner(x).sum())(X), np.exp(X))
+    close(wz.jit(lambda x: inner(x) + inner(2 * x))(X), np.exp(X) + np.exp(2 * X))
+
+
+def test_stop_gradient():
+    close(wz.grad(lambda x: (wz.stop_gradient(x) * x).sum())(X), X)
+
+
+def test_methods_can_be_compiled():
+    class Scaled:
+        def __init__(self, factor):
+            self.factor = factor
+
+        @wz.jit(static_argnums=0)
+        def __call__(self, x):
+            return x * self.factor
+
+    close(Scaled(2.0)(X), 2 * X)
+    close(Scaled(3.0)(X), 3 * X)
+
+
+def decide(x):
+    return x if x.sum() > 0 else -x
+
+
+ERRORS = [
+    (lambda: wz.jit(decide)(X), wz.TraceError, r"wz\.where.*wz\.cond"),
+    (lambda: wz.jit(lambda x: float(x[0]))(X), wz.TraceError, "cannot become a Python number"),
+    (lambda: wz.jit(lambda x: np.sin(x))(X), TypeError, "."),
+    (lambda: wz.grad(lambda x: x)(X), wz.ShapeError, "gradient is that of a scalar"),
+    (lambda: wz.grad(lambda x: (x.sum(), x))(X), wz.TraceError, "has_aux"),
+    (lambda: wz.grad(lambda n: (n * 1.0).sum())(np.arange(3)), wz.DTypeError, r"`n` is i64\[3\]; only floats"),
+    (lambda: wz.grad(lambda x: x.sum(), argnums=2)(X), wz.TraceError, "no argument 2"),
+    (lambda: wz.vmap(lambda x, y: x + y)(X, A[:2]), wz.ShapeError, r"size 2.*`x` 3"),
+    (lambda: wz.vmap(lambda x: x)(np.float64(1)), wz.ShapeError, "no axis 0"),
+    (lambda: wz.jit(lambda x: x + np.ones(4))(X), wz.ShapeError, r"f64\[3\].*f64\[4\].*test_transforms\.py:\d+"),
+    (lambda: wz.jit(lambda x: x @ np.ones((4, 2)))(X), wz.ShapeError, r"f64\[3\].*f64\[4, 2\]"),
+    (lambda: wz.jit(lambda x: "text")(X), wz.TraceError, "not an array"),
+    (lambda: wz.tanh(X), wz.TraceError, r"wz\.jit"),
+    (lambda: wz.jit(lambda x: x)("text"), (TypeError, ValueError), "."),
+    (lambda: wz.jvp(quadratic, (X,), (X[:2],)), wz.ShapeError, "the tangent of `x`"),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), ERRORS)
+def test_errors(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call()
+
+
+def test_tensors_do_not_outlive_their_trace():
+    kept = []
+    wz.jit(lambda x: kept.append(x) or x)(X)
+    with pytest.raises(wz.TraceError, match="after the function"):
+        wz.jit(lambda x: x + kept[0])(X)
+    # The failed trace left nothing behind.
+    close(wz.jit(lambda x: x + 1)(X), X + 1)
