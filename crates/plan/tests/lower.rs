@@ -194,6 +194,50 @@ fn what_depends_on_parameters_alone_is_prepared_and_packed() {
 }
 
 #[test]
+fn a_large_sum_is_made_of_partial_sums() {
+    check(
+        r#"graph(%x: f32[99991] = input "x") {
+             %s = reduce_sum[axes=[0]] %x
+             %y = exp %s
+             return "y" = %y
+           }"#,
+        expect![[r#"
+            plan arena 128 bytes {
+              run:
+                (b0, b2) kernel(a0: f32 read, a1: f32 write) grid [23] lanes inner {
+                  stage [4167] {
+                    %0 = load a0[4167*g0 + i0] : f32
+                    reduce sum %0 -> %1 : f32
+                  }
+                  stage [] {
+                    store a1[g0] = %1
+                  }
+                }
+                (b0, b2) kernel(a0: f32 read, a1: f32 write) grid [] lanes inner {
+                  stage [4150] {
+                    %0 = load a0[i0 + 95841] : f32
+                    reduce sum %0 -> %1 : f32
+                  }
+                  stage [] {
+                    store a1[23] = %1
+                  }
+                }
+                (b2, b1) kernel(a0: f32 read, a1: f32 write) grid [] lanes inner {
+                  stage [24] {
+                    %0 = load a0[i0] : f32
+                    reduce sum %0 -> %1 : f32
+                  }
+                  stage [] {
+                    %2 = exp %1 : f32
+                    store a1[0] = %2
+                  }
+                }
+            }
+        "#]],
+    );
+}
+
+#[test]
 fn transposes_of_operands_become_strides() {
     check(
         r#"graph(%x: f32[2, 5, 3] = input "x", %w: f32[2, 4, 5] = input "w") {

@@ -45,7 +45,7 @@ pub(super) struct Read {
 /// How many clusters back siblings are looked for.
 const WINDOW: usize = 24;
 /// A cluster whose grid has fewer points takes in looped consumers only if they are small.
-const PARALLEL_POINTS: usize = 8;
+pub(super) const PARALLEL_POINTS: usize = 8;
 const SMALL: usize = 1 << 14;
 
 /// The clusters in the order they run, and which results may be written into the buffer of the parameter they take over.

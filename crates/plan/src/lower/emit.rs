@@ -3,10 +3,11 @@
 
 use super::Lowering;
 use super::index::{Lin, Map, identity, strides};
+use super::split::{Partial, acc_kind};
 use crate::BufferId;
 use crate::kernel::{AccKind, Accumulate, Address, Arg, ArgId, Inst, InstOp, Kernel, Lanes, Reg, Stage};
 use std::collections::HashMap;
-use wootz_ir::ops::{Op, ReduceKind};
+use wootz_ir::ops::Op;
 use wootz_ir::{DType, Dims, Value};
 
 /// A kernel being written.
@@ -67,15 +68,11 @@ impl<'l, 'g> Emitter<'l, 'g> {
         let region = self.lowering.region;
         match region.defining_node(root).map(|n| (&n.op, n.inputs[..].first().copied())) {
             Some((Op::Reduce(reduce), Some(operand))) => {
-                let kind = match reduce.kind {
-                    ReduceKind::Sum => AccKind::Sum,
-                    ReduceKind::Prod => AccKind::Prod,
-                    ReduceKind::Max => AccKind::Max,
-                    ReduceKind::Min => AccKind::Min,
-                    ReduceKind::Any => AccKind::Any,
-                    ReduceKind::All => AccKind::All,
-                };
-                self.reduction(root, operand, &reduce.axes, kind);
+                let kind = acc_kind(reduce.kind);
+                match self.lowering.partials.get(&root).copied() {
+                    Some(partial) => self.combine(root, partial, kind),
+                    None => self.reduction(root, operand, &reduce.axes, kind),
+                }
             }
             Some((Op::ArgReduce(arg), Some(operand))) => {
                 let kind = if arg.max { AccKind::ArgMax } else { AccKind::ArgMin };
@@ -125,14 +122,44 @@ impl<'l, 'g> Emitter<'l, 'g> {
             })
             .collect();
         let value = self.value(operand, &map, None);
+        let out = self.accumulate(kind, value);
+        self.fresh.push(root);
+        self.members.insert(root, Some(out));
+    }
+
+    /// The second step of a reduction: combines partial results.
+    fn combine(&mut self, root: Value, partial: Partial, kind: AccKind) {
+        let shape: Dims = self.kernel.grid.iter().copied().chain([partial.count]).collect();
+        self.enter_stage(root, &[partial.count][..].into());
+        let at = self.address(&shape, &identity(shape.len()));
+        let arg = self.arg(partial.buffer);
+        let dtype = self.kernel.args[arg.0 as usize].dtype;
+        let value = self.inst(InstOp::Load { arg, at, mask: None }, dtype);
+        let out = self.accumulate(kind, value);
+        self.fresh.push(root);
+        self.members.insert(root, Some(out));
+    }
+
+    /// Reduces a register over the loops of the current stage.
+    pub(super) fn accumulate(&mut self, kind: AccKind, value: Reg) -> Reg {
         let dtype = match kind {
             AccKind::ArgMax | AccKind::ArgMin => DType::I64,
             _ => self.reg_type(value),
         };
         let out = self.new_reg(dtype);
         self.stage.reduce.push(Accumulate { kind, value, out });
-        self.fresh.push(root);
-        self.members.insert(root, Some(out));
+        out
+    }
+
+    /// The loops of the first stage.
+    pub(super) fn set_loops(&mut self, loops: Dims) {
+        self.stage.loops = loops;
+    }
+
+    /// Stores a reduction's result once the current stage is done.
+    pub(super) fn store_after(&mut self, buffer: BufferId, shape: &Dims, map: &Map, value: Reg) {
+        self.close_stage();
+        self.store_at(buffer, shape, map, value);
     }
 
     /// Makes sure that the current stage has these loops and that what `root` reads is complete.

@@ -232,7 +232,7 @@ impl Lowering<'_> {
         Some(out)
     }
 
-    fn new_prepared(&mut self, bytes: usize) -> Place {
+    pub(super) fn new_prepared(&mut self, bytes: usize) -> Place {
         self.prepared.push(bytes);
         Place::Prepared(self.prepared.len() - 1)
     }

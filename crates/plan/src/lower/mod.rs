@@ -16,6 +16,7 @@ mod inst;
 mod memory;
 mod roots;
 mod schedule;
+mod split;
 mod steps;
 mod tidy;
 
@@ -155,6 +156,8 @@ struct Lowering<'g> {
     packs: HashMap<(Matrix, usize, usize), BufferId>,
     /// Which inputs change rarely.
     rare: Vec<bool>,
+    /// The partial results of reductions in two steps.
+    partials: HashMap<Value, split::Partial>,
 }
 
 impl<'g> Lowering<'g> {
@@ -174,6 +177,7 @@ impl<'g> Lowering<'g> {
             prepared: Vec::new(),
             packs: HashMap::new(),
             rare: Vec::new(),
+            partials: HashMap::new(),
         }
     }
 

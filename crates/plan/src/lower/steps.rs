@@ -7,7 +7,7 @@ use super::{Lowering, PlanError, control};
 use crate::{BufferId, ScatterStep, SegmentStep, SiteLabel, Step, StepKind};
 use std::sync::Arc;
 use wootz_ir::ops::{Movement, Op, Scatter, Segment};
-use wootz_ir::{Node, NodeId};
+use wootz_ir::{Node, NodeId, Value};
 
 impl Lowering<'_> {
     pub(super) fn cluster(
@@ -19,28 +19,41 @@ impl Lowering<'_> {
             ClusterKind::Dot(id) => self.dot_cluster(id, cluster),
             ClusterKind::Single(id) => self.single(id, cluster.prepared, regions),
             ClusterKind::Loops => {
-                let mut emitter = Emitter::new(self, cluster.grid.clone(), None);
-                for root in &cluster.roots {
-                    emitter.root(*root);
+                // A reduction in two steps starts a kernel: what comes before it has to be in memory.
+                let mut start = 0;
+                for (i, root) in cluster.roots.iter().enumerate() {
+                    if self.is_split(*root) {
+                        self.loops(cluster, &cluster.roots[start..i]);
+                        self.reduce_chunks(*root, cluster);
+                        start = i;
+                    }
                 }
-                let (kernel, args) = emitter.finish();
-                let last = cluster.roots.last().and_then(|r| super::roots::node_id(self.region, *r));
-                let site = last.map(|id| self.region.node(id).site.clone()).unwrap_or_default();
-                let step =
-                    Step { kind: StepKind::Kernel { kernel: Arc::new(kernel), args }, site: SiteLabel(site) };
-                if cluster.prepared {
-                    self.prepare.push(step)
-                } else {
-                    self.steps.push(step)
-                }
+                self.loops(cluster, &cluster.roots[start..]);
                 Ok(())
             }
         }
     }
 
+    /// One kernel for these roots of a cluster.
+    fn loops(&mut self, cluster: &Cluster, roots: &[Value]) {
+        let Some(last) = roots.last() else { return };
+        let mut emitter = Emitter::new(self, cluster.grid.clone(), None);
+        for root in roots {
+            emitter.root(*root);
+        }
+        let (kernel, args) = emitter.finish();
+        let site = self.region.defining_node(*last).map(|n| n.site.clone()).unwrap_or_default();
+        let kind = StepKind::Kernel { kernel: Arc::new(kernel), args };
+        self.push_step(Step { kind, site: SiteLabel(site) }, cluster.prepared);
+    }
+
+    pub(super) fn push_step(&mut self, step: Step, prepared: bool) {
+        if prepared { self.prepare.push(step) } else { self.steps.push(step) }
+    }
+
     pub(super) fn push(&mut self, kind: StepKind, id: NodeId, prepared: bool) {
         let step = Step { kind, site: SiteLabel(self.region.node(id).site.clone()) };
-        if prepared { self.prepare.push(step) } else { self.steps.push(step) }
+        self.push_step(step, prepared);
     }
 
     fn single(

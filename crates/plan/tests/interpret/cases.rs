@@ -2,7 +2,7 @@
 
 use crate::check::{Tolerance, check, graph};
 use wootz_ir::{Builder, DType, HostTensor, TensorType, text};
-use wootz_plan::Plan;
+use wootz_plan::{Plan, Step, StepKind};
 
 /// Checks a graph in text form on inputs that count from 1.
 pub(crate) fn run(source: &str) -> Plan {
@@ -123,4 +123,50 @@ fn long_chains_do_not_overflow_the_stack() {
     let graph = graph(b.finish(&[y]), &[], &[]);
     let args = [1.0, 2.0].map(|v| HostTensor::from_f64(DType::F64, &[3], &[v, v, v]));
     check(&graph, &args, 1, Tolerance::Order);
+}
+
+#[test]
+fn large_reductions_go_by_chunks() {
+    let plan = run(r#"graph(%x: f64[3, 9973] = input "x") {
+             %s = reduce_sum[axes=[0, 1]] %x
+             %n = constant[value=f64[]{29919}]
+             %m = div %s, %n
+             %b = broadcast[shape=[3, 9973], axes=[]] %m
+             %d = sub %x, %b
+             %q = mul %d, %d
+             %v = reduce_sum[axes=[0, 1]] %q
+             %h = reduce_max[axes=[1]] %d
+             return "mean" = %m, "variance" = %v, "highest" = %h
+           }"#);
+    let parallel = |step: &Step| match &step.kind {
+        StepKind::Kernel { kernel, .. } => kernel.iterations() < 1000 || kernel.points() > 1,
+        _ => true,
+    };
+    assert!(plan.steps.iter().filter(|s| !parallel(s)).count() <= 3, "{plan}");
+}
+
+#[test]
+fn large_reductions_of_parameters_and_halves() {
+    run(
+        r#"graph(%x: f16[5, 4100] = input "x", %w: f32[2, 128, 129] = param "w", %f: bool[9000] = input "f") {
+             %t = transpose[perm=[1, 0]] %x
+             %a = reduce_max[axes=[0, 1]] %t
+             %b = reduce_sum[axes=[1, 2]] %w
+             %e = exp %b
+             %c = reduce_any[axes=[0]] %f
+             %d = reduce_sum[axes=[0]] %x
+             return "a" = %a, "e" = %e, "c" = %c, "d" = %d
+           }"#,
+    );
+}
+
+#[test]
+fn a_piece_of_a_reshape_runs_over_a_row_of_its_operand() {
+    run(r#"graph(%x: f32[3, 2] = input "x") {
+             %t = transpose[perm=[1, 0]] %x
+             %r = reshape[shape=[3, 2]] %t
+             %s = slice[start=[1, 0], stop=[2, 2], step=[1, 1]] %r
+             %y = neg %s
+             return "y" = %y
+           }"#);
 }
