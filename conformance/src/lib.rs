@@ -1,0 +1,37 @@
+//! Conformance: cases that every backend must get right. Cases know no backend.
+//!
+//! * [`suite`]: every op at its own sample operands in every dtype it takes, the same ops at sizes around vector widths,
+//!   their gradients, models, training steps.
+//! * [`random_case`]: programs made of a seed, for what no list of cases thinks of: fusion, layouts, reuse of memory.
+//! * [`run`]: one case on one backend against the reference interpreter, at every optimisation level, with parameters
+//!   and inputs in different roles, on 1, 2 and 3 threads. [`run_all`]: many, with all failures in one report.
+//! * [`minimise`]: from a program that fails to a small one that fails.
+//!
+//! ```
+//! use wootz_conformance::{Outcome, run, suite};
+//! use wootz_runtime::Reference;
+//!
+//! let case = suite().into_iter().find(|case| case.name.starts_with("add")).unwrap();
+//! assert!(matches!(run(&Reference, &case), Ok(Outcome::Passed)));
+//! ```
+
+mod case;
+mod compare;
+mod minimise;
+mod models;
+mod numbers;
+mod random;
+mod run;
+mod samples;
+mod shapes;
+
+pub use case::{Case, Scale, Tolerance};
+pub use compare::Difference;
+pub use minimise::minimise;
+pub use random::random_case;
+pub use run::{Mismatch, Outcome, run, run_all};
+
+/// Every listed case: op samples, sizes, gradients, models.
+pub fn suite() -> Vec<Case> {
+    [samples::cases(), shapes::cases(), models::cases()].concat()
+}

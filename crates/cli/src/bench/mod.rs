@@ -1,0 +1,29 @@
+//! `wootz bench`: compile against execution, by the method of the suite in `wootz-bench`.
+
+mod compare;
+mod report;
+mod run;
+mod worker;
+
+use anyhow::Result;
+
+/// Measure wootz and other stacks, and compare the results
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    Run(run::Args),
+    Report(report::Args),
+    Compare(compare::Args),
+}
+
+pub(crate) fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Run(args) => run::run(args),
+        Command::Report(args) => report::report(&args),
+        Command::Compare(args) => compare::compare(&args),
+    }
+}
+
+/// Serves one benchmark run.
+pub(crate) fn worker() -> Result<()> {
+    Ok(wootz_bench::worker::serve(&worker::Wootz)?)
+}
