@@ -103,3 +103,12 @@ macro_rules! inputs {
     (@dtype f32) => { $crate::DType::F32 };
     (@dtype f64) => { $crate::DType::F64 };
 }
+
+/// The book's Rust examples, which run as tests of this crate.
+#[cfg(doctest)]
+mod book {
+    #[doc = include_str!("../../../docs/quickstart.md")]
+    mod quickstart {}
+    #[doc = include_str!("../../../docs/concepts.md")]
+    mod concepts {}
+}
