@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import wootz as wz
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 X = np.arange(60.0).reshape(3, 4, 5)
 I = np.array([2, 0])
@@ -71,3 +74,23 @@ def test_errors(key, kind, message):
 def test_iteration_and_length():
     f = wz.jit(lambda x: sum(row * len(row) for row in x))
     np.testing.assert_array_equal(f(X), sum(row * 4 for row in X))
+
+
+def slices(size):
+    bound = st.none() | st.integers(-size - 2, size + 2)
+    return st.builds(slice, bound, bound, st.none() | st.sampled_from([-3, -2, -1, 1, 2, 3]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(slices(3), st.integers(-4, 3) | slices(4), slices(5)))
+def test_any_slices_are_numpys(key):
+    np.testing.assert_array_equal(wz.jit(lambda x: x[key])(X), X[key])
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays.mutually_broadcastable_shapes(num_shapes=2, max_dims=4, max_side=3))
+def test_any_shapes_broadcast_as_numpys_do(shapes):
+    x, y = [np.arange(float(np.prod(shape))).reshape(shape) for shape in shapes.input_shapes]
+    got = wz.jit(lambda x, y: x * 2 + y)(x, y)
+    assert got.shape == shapes.result_shape
+    np.testing.assert_array_equal(got, x * 2 + y)

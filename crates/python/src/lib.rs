@@ -1,10 +1,11 @@
 //! The native module of the Python package: what Python needs of the Rust crates, as thin as it can be.
 //!
-//! * [`types`]: dtypes, symbolic sizes, specs. [`array`]: NumPy and DLPack in and out.
-//! * [`trace`]: a graph under construction. [`graph`]: finished graphs and their transformations.
-//! * [`nn`]: models, losses, optimizers. [`program`]: compiled programs. [`state`]: their parameters and state.
-//! * [`files`]: safetensors.
-//! * [`error`]: Rust errors become Python exceptions.
+//! * `types`: dtypes, symbolic sizes, specs. `array`: NumPy and DLPack in and out. `attr`: attributes of ops.
+//! * `trace`: a graph under construction. `graph`: finished graphs and their transformations.
+//! * `nn`: models, losses, optimizers. `program`: compiled programs. `state`: their parameters and state.
+//! * `files`: safetensors. `error`: Rust errors become Python exceptions.
+//!
+//! No lock is held where Python code may run: its holder could then wait for the interpreter, and whoever has that for the lock.
 //!
 //! Everything that is ergonomics is Python (`python/wootz`).
 

@@ -360,7 +360,7 @@ impl Program {
         let params =
             params.map(Params::from_python).transpose()?.map_or_else(wootz_runtime::Params::default, |p| p.0);
         let inner = guarded(|| py.detach(|| self.inner.session(&params)).or_raise())?;
-        Ok(Session(Mutex::new(inner)))
+        Ok(Session::new(inner))
     }
 
     /// Does now what a first run would do with the parameters (packing weights). With `consume`, parameters that only this needs

@@ -1,7 +1,7 @@
 //! Parameters, state and sessions of compiled programs.
 
 use crate::array::{from_host, input, to_host};
-use crate::error::{Kind, OrRaise, guarded};
+use crate::error::{Kind, OrRaise, Raise, guarded};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -114,13 +114,16 @@ impl State {
 
     /// Takes the state out of the handle.
     pub(crate) fn take(&self, signature: &Signature) -> PyResult<wootz_runtime::State> {
-        let mut held = self.held()?;
-        if let Held::Loaded(tensors) = &*held {
-            *held = Held::Ready(wootz_runtime::State::from_tensors(signature, tensors.clone()).or_raise()?);
-        }
-        match std::mem::replace(&mut *held, Held::Consumed) {
+        let taken = std::mem::replace(&mut *self.lock(), Held::Consumed);
+        match taken {
             Held::Ready(state) => Ok(state),
-            Held::Loaded(_) | Held::Consumed => Err(consumed()),
+            Held::Loaded(tensors) => {
+                wootz_runtime::State::from_tensors(signature, tensors.clone()).map_err(|error| {
+                    *self.lock() = Held::Loaded(tensors);
+                    error.raise()
+                })
+            }
+            Held::Consumed => Err(consumed()),
         }
     }
 
@@ -131,18 +134,14 @@ impl State {
 
     /// Every tensor with its name.
     pub(crate) fn tensors(&self) -> PyResult<Named> {
-        Ok(match &*self.held()? {
+        let tensors = match &*self.lock() {
             Held::Ready(state) => {
-                state.tensors().map(|(name, tensor)| (name.clone(), tensor.clone())).collect()
+                Some(state.tensors().map(|(name, tensor)| (name.clone(), tensor.clone())).collect())
             }
-            Held::Loaded(tensors) => tensors.clone(),
-            Held::Consumed => return Err(consumed()),
-        })
-    }
-
-    fn held(&self) -> PyResult<MutexGuard<'_, Held>> {
-        let held = self.lock();
-        if matches!(*held, Held::Consumed) { Err(consumed()) } else { Ok(held) }
+            Held::Loaded(tensors) => Some(tensors.clone()),
+            Held::Consumed => None,
+        };
+        tensors.ok_or_else(consumed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -163,15 +162,16 @@ impl State {
     /// The trained parameters, for inference. They share the state's memory until the next step, which then works on a copy.
     #[getter]
     fn params(&self) -> PyResult<Params> {
-        Ok(Params(match &*self.held()? {
-            Held::Ready(state) => state.params(),
+        let params = match &*self.lock() {
+            Held::Ready(state) => Some(state.params()),
             Held::Loaded(tensors) => {
                 let is_param =
                     |name: &str| !name.starts_with("optimizer.") && !name.starts_with("rng.") && name != "lr";
-                wootz_runtime::Params::new(tensors.iter().filter(|(name, _)| is_param(name)).cloned())
+                Some(wootz_runtime::Params::new(tensors.iter().filter(|(name, _)| is_param(name)).cloned()))
             }
-            Held::Consumed => return Err(consumed()),
-        }))
+            Held::Consumed => None,
+        };
+        params.map(Params).ok_or_else(consumed)
     }
 
     /// Whether a step has taken the state.
@@ -228,11 +228,18 @@ impl State {
 
 /// Memory and names bound once, for many runs of one program over the same parameters.
 #[pyclass(frozen, module = "wootz")]
-pub(crate) struct Session(pub(crate) Mutex<wootz_runtime::Session>);
+pub(crate) struct Session {
+    program: wootz_runtime::Program,
+    inner: Mutex<wootz_runtime::Session>,
+}
 
 impl Session {
+    pub(crate) fn new(inner: wootz_runtime::Session) -> Session {
+        Session { program: inner.program().clone(), inner: Mutex::new(inner) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, wootz_runtime::Session> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -241,20 +248,18 @@ impl Session {
     /// Copies arrays into the inputs of these names.
     #[pyo3(signature = (**inputs))]
     fn set(&self, inputs: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
-        let mut session = self.lock();
         for (name, array) in inputs.into_iter().flatten() {
             let name = name.cast::<PyString>()?;
             let name = name.to_str()?;
-            let index = session.program().signature().input(name).or_raise()?;
-            let spec = &session.program().signature().inputs[index];
+            let index = self.program.signature().input(name).or_raise()?;
+            let spec = &self.program.signature().inputs[index];
             if spec.role != Role::Input {
                 return Err(Kind::UnknownName
                     .error(format!("`{name}` is a parameter: set it in the session's Params")));
             }
-            let (ty, name) = (spec.ty.clone(), name.to_owned());
-            let array = input(&array, &name, &ty)?;
-            let target = session.input_mut(index).or_raise()?;
-            array.copy_to(target.bytes_mut());
+            let array = input(&array, name, &spec.ty)?;
+            let copied = self.lock().input_mut(index).map(|target| array.copy_to(target.bytes_mut()));
+            copied.or_raise()?;
         }
         Ok(())
     }
@@ -273,17 +278,18 @@ impl Session {
     ) -> PyResult<Bound<'py, PyDict>> {
         self.set(inputs)?;
         self.run(py)?;
-        let session = self.lock();
+        let tensors = self.lock().outputs().to_vec();
         let out = PyDict::new(py);
-        for (spec, tensor) in session.program().signature().outputs.iter().zip(session.outputs()) {
-            out.set_item(&*spec.name, from_host(py, tensor)?)?;
+        for (spec, tensor) in self.program.signature().outputs.iter().zip(tensors) {
+            out.set_item(&*spec.name, from_host(py, &tensor)?)?;
         }
         Ok(out)
     }
 
     /// An output of the last run, read-only. The next run leaves it as it is.
     fn __getitem__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        from_host(py, self.lock().output(name).or_raise()?)
+        let tensor = self.lock().output(name).cloned();
+        from_host(py, &tensor.or_raise()?)
     }
 }
 

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::ThreadId;
 use wootz_ir::{Attrs, Builder, Op, Site, TensorType};
 use wootz_nn::Scope;
@@ -120,11 +120,15 @@ impl Trace {
     }
 
     fn state(&self) -> PyResult<MutexGuard<'_, State>> {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.thread != std::thread::current().id() {
-            return Err(Kind::Trace.error("a tensor of a function being traced was used in another thread"));
-        }
-        Ok(state)
+        let elsewhere =
+            || Kind::Trace.error("a tensor of a function being traced was used in another thread");
+        // Waiting could only be for another thread.
+        let state = match self.0.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(elsewhere()),
+        };
+        if state.thread == std::thread::current().id() { Ok(state) } else { Err(elsewhere()) }
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut Builder) -> PyResult<R>) -> PyResult<R> {

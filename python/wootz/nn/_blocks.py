@@ -173,7 +173,7 @@ class Module(Block):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the block computes."""
-        raise NotImplementedError(f"{type(self).__name__} has no `forward`")
+        raise NotImplementedError
 
     def param(self, name: str, shape: Any, init: Any = "zeros") -> Tensor:
         """In `forward`: a parameter of this block; see `wz.init` for initial values."""
@@ -197,6 +197,9 @@ class Module(Block):
         return Tensor(_model_frame("random_key").trace.random_key())
 
     def _build(self, cache: dict) -> _native.Model:
+        if type(self).forward is Module.forward:
+            raise NotImplementedError(f"{type(self).__name__} has no `forward`: it says what the block computes")
+
         def names() -> dict[int, str]:
             found: dict[int, str] = {}
             for name, value in vars(self).items():
