@@ -7,8 +7,8 @@
 use super::Signature;
 use super::roots::{Analysis, node_id};
 use super::schedule::{Updates, schedule};
+use hashbrown::HashMap;
 use smallvec::SmallVec;
-use std::collections::HashMap;
 use wootz_ir::ops::{Movement, Op};
 use wootz_ir::{Dims, NodeId, Region, Value};
 

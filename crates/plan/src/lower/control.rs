@@ -2,7 +2,7 @@
 
 use super::{Lowering, PlanError, Signature, region};
 use crate::{BufferId, ControlStep, Place, Plan, StepKind, SubPlan};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::sync::Arc;
 use wootz_ir::ops::Control;
 use wootz_ir::{DType, Node, NodeId, Region};

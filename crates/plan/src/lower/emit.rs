@@ -6,7 +6,7 @@ use super::index::{Lin, Map, identity, strides};
 use super::split::{Partial, acc_kind};
 use crate::BufferId;
 use crate::kernel::{AccKind, Accumulate, Address, Arg, ArgId, Inst, InstOp, Kernel, Lanes, Reg, Stage};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use wootz_ir::ops::Op;
 use wootz_ir::{DType, Dims, Value};
 

@@ -21,7 +21,7 @@ mod steps;
 mod tidy;
 
 use crate::{Buffer, BufferId, Matrix, Place, Plan, Step, verify_kernel};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use wootz_ir::{Dim, Dims, Graph, HostTensor, Region, Role, Site, Target, Value};
 
 /// A graph cannot be lowered.

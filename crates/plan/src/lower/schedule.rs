@@ -3,7 +3,8 @@
 use super::Signature;
 use super::cluster::Former;
 use super::roots::node_id;
-use std::collections::{BTreeMap, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
 use wootz_ir::ops::Op;
 use wootz_ir::{NodeId, Value};
 

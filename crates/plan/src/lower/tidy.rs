@@ -4,8 +4,8 @@
 use super::Lowering;
 use crate::kernel::{Address, Inst, InstOp, Kernel, Lanes, Reg, Stage};
 use crate::{BufferId, ControlStep, GemmStep, Kernel as SharedKernel, Rhs, Step, StepKind};
+use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use wootz_ir::{DType, Dims};
 
@@ -130,21 +130,21 @@ fn control_reads(control: &ControlStep) -> Vec<BufferId> {
 
 /// Removes dead stores, dead registers and unused arguments; false if the kernel stores nothing any more.
 fn trim_kernel(kernel: &mut Kernel, args: &mut Vec<BufferId>, live: &mut HashSet<BufferId>) -> bool {
-    let mut needed: HashSet<Reg> = HashSet::new();
+    let mut needed = vec![false; kernel.regs.len()];
     let mut stores = false;
     for stage in kernel.stages.iter_mut().rev() {
-        stage.reduce.retain(|acc| needed.contains(&acc.out));
-        needed.extend(stage.reduce.iter().map(|acc| acc.value));
+        stage.reduce.retain(|acc| needed[acc.out.0 as usize]);
+        stage.reduce.iter().for_each(|acc| needed[acc.value.0 as usize] = true);
         let mut body = Vec::with_capacity(stage.body.len());
         for inst in std::mem::take(&mut stage.body).into_iter().rev() {
             let keep = match (&inst.op, inst.out) {
                 (InstOp::Store { arg, .. }, _) => live.contains(&args[arg.0 as usize]),
-                (_, Some(out)) => needed.contains(&out),
+                (_, Some(out)) => needed[out.0 as usize],
                 (_, None) => false,
             };
             if keep {
                 stores |= matches!(inst.op, InstOp::Store { .. });
-                needed.extend(inst.op.operands());
+                inst.op.operands().iter().for_each(|r| needed[r.0 as usize] = true);
                 if let InstOp::Load { arg, .. } = &inst.op {
                     live.insert(args[arg.0 as usize]);
                 }
@@ -163,14 +163,14 @@ fn trim_kernel(kernel: &mut Kernel, args: &mut Vec<BufferId>, live: &mut HashSet
 
 /// Numbers registers in order of definition and drops unused arguments.
 fn renumber(kernel: &mut Kernel, args: &mut Vec<BufferId>) {
-    let mut regs: HashMap<Reg, Reg> = HashMap::new();
+    let mut regs = vec![Reg(0); kernel.regs.len()];
     let mut types = Vec::new();
     let mut used: Vec<Option<u32>> = vec![None; kernel.args.len()];
     let mut order = Vec::new();
     let mut written = vec![false; kernel.args.len()];
     for stage in &mut kernel.stages {
         for inst in &mut stage.body {
-            map_operands(&mut inst.op, |r| regs[&r]);
+            map_operands(&mut inst.op, |r| regs[r.0 as usize]);
             if let InstOp::Load { arg, .. } | InstOp::Store { arg, .. } = &mut inst.op {
                 let old = arg.0 as usize;
                 let new = *used[old].get_or_insert_with(|| {
@@ -182,16 +182,16 @@ fn renumber(kernel: &mut Kernel, args: &mut Vec<BufferId>) {
             }
             if let Some(out) = &mut inst.out {
                 types.push(kernel.regs[out.0 as usize]);
-                regs.insert(*out, Reg(types.len() as u32 - 1));
+                regs[out.0 as usize] = Reg(types.len() as u32 - 1);
                 *out = Reg(types.len() as u32 - 1);
             }
         }
         for acc in &mut stage.reduce {
-            acc.value = regs[&acc.value];
+            acc.value = regs[acc.value.0 as usize];
         }
         for acc in &mut stage.reduce {
             types.push(kernel.regs[acc.out.0 as usize]);
-            regs.insert(acc.out, Reg(types.len() as u32 - 1));
+            regs[acc.out.0 as usize] = Reg(types.len() as u32 - 1);
             acc.out = Reg(types.len() as u32 - 1);
         }
     }
