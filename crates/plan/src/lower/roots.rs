@@ -21,7 +21,7 @@ enum Kind {
     Constant,
     /// Computed by a step.
     Root,
-    /// A reshape of a stored value: the same buffer.
+    /// A reshape of this stored value: the same buffer.
     Alias(Value),
     /// Computed where it is used.
     Inline,
@@ -54,7 +54,7 @@ impl Analysis {
     /// The value whose buffer holds this one: itself, or what it is a reshape of.
     pub(super) fn storage(&self, value: Value) -> Value {
         match self.kinds[value.index()] {
-            Kind::Alias(of) => self.storage(of),
+            Kind::Alias(of) => of,
             _ => value,
         }
     }
@@ -109,7 +109,10 @@ pub(super) fn analyse(
                 }
                 Op::Source(Source::Constant(_)) => Kind::Constant,
                 Op::Movement(Movement::Reshape { .. }) if kinds[node.inputs[0].index()] != Kind::Inline => {
-                    Kind::Alias(node.inputs[0])
+                    Kind::Alias(match kinds[node.inputs[0].index()] {
+                        Kind::Alias(of) => of,
+                        _ => node.inputs[0],
+                    })
                 }
                 op if owns_step(op) => Kind::Root,
                 _ if must_store[i] || hoisted[i] || depth > DEEP => Kind::Root,
