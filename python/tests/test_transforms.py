@@ -217,7 +217,8 @@ ERRORS = [
     (lambda: wz.jit(lambda x: x @ np.ones((4, 2)))(X), wz.ShapeError, r"f64\[3\].*f64\[4, 2\]"),
     (lambda: wz.jit(lambda x: "text")(X), wz.TraceError, "not an array"),
     (lambda: wz.tanh(X), wz.TraceError, r"wz\.jit"),
-    (lambda: wz.jit(lambda x: x)("text"), (TypeError, ValueError), "."),
+    (lambda: wz.jit(lambda x: x)("text"), wz.DTypeError, "`x` has NumPy dtype"),
+    (lambda: wz.jit(lambda a, b: a)(X, {"w": None, "v": X + 1j}), wz.DTypeError, r"`b\['v'\]` has NumPy dtype complex128"),
     (lambda: wz.jvp(quadratic, (X,), (X[:2],)), wz.ShapeError, "the tangent of `x`"),
 ]
 

@@ -36,7 +36,8 @@ from wootz._tree import tree_map
 
 # What only traced functions need is loaded when it is first used: importing wootz stays quick.
 _LAZY = {
-    **dict.fromkeys(("jit", "grad", "value_and_grad", "vjp", "jvp", "vmap", "hessian", "jacfwd", "jacrev"), "_transforms"),
+    "jit": "_jit",
+    **dict.fromkeys(("grad", "value_and_grad", "vjp", "jvp", "vmap", "hessian", "jacfwd", "jacrev"), "_transforms"),
     **dict.fromkeys(("cond", "while_loop", "scan", "custom_vjp"), "_control"),
     "Tensor": "_tensor",
 }

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 from wootz import _native
 from wootz._errors import ModelError, UnknownNameError
 
+# The most signatures that one model is compiled for at a time.
+_LIMIT = 256
+
 
 class CacheInfo(NamedTuple):
     """How a cache has been doing."""
@@ -106,6 +109,8 @@ class Specializing:
             return found
         self._misses += 1
         found = compile_definition(define(self._model, dict(key), self._training), **self._options)
+        if len(self._programs) >= _LIMIT:
+            del self._programs[next(iter(self._programs))]
         self._programs[key] = found
         return found
 
@@ -123,7 +128,7 @@ class Specializing:
 
     def cache_info(self) -> CacheInfo:
         """Hits, misses, and the signatures compiled for."""
-        return CacheInfo(self._hits, self._misses, len(self._programs), -1)
+        return CacheInfo(self._hits, self._misses, len(self._programs), _LIMIT)
 
     def clear_cache(self) -> None:
         """Forgets every signature (compiled graphs stay in the program cache; see `wz.clear_cache`)."""

@@ -8,7 +8,7 @@ from wootz import _native, _tree
 from wootz._errors import DTypeError, ShapeError, TraceError
 from wootz._tensor import Tensor, tensor
 from wootz._tracing import current, site, trace_of
-from wootz._transforms import jit, trace_region
+from wootz._jit import jit, trace_region
 
 
 def _regions(traces: list) -> tuple[list, list]:

@@ -64,7 +64,7 @@ class Block:
         """The block as a function of its parameters (a mapping of names to arrays) and inputs, in inference: for `wz.grad` and the
         other transformations."""
         if current() is None:
-            from wootz._transforms import jit
+            from wootz._jit import jit
 
             known = self.__dict__.get("_applied")
             if known is None:
