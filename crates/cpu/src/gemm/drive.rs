@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::kernel::{Form, Kernels, TileArgs};
 use super::pack::{pack_panels, pack_slabs};
-use super::plan::{AMode, BLayout, BMode, CLayout, GemmPlan, Kind, Tiles, part};
+use super::plan::{AMode, BLayout, BMode, CLayout, GemmPlan, Kind, MAX_TILE_SLABS, Parts, Tiles, part};
 use super::simd::Real;
 use super::{Block, Elem, Epilogue};
 use crate::pool::Team;
@@ -283,6 +283,8 @@ impl<E: Real> Run<'_, E> {
         let steps = part(spec.k, tiles.k_blocks, block);
         let row_count = place.rows.len();
         let kernel_tiles = row_count.div_ceil(self.kernels.rows);
+        let row_parts = Parts::new(row_count, kernel_tiles);
+        let source_a = spec.a.source_of_a(self.a_of(place.batch)).at(steps.start, place.rows.start);
         // SAFETY: as in `tile`.
         unsafe {
             // A partial last slab of a B that is read where it lies is a group of its own.
@@ -306,15 +308,41 @@ impl<E: Real> Run<'_, E> {
                 let slabs = part(together, groups, group);
                 place.slabs.start + slabs.start..place.slabs.start + slabs.end
             };
-            if tiles.rows_first {
-                for i in 0..kernel_tiles {
-                    for group in 0..groups {
-                        let slabs = slabs_of(group);
-                        let mut args = self.group_args(tiles, place, block, slabs.clone(), own);
-                        if group == 0 {
-                            (args.b_next, args.b_next_stride) = self.next_rows(tiles, place, i);
+            // The `i`-th rows by a group of slabs, whose arguments are for the first row.
+            let micro_tile =
+                |args: &TileArgs<E>, slabs: usize, i: usize, next: (*const E, isize), packing| {
+                    let rows = row_parts.at(i);
+                    let (a, a_stride) = match tiles.a {
+                        AMode::Pack => {
+                            let panel = self.shared_a(place.batch, place.rows.start + rows.start);
+                            (panel.add(steps.start * rows.len()).cast_const(), rows.len() as isize)
                         }
-                        self.rows_by_group(tiles, place, block, i, &slabs, args, false);
+                        AMode::RowMajor => (source_a.at(0, rows.start).ptr.cast(), spec.a.row_stride),
+                        AMode::ColMajor => (source_a.at(0, rows.start).ptr.cast(), spec.a.col_stride),
+                    };
+                    let form = match tiles.a {
+                        AMode::RowMajor if packing => Form::RowMajorPacking,
+                        AMode::RowMajor => Form::RowMajor,
+                        AMode::ColMajor | AMode::Pack => Form::ColMajor,
+                    };
+                    let at = rows.start as isize * args.c_stride;
+                    let addend =
+                        if args.addend.is_null() { args.addend } else { args.addend.wrapping_offset(at) };
+                    let (c, (b_next, b_next_stride)) = (args.c.offset(at), next);
+                    let kernel = (self.kernels.select)(rows.len(), slabs, form);
+                    kernel(&TileArgs { a, a_stride, c, addend, b_next, b_next_stride, ..*args });
+                };
+            if tiles.rows_first {
+                let mut args = [None; MAX_TILE_SLABS];
+                for (group, args) in args.iter_mut().enumerate().take(groups) {
+                    let slabs = slabs_of(group);
+                    *args = Some((slabs.len(), self.group_args(tiles, place, block, slabs, own)));
+                }
+                for i in 0..kernel_tiles {
+                    let mut next = self.next_rows(tiles, place, row_parts.at(i));
+                    for (slabs, args) in args.iter().flatten() {
+                        micro_tile(args, *slabs, i, next, false);
+                        next.1 = 0;
                     }
                 }
                 return;
@@ -324,9 +352,8 @@ impl<E: Real> Run<'_, E> {
                 let mut args = self.group_args(tiles, place, block, slabs.clone(), own);
                 let packing = tiles.b == BMode::PackFused && group < groups;
                 for i in 0..kernel_tiles {
-                    (args.b_next, args.b_next_stride) =
-                        self.next_slab(tiles, place, &steps, slabs.end, i, args.b);
-                    self.rows_by_group(tiles, place, block, i, &slabs, args, packing && i == 0);
+                    let next = self.next_slab(tiles, place, &steps, slabs.end, i, args.b);
+                    micro_tile(&args, slabs.len(), i, next, packing && i == 0);
                     if packing {
                         args.b = own.b;
                         args.b_k_stride = E::SLAB as isize;
@@ -337,56 +364,15 @@ impl<E: Real> Run<'_, E> {
         }
     }
 
-    /// Calls the micro-kernel for the `i`-th rows of a tile and a group of slabs, whose arguments are for the first row.
-    unsafe fn rows_by_group(
-        &self,
-        tiles: &Tiles,
-        place: &Place,
-        block: usize,
-        i: usize,
-        slabs: &Range<usize>,
-        mut args: TileArgs<E>,
-        packing: bool,
-    ) {
-        let spec = &self.plan.spec;
-        let first_step = part(spec.k, tiles.k_blocks, block).start;
-        let rows = part(place.rows.len(), place.rows.len().div_ceil(self.kernels.rows), i);
-        let row = place.rows.start + rows.start;
-        (args.a, args.a_stride) = match tiles.a {
-            AMode::Pack => {
-                let panel = self.shared_a(place.batch, row).wrapping_add(first_step * rows.len());
-                (panel.cast_const(), rows.len() as isize)
-            }
-            AMode::RowMajor | AMode::ColMajor => {
-                let source = spec.a.source_of_a(self.a_of(place.batch)).at(first_step, row);
-                let stride = if tiles.a == AMode::RowMajor { source.lane_stride } else { source.k_stride };
-                (source.ptr.cast(), stride)
-            }
-        };
-        let at = rows.start as isize * args.c_stride;
-        args.c = args.c.wrapping_offset(at);
-        if !args.addend.is_null() {
-            args.addend = args.addend.wrapping_offset(at);
-        }
-        let form = match tiles.a {
-            AMode::RowMajor if packing => Form::RowMajorPacking,
-            AMode::RowMajor => Form::RowMajor,
-            AMode::ColMajor | AMode::Pack => Form::ColMajor,
-        };
-        // SAFETY: as in `tile`.
-        unsafe { (self.kernels.select)(rows.len(), slabs.len(), form)(&args) }
-    }
-
     /// What a micro-kernel over the `i`-th rows of a tile fetches of the next rows of A, with the distance from step to
     /// step: nothing unless the rows of A follow each other.
-    fn next_rows(&self, tiles: &Tiles, place: &Place, i: usize) -> (*const E, isize) {
+    fn next_rows(&self, tiles: &Tiles, place: &Place, rows: Range<usize>) -> (*const E, isize) {
         let spec = &self.plan.spec;
-        let rows = part(place.rows.len(), place.rows.len().div_ceil(self.kernels.rows), i);
         let next = place.rows.start + rows.end;
         let source = spec.a.source_of_a(self.a_of(place.batch)).at(0, next);
-        let joined = tiles.k_blocks == 1 && spec.a.row_stride == spec.k as isize;
-        let stride = if joined && next < spec.m { rows.len() as isize } else { 0 };
-        (source.ptr.cast(), stride)
+        let in_place = tiles.a == AMode::RowMajor && tiles.k_blocks == 1;
+        let joined = in_place && spec.a.row_stride == spec.k as isize && next < spec.m;
+        (source.ptr.cast(), if joined { rows.len() as isize } else { 0 })
     }
 
     /// What the `pass`-th micro-kernel over a group of slabs that ends before `end` fetches for the next group: that

@@ -119,6 +119,8 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const FORM: u8>(t: &Tile
                 }
             }
         }
+        let addend_at =
+            |r: usize, v: usize| t.addend.offset(r as isize * t.c_stride + slab(v, t.c_slab_stride));
         let (mut b, mut next) = (t.b, t.b_next);
         if FORM != COL_MAJOR {
             // One pointer for four rows: x86 addresses base + index, base + 2·index, and a second index gives 3·.
@@ -178,7 +180,7 @@ unsafe fn tile<S: Simd, const R: usize, const V: usize, const FORM: u8>(t: &Tile
         if !t.addend.is_null() {
             for r in 0..R {
                 for v in 0..V {
-                    let from = t.addend.offset(r as isize * t.c_stride + slab(v, t.c_slab_stride));
+                    let from = addend_at(r, v);
                     let cols = t.cols.saturating_sub(v * S::LANES);
                     if cols >= S::LANES {
                         acc[r][v] = S::add(S::load(from), acc[r][v]);

@@ -171,11 +171,28 @@ pub struct GemmPlan {
     per_thread: usize,
 }
 
-/// Part `index` of `total` things cut into `parts` parts as even as can be.
+/// Things cut into parts as even as can be.
+#[derive(Clone, Copy)]
+pub(super) struct Parts {
+    size: usize,
+    /// How many of the first parts are one longer.
+    longer: usize,
+}
+
+impl Parts {
+    pub(super) fn new(total: usize, parts: usize) -> Parts {
+        Parts { size: total / parts, longer: total % parts }
+    }
+
+    pub(super) fn at(self, index: usize) -> Range<usize> {
+        let start = |i: usize| i * self.size + i.min(self.longer);
+        start(index)..start(index + 1)
+    }
+}
+
+/// Part `index` of `total` things cut into `parts` parts.
 pub(super) fn part(total: usize, parts: usize, index: usize) -> Range<usize> {
-    let (size, longer) = (total / parts, total % parts);
-    let start = |i: usize| i * size + i.min(longer);
-    start(index)..start(index + 1)
+    Parts::new(total, parts).at(index)
 }
 
 /// Bytes of `count` elements, rounded up to whole cache lines.
@@ -186,12 +203,13 @@ fn lines(count: Option<usize>, elem: Elem) -> Option<usize> {
 /// Most rows of a tile: with 1024 steps of K, half a megabyte of A.
 const MAX_TILE_ROWS: usize = 128;
 /// Most slabs of a tile.
-const MAX_TILE_SLABS: usize = 32;
+pub(super) const MAX_TILE_SLABS: usize = 32;
 /// Products for which a tile is worth the cost of handing it to a thread.
 const TILE_PRODUCTS: usize = 1 << 19;
 /// Tiles enough for even work on any number of threads that shares a cache.
 const MANY_TILES: usize = 32;
-/// Steps of K up to which a transposed A is read from where it lies.
+/// Steps of K up to which a transposed A is read from where it lies if it is read but once: its lines may all fall into
+/// one set of the cache.
 const SHORT_K: usize = 64;
 
 impl GemmPlan {
@@ -450,18 +468,18 @@ fn kernel_shape(elem: Elem, isa: Isa) -> (usize, usize) {
 /// Chooses modes and tiles. Nothing here may depend on the number of threads.
 fn tiles(spec: &GemmSpec, elem: Elem, isa: Isa, swapped: bool) -> Tiles {
     let (kernel_rows, kernel_slabs) = kernel_shape(elem, isa);
+    let slabs = spec.n.div_ceil(super::slab_cols(elem));
     let a = if spec.a.elem != elem {
         AMode::Pack
     } else if spec.m <= 1 {
         AMode::ColMajor
     } else if spec.a.col_stride == 1 {
         AMode::RowMajor
-    } else if spec.a.row_stride == 1 && spec.k <= SHORT_K {
+    } else if spec.a.row_stride == 1 && spec.k <= SHORT_K && slabs <= kernel_slabs {
         AMode::ColMajor
     } else {
         AMode::Pack
     };
-    let slabs = spec.n.div_ceil(super::slab_cols(elem));
     let products = spec.batch.saturating_mul(spec.m).saturating_mul(spec.n).saturating_mul(spec.k);
     let wanted = (products / TILE_PRODUCTS).clamp(1, MANY_TILES);
     let mut m_tiles = spec.m.div_ceil(MAX_TILE_ROWS).max(1);
@@ -498,6 +516,6 @@ fn tiles(spec: &GemmSpec, elem: Elem, isa: Isa, swapped: bool) -> Tiles {
     let most = if swapped { spec.m.div_ceil(super::slab_cols(elem)) } else { spec.m };
     let (m_tiles, n_tiles) = (m_tiles.min(most.max(1)), n_tiles.min(slabs.max(1)));
     let staged = swapped || (spec.accumulate && k_blocks > 1);
-    let rows_first = swapped && matches!(b, BMode::PackAll) && a == AMode::RowMajor;
+    let rows_first = swapped && b == BMode::PackAll && a == AMode::RowMajor;
     Tiles { a, b, m_tiles, n_tiles, k_blocks, swapped, staged, rows_first }
 }
