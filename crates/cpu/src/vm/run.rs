@@ -224,6 +224,8 @@ impl<'a> Frame<'a> {
                 self.result(reduction, state, 1);
             }
             self.set_lanes(1);
+            // The next stage may have an outer loop at this position, which begins at 0.
+            self.index.add(axis).write(0);
         }
     }
 
