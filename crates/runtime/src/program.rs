@@ -55,7 +55,7 @@ pub struct StepError {
     #[source]
     pub error: RunError,
     /// The state, unless the failed run may have written to it.
-    pub state: Option<State>,
+    pub state: Option<Box<State>>,
 }
 
 impl Program {
@@ -160,7 +160,7 @@ impl Program {
             Ok(outputs) => Ok((state, outputs)),
             // A backend's failure may have left the state half updated.
             Err(error @ RunError::Backend(_)) => Err(StepError { error, state: None }),
-            Err(error) => Err(StepError { error, state: Some(state) }),
+            Err(error) => Err(StepError { error, state: Some(Box::new(state)) }),
         }
     }
 
