@@ -10,9 +10,9 @@ pub enum Difference {
     /// Another type.
     Type {
         /// What the reference has.
-        expected: TensorType,
+        expected: Box<TensorType>,
         /// What came out.
-        got: TensorType,
+        got: Box<TensorType>,
     },
     /// The element that is furthest off.
     Value {
@@ -52,7 +52,7 @@ pub(crate) fn compare(
     tolerance: &Tolerance,
 ) -> Result<(), Difference> {
     if expected.ty() != got.ty() {
-        return Err(Difference::Type { expected: expected.ty(), got: got.ty() });
+        return Err(Difference::Type { expected: Box::new(expected.ty()), got: Box::new(got.ty()) });
     }
     if expected.as_bytes() == got.as_bytes() {
         return Ok(());

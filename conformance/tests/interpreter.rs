@@ -146,7 +146,7 @@ impl Instance for SkewedRun {
 #[test]
 fn a_faulty_backend_is_found_out() {
     // An f64 sum of two operands near one.
-    let case = random_case_of_two_inputs();
+    let case = sum();
     assert_eq!(run(&Reference, &case).unwrap(), Outcome::Passed);
     for (fault, said) in [
         (Fault::Value, "level none: output `y0`: element 11"),
@@ -163,7 +163,7 @@ fn a_faulty_backend_is_found_out() {
     assert!(reason.contains("`faulty` does not support anything"), "{reason}");
 }
 
-fn random_case_of_two_inputs() -> Case {
+fn sum() -> Case {
     let text = r#"graph(%0: f64[3, 4] = input "x0", %1: f64[3, 4] = input "x1") {
         %2 = add %0, %1
         return "y0" = %2
@@ -172,7 +172,7 @@ fn random_case_of_two_inputs() -> Case {
     let x = HostTensor::from_f64(wootz_ir::DType::F64, &[3, 4], &values);
     Case {
         name: "a sum".to_owned(),
-        graph: wootz_ir::text::parse(text).unwrap(),
+        graph: wootz_ir::text::parse(text).expect("the text is well-formed"),
         inputs: vec![x.clone(), x],
         tolerance: wootz_conformance::Tolerance::ELEMENT,
     }
