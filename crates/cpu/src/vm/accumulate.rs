@@ -97,28 +97,16 @@ unsafe fn reset<C: Combine>(state: State, n: usize) {
     unsafe { std::slice::from_raw_parts_mut(state.values.cast::<C::T>(), n) }.fill(C::NEUTRAL);
 }
 
-#[inline(always)]
-fn point_slices<C: Combine>(partial: &mut [C::T], value: &[C::T]) {
-    for (partial, value) in partial.chunks_exact_mut(BLOCK).zip(value.chunks_exact(BLOCK)) {
-        for i in 0..BLOCK {
-            partial[i] = C::combine(partial[i], value[i]);
-        }
-    }
-}
-
 /// # Safety
-/// `state` holds `n` partial results and `value` `n` lanes; `n` is 1 or a multiple of [`BLOCK`].
+/// The length is a multiple of [`BLOCK`], and not 0.
 #[inline(always)]
-unsafe fn point<C: Combine>(state: State, value: *const u8, splat: bool, n: usize, _position: i64) {
+unsafe fn point_loop<C: Combine>(partial: &mut [C::T], value: &[C::T]) {
+    let n = partial.len();
+    let value = &value[..n];
     // SAFETY: the caller's contract.
-    unsafe {
-        let partial = std::slice::from_raw_parts_mut(state.values.cast::<C::T>(), n);
-        if splat || n == 1 {
-            let value = value.cast::<C::T>().read();
-            partial.iter_mut().for_each(|p| *p = C::combine(*p, value));
-        } else {
-            point_slices::<C>(partial, std::slice::from_raw_parts(value.cast(), n));
-        }
+    unsafe { std::hint::assert_unchecked(n > 0 && n.is_multiple_of(BLOCK)) };
+    for i in 0..n {
+        partial[i] = C::combine(partial[i], value[i]);
     }
 }
 
@@ -141,7 +129,7 @@ fn fold_slices<C: Combine>(partial: &mut [C::T; LANES], value: &[C::T]) {
 /// # Safety
 /// `state` holds [`LANES`] partial results and `value` `n` lanes.
 #[inline(always)]
-unsafe fn fold<C: Combine>(state: State, value: *const u8, splat: bool, n: usize, _position: i64) {
+unsafe fn fold_lanes<C: Combine>(state: State, value: *const u8, splat: bool, n: usize) {
     // SAFETY: the caller's contract.
     unsafe {
         let partial = &mut *state.values.cast::<[C::T; LANES]>();
@@ -196,7 +184,7 @@ unsafe fn arg_take<T: Number, const MAX: bool>(state: State, partial: usize, val
 }
 
 /// # Safety
-/// As [`point`].
+/// `state` holds `n` partial results and `value` `n` lanes, or one if it is a splat.
 unsafe fn arg_point<T: Number, const MAX: bool>(
     state: State,
     value: *const u8,
@@ -214,7 +202,7 @@ unsafe fn arg_point<T: Number, const MAX: bool>(
 }
 
 /// # Safety
-/// As [`fold`].
+/// `state` holds [`LANES`] partial results and `value` `n` lanes, or one if it is a splat.
 unsafe fn arg_fold<T: Number, const MAX: bool>(
     state: State,
     value: *const u8,
@@ -248,32 +236,76 @@ unsafe fn arg_join<T: Number, const MAX: bool>(state: State) {
     }
 }
 
-macro_rules! wide {
-    ($name:ident, $body:ident, $features:literal) => {
-        /// # Safety
-        /// As the function it widens; the processor has the instruction set.
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = $features)]
-        unsafe fn $name<C: Combine>(state: State, value: *const u8, splat: bool, n: usize, position: i64) {
-            // SAFETY: the caller's contract.
-            unsafe { $body::<C>(state, value, splat, n, position) }
+/// The functions of an instruction set. The loop over two slices is a function of its own, so that the code generator knows
+/// that they do not overlap.
+macro_rules! functions {
+    ($isa:ident, $(#[$features:meta])*) => {
+        mod $isa {
+            use super::*;
+
+            /// # Safety
+            /// As [`point_loop`].
+            #[inline(never)]
+            $(#[$features])*
+            unsafe fn point_all<C: Combine>(partial: &mut [C::T], value: &[C::T]) {
+                // SAFETY: the caller's contract.
+                unsafe { point_loop::<C>(partial, value) }
+            }
+
+            /// # Safety
+            /// `state` holds `n` partial results and `value` `n` lanes, or one if it is a splat; `n` is 1 or a multiple of
+            /// [`BLOCK`].
+            $(#[$features])*
+            pub(super) unsafe fn point<C: Combine>(
+                state: State,
+                value: *const u8,
+                splat: bool,
+                n: usize,
+                _position: i64,
+            ) {
+                // SAFETY: the caller's contract.
+                unsafe {
+                    let partial = std::slice::from_raw_parts_mut(state.values.cast::<C::T>(), n);
+                    if splat || n == 1 {
+                        let value = value.cast::<C::T>().read();
+                        partial.iter_mut().for_each(|p| *p = C::combine(*p, value));
+                    } else {
+                        point_all::<C>(partial, std::slice::from_raw_parts(value.cast(), n));
+                    }
+                }
+            }
+
+            /// # Safety
+            /// As [`fold_lanes`].
+            $(#[$features])*
+            pub(super) unsafe fn fold<C: Combine>(
+                state: State,
+                value: *const u8,
+                splat: bool,
+                n: usize,
+                _position: i64,
+            ) {
+                // SAFETY: the caller's contract.
+                unsafe { fold_lanes::<C>(state, value, splat, n) }
+            }
         }
     };
 }
 
-wide!(point_avx2, point, "avx2,fma");
-wide!(fold_avx2, fold, "avx2,fma");
-wide!(point_avx512, point, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl");
-wide!(fold_avx512, fold, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl");
+functions!(portable,);
+#[cfg(target_arch = "x86_64")]
+functions!(avx2, #[target_feature(enable = "avx2,fma")]);
+#[cfg(target_arch = "x86_64")]
+functions!(avx512, #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]);
 
 fn reducer<C: Combine>(isa: Isa) -> Reducer {
     let (reset, join) = (reset::<C>, join::<C>);
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => Reducer { reset, point: point_avx2::<C>, fold: fold_avx2::<C>, join },
+        Isa::Avx2 => Reducer { reset, point: avx2::point::<C>, fold: avx2::fold::<C>, join },
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => Reducer { reset, point: point_avx512::<C>, fold: fold_avx512::<C>, join },
-        _ => Reducer { reset, point: point::<C>, fold: fold::<C>, join },
+        Isa::Avx512 => Reducer { reset, point: avx512::point::<C>, fold: avx512::fold::<C>, join },
+        _ => Reducer { reset, point: portable::point::<C>, fold: portable::fold::<C>, join },
     }
 }
 
