@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 mod compile;
+mod epilogue;
 mod gather;
 mod memory;
 mod product;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use wootz_ir::HostTensor;
 use wootz_plan::{BufferId, Place, ScatterStep, SegmentStep};
 
-pub(crate) use memory::{Buffers, Memory};
+pub(crate) use memory::{Buffers, Bytes, Memory};
 pub(crate) use run::{Cancelled, Io, PrepareError};
 
 /// A plan cannot be compiled.

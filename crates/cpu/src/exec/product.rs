@@ -2,13 +2,13 @@
 
 use super::ExecError;
 use super::compile::{elem, matrix, right};
+use super::epilogue::{self, Direct, Number, Source};
 use crate::gemm::{BLayout, Block, CLayout, Epilogue, GemmPlan, GemmSpec, WrappingInt};
 use crate::isa::Isa;
 use crate::pool::Team;
 use crate::vm::{self, Code};
 use std::sync::Arc;
-use wootz_ir::ops::Binary;
-use wootz_ir::{DType, F64};
+use wootz_ir::DType;
 use wootz_plan::kernel::{Address, Arg, ArgId, Inst, InstOp, Lanes, Reg, Stage};
 use wootz_plan::{BufferId, GemmStep, Kernel, Rhs};
 
@@ -26,8 +26,8 @@ pub(super) struct Product {
 enum Finish {
     /// They are stored as they are, in the buffer.
     Store(BufferId),
-    /// Bias and ReLU are applied while they are in registers, then they are stored.
-    Direct { out: BufferId, bias: Option<BufferId>, relu: bool },
+    /// They are finished while they are in registers, then they are stored.
+    Direct(Direct, BufferId),
     /// The VM takes them from scratch memory.
     Code(Arc<Code>),
 }
@@ -38,12 +38,26 @@ pub(super) struct Operands<'a> {
     pub(super) rhs: *const u8,
     /// The buffer of `Finish::Store` and `Finish::Direct`.
     pub(super) out: *mut u8,
-    pub(super) bias: *const u8,
+    pub(super) extra: Extra<*const u8>,
     /// The arguments of the epilogue's code.
     pub(super) args: &'a [*mut u8],
     pub(super) work: *mut u8,
     pub(super) work_stride: usize,
     pub(super) scratch: *mut u8,
+}
+
+/// What `Finish::Direct` reads; null for what it does not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extra<T> {
+    pub(super) scale: T,
+    pub(super) addend: T,
+    pub(super) bias: T,
+}
+
+impl<T> Extra<T> {
+    pub(super) fn map<R>(self, mut f: impl FnMut(T) -> R) -> Extra<R> {
+        Extra { scale: f(self.scale), addend: f(self.addend), bias: f(self.bias) }
+    }
 }
 
 /// What the epilogue's hook needs, shared by the threads.
@@ -77,8 +91,8 @@ impl Product {
     pub(super) fn compile(step: &GemmStep, code: Option<Arc<Code>>, isa: Isa) -> Result<Product, ExecError> {
         let args = step.epilogue.as_ref().map_or(vec![], |e| e.args.clone());
         let (finish, args) = match (step.out, code) {
-            (None, Some(code)) => match direct(step) {
-                Some(direct) => (direct, vec![]),
+            (None, Some(code)) => match epilogue::direct(step) {
+                Some((direct, out)) => (Finish::Direct(direct, out), vec![]),
                 None => (Finish::Code(code), args),
             },
             // Sums of 16-bit floats are f32: rounding them is an epilogue.
@@ -108,7 +122,7 @@ impl Product {
                             CLayout::Rows { row_stride: step.n as isize, batch_stride }
                         }
                     },
-                    accumulate: false,
+                    accumulate: matches!(finish, Finish::Direct(Direct { addend: Some(_), .. }, _)),
                 },
                 isa,
             )?),
@@ -132,16 +146,42 @@ impl Product {
         }
     }
 
-    /// The left operand, the right one, each with its offset in bytes, the result and the bias, where there are any.
-    pub(super) fn buffers(&self) -> ([(BufferId, usize); 2], Option<BufferId>, Option<BufferId>) {
+    /// The left operand and the right one, each with its offset in bytes, and the result, if there is one.
+    pub(super) fn buffers(&self) -> ([(BufferId, usize); 2], Option<BufferId>) {
         let size = self.step.dtype.size();
         let (rhs, offset) = right(&self.step);
         let operands = [(self.step.lhs.buffer, self.step.lhs.offset * size), (rhs, offset * size)];
         match self.finish {
-            Finish::Store(out) => (operands, Some(out), None),
-            Finish::Direct { out, bias, .. } => (operands, Some(out), bias),
-            Finish::Code(_) => (operands, None, None),
+            Finish::Store(out) | Finish::Direct(_, out) => (operands, Some(out)),
+            Finish::Code(_) => (operands, None),
         }
+    }
+
+    /// The buffers of [`Extra`].
+    pub(super) fn extra(&self) -> Extra<Option<BufferId>> {
+        let Finish::Direct(direct, out) = &self.finish else { return Extra::default() };
+        let scale = direct.scale.and_then(|s| match s.value {
+            Source::Buffer(buffer) => Some(buffer),
+            Source::Constant(_) => None,
+        });
+        // Of the result itself, null says that it is updated in place.
+        Extra { scale, addend: direct.addend.filter(|b| b != out), bias: direct.bias }
+    }
+
+    /// A factor as a number.
+    ///
+    /// # Safety
+    /// `from` is the factor's buffer, if it has one.
+    unsafe fn factor(&self, factor: Number, from: *const u8) -> f64 {
+        // SAFETY: the caller's contract.
+        let value = unsafe {
+            match (factor.value, self.step.dtype) {
+                (Source::Constant(value), _) => value,
+                (Source::Buffer(_), DType::F64) => from.cast::<f64>().read(),
+                (Source::Buffer(_), _) => from.cast::<f32>().read().into(),
+            }
+        };
+        if factor.negative { -value } else { value }
     }
 
     /// Computes the product.
@@ -155,8 +195,14 @@ impl Product {
             let Some(plan) = &self.plan else { return self.integers(on) };
             match &self.finish {
                 Finish::Store(_) => plan.run(team, on.lhs, on.rhs, on.out, on.scratch, &Epilogue::NONE),
-                Finish::Direct { relu, .. } => {
-                    let epilogue = Epilogue { bias: on.bias, relu: *relu, ..Epilogue::NONE };
+                Finish::Direct(direct, _) => {
+                    let epilogue = Epilogue {
+                        scale: direct.scale.map(|s| self.factor(s, on.extra.scale)),
+                        addend: on.extra.addend,
+                        bias: on.extra.bias,
+                        relu: direct.relu,
+                        hook: None,
+                    };
                     plan.run(team, on.lhs, on.rhs, on.out, on.scratch, &epilogue);
                 }
                 Finish::Code(code) => {
@@ -238,55 +284,4 @@ fn rounding(step: &GemmStep) -> Kernel {
         regs: vec![step.dtype.compute()],
         ..nothing(step)
     }
-}
-
-/// The epilogue as bias and ReLU, if it is no more than that.
-fn direct(step: &GemmStep) -> Option<Finish> {
-    let epilogue = step.epilogue.as_ref()?;
-    let kernel = &epilogue.kernel;
-    let [stage] = &kernel.stages[..] else { return None };
-    if !stage.loops.is_empty() || !matches!(step.dtype, DType::F32 | DType::F64) {
-        return None;
-    }
-    let row_major = [(step.m * step.n) as i64, step.n as i64, 1];
-    let sizes = [step.batch, step.m, step.n];
-    let walks = |at: &Address, strides: [i64; 3]| {
-        at.offset == 0 && at.index.is_none() && (0..3).all(|i| sizes[i] == 1 || at.stride(i) == strides[i])
-    };
-    // The registers that hold the product so far, the bias, and zero.
-    let (mut value, mut bias, mut zero) = (None, None, None);
-    let (mut has_bias, mut relu, mut out) = (None, false, None);
-    for inst in &stage.body {
-        if out.is_some() {
-            return None;
-        }
-        match &inst.op {
-            InstOp::Tile => value = inst.out,
-            InstOp::Load { arg, at, mask: None } if walks(at, [0, 0, 1]) => {
-                let same = kernel.args[arg.0 as usize].dtype == step.dtype;
-                bias = Some((inst.out.filter(|_| same)?, *arg));
-            }
-            InstOp::Float(F64(v)) if v.to_bits() == 0 => zero = inst.out,
-            InstOp::Binary(Binary::Add, x, y) if !relu && has_bias.is_none() => {
-                let (bias, arg) = bias?;
-                let operands = [Some(*x), Some(*y)];
-                if operands != [value, Some(bias)] && operands != [Some(bias), value] {
-                    return None;
-                }
-                (value, has_bias) = (inst.out, Some(epilogue.args[arg.0 as usize]));
-            }
-            InstOp::Binary(Binary::Max, x, y) if !relu => {
-                let operands = [Some(*x), Some(*y)];
-                if zero.is_none() || (operands != [value, zero] && operands != [zero, value]) {
-                    return None;
-                }
-                (value, relu) = (inst.out, true);
-            }
-            InstOp::Store { arg, at, value: stored } if Some(*stored) == value && walks(at, row_major) => {
-                out = Some(epilogue.args[arg.0 as usize]);
-            }
-            _ => return None,
-        }
-    }
-    Some(Finish::Direct { out: out?, bias: has_bias, relu })
 }

@@ -198,14 +198,14 @@ impl Run<'_> {
             match step {
                 Op::Kernel { code, args } => self.kernel(code, self.args(routine, args)),
                 Op::Product(product) => {
-                    let ([(lhs, lhs_at), (rhs, rhs_at)], out, bias) = product.buffers();
+                    let ([(lhs, lhs_at), (rhs, rhs_at)], out) = product.buffers();
                     let pointer =
                         |b: Option<BufferId>| b.map_or(std::ptr::null_mut(), |b| self.at(routine, b));
                     let operands = Operands {
                         lhs: self.at(routine, lhs).wrapping_add(lhs_at),
                         rhs: self.at(routine, rhs).wrapping_add(rhs_at),
                         out: pointer(out),
-                        bias: pointer(bias),
+                        extra: product.extra().map(|b| pointer(b).cast_const()),
                         args: self.args(routine, &product.args),
                         work: self.work,
                         work_stride: self.program.work,
