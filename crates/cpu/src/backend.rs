@@ -3,11 +3,11 @@
 // Reason: bound memory is handed to the executor as pointers.
 #![allow(unsafe_code)]
 
-use crate::exec::{Buffers, Cancelled, ExecError, Io, Memory, PrepareError, Program};
+use crate::exec::{Buffers, Bytes, Cancelled, ExecError, Io, Memory, PrepareError, Program};
+use crate::fingerprint::fingerprint;
 use crate::isa::{Caches, Isa};
 use crate::pool;
 use std::collections::BTreeSet;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use wootz_ir::{DType, Graph, HostTensor, Target};
 use wootz_plan::{BufferId, ControlStep, GemmStep, Place, Plan, PlanError, Rhs, Step, StepKind};
@@ -15,7 +15,6 @@ use wootz_runtime::{
     Backend, BackendError, BackendOptions, Bindings, Description, Executable, Instance, KernelInfo, Prepared,
     Stages, Unavailable,
 };
-use xxhash_rust::xxh3::Xxh3;
 
 /// The processor this runs on.
 #[derive(Copy, Clone, Debug, Default)]
@@ -203,20 +202,7 @@ impl Executable for Compiled {
     }
 
     fn fingerprint(&self) -> u128 {
-        let mut hasher = Xxh3::new();
-        self.isa.hash(&mut hasher);
-        self.plan.prepared.hash(&mut hasher);
-        for step in &self.plan.prepare {
-            step.hash(&mut hasher);
-            for buffer in touched(&step.kind) {
-                let buffer = &self.plan.buffers[buffer.0 as usize];
-                buffer.hash(&mut hasher);
-                if let Place::Constant(i) = buffer.place {
-                    hasher.write(self.plan.constants[i].as_bytes());
-                }
-            }
-        }
-        hasher.digest128()
+        fingerprint(&self.plan, self.isa)
     }
 
     fn reads(&self, input: usize) -> bool {
@@ -248,8 +234,16 @@ impl Executable for Compiled {
     fn instance(&self) -> Result<Box<dyn Instance>, BackendError> {
         let memory =
             Memory::new(&self.program).map_err(|bytes| BackendError::OutOfMemory { backend: NAME, bytes })?;
-        let read = (0..self.aliases.len()).map(|i| self.reads(i)).collect();
-        Ok(Box::new(Running { program: self.program.clone(), memory, aliases: self.aliases.clone(), read }))
+        let slots = |ids: &[BufferId]| {
+            ids.iter().map(|b| Slot::new(self.plan.buffers[b.0 as usize].dtype)).collect::<Vec<_>>()
+        };
+        let bound = Bound {
+            inputs: slots(&self.plan.inputs),
+            outputs: slots(&self.plan.outputs),
+            aliases: self.aliases.clone(),
+            read: (0..self.aliases.len()).map(|i| self.reads(i)).collect(),
+        };
+        Ok(Box::new(Running { program: self.program.clone(), memory, bound }))
     }
 }
 
@@ -277,29 +271,100 @@ impl Io for Params<'_> {
 struct Running {
     program: Arc<Program>,
     memory: Memory,
+    bound: Bound,
+}
+
+/// A bound tensor.
+struct Slot {
+    /// Bytes that its address must be a multiple of.
+    align: usize,
+    /// Where the program finds it.
+    at: *mut u8,
+    /// Its place if what was bound is not aligned.
+    aligned: Option<Bytes>,
+}
+
+/// A run's inputs and outputs.
+struct Bound {
+    inputs: Vec<Slot>,
+    outputs: Vec<Slot>,
+    /// The output that takes over each input.
     aliases: Vec<Option<usize>>,
     /// Which inputs the steps read.
     read: Vec<bool>,
 }
 
-/// A run's inputs and outputs.
-struct Bound<'a> {
-    bindings: &'a mut dyn Bindings,
-    aliases: &'a [Option<usize>],
-    read: &'a [bool],
+// SAFETY: the pointers are set anew at each run, and used during it only.
+unsafe impl Send for Bound {}
+
+impl Slot {
+    fn new(dtype: DType) -> Slot {
+        Slot { align: dtype.size(), at: std::ptr::null_mut(), aligned: None }
+    }
+
+    /// Takes memory that holds `bytes`, or a copy of it.
+    fn bind(&mut self, at: *mut u8, bytes: usize) -> Result<(), BackendError> {
+        self.at = at;
+        if at.addr().is_multiple_of(self.align) {
+            self.aligned = None;
+            return Ok(());
+        }
+        if self.aligned.is_none() {
+            let out_of_memory = || BackendError::OutOfMemory { backend: NAME, bytes };
+            self.aligned = Some(Bytes::zeroed(bytes).ok_or_else(out_of_memory)?);
+        }
+        if let Some(aligned) = &mut self.aligned {
+            self.at = aligned.as_mut_ptr();
+            // SAFETY: the caller's memory and the copy, which is as large.
+            unsafe { std::ptr::copy_nonoverlapping(at, self.at, bytes) };
+        }
+        Ok(())
+    }
 }
 
-impl Io for Bound<'_> {
-    fn input(&mut self, index: usize) -> *mut u8 {
-        match self.aliases[index] {
-            Some(output) => self.bindings.output(output).as_mut_ptr(),
-            None if self.read[index] => self.bindings.input(index).as_ptr().cast_mut(),
-            None => std::ptr::null_mut(),
+impl Bound {
+    /// Finds the memory of a run; what is not aligned for its dtype is copied.
+    fn bind(&mut self, bindings: &mut dyn Bindings) -> Result<(), BackendError> {
+        for (i, slot) in self.outputs.iter_mut().enumerate() {
+            let memory = bindings.output(i);
+            slot.bind(memory.as_mut_ptr(), memory.len())?;
         }
+        for (i, slot) in self.inputs.iter_mut().enumerate() {
+            match self.aliases[i] {
+                Some(output) => slot.at = self.outputs[output].at,
+                None if self.read[i] => {
+                    let memory = bindings.input(i);
+                    slot.bind(memory.as_ptr().cast_mut(), memory.len())?;
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies back the outputs that were not aligned.
+    fn release(&mut self, bindings: &mut dyn Bindings) {
+        for (i, slot) in self.outputs.iter_mut().enumerate().filter(|(_, s)| s.aligned.is_some()) {
+            let memory = bindings.output(i);
+            // SAFETY: the copy is as large as the memory.
+            unsafe { std::ptr::copy_nonoverlapping(slot.at, memory.as_mut_ptr(), memory.len()) };
+        }
+    }
+}
+
+/// The bound memory as the executor sees it.
+struct RunIo<'a> {
+    bound: &'a Bound,
+    bindings: &'a dyn Bindings,
+}
+
+impl Io for RunIo<'_> {
+    fn input(&mut self, index: usize) -> *mut u8 {
+        self.bound.inputs[index].at
     }
 
     fn output(&mut self, index: usize) -> *mut u8 {
-        self.bindings.output(index).as_mut_ptr()
+        self.bound.outputs[index].at
     }
 
     fn cancelled(&self) -> bool {
@@ -312,9 +377,12 @@ impl Instance for Running {
         let Some(prepared) = prepared.downcast_ref::<Buffers>() else {
             return Err(bug("parameters prepared by another backend"));
         };
-        let mut io = Bound { bindings, aliases: &self.aliases, read: &self.read };
-        // SAFETY: the runtime binds dense memory of the signature's sizes and dtypes; `memory` was made for the program.
+        self.bound.bind(bindings)?;
+        let mut io = RunIo { bound: &self.bound, bindings };
+        // SAFETY: the runtime binds dense memory of the signature's sizes and dtypes, and what is not aligned was copied;
+        // `memory` was made for the program.
         let done = unsafe { self.program.run(&mut self.memory, prepared, &mut io) };
+        self.bound.release(bindings);
         match done {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Cancelled)) => Err(BackendError::Cancelled),

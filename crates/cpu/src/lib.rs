@@ -2,6 +2,7 @@
 
 mod backend;
 mod exec;
+mod fingerprint;
 pub mod gemm;
 pub mod isa;
 mod math;

@@ -2,5 +2,6 @@
 
 mod check;
 mod graphs;
+mod memory;
 mod samples;
 mod support;
