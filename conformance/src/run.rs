@@ -44,7 +44,7 @@ pub enum Fault {
         /// The output.
         output: String,
         /// How.
-        difference: Difference,
+        difference: Box<Difference>,
     },
     /// The bits of an output depend on the number of threads.
     #[error("output `{output}` has other bits than on one thread")]
@@ -88,7 +88,11 @@ pub fn run(backend: &dyn Backend, case: &Case) -> Result<Outcome, Mismatch> {
         };
         for (output, (expected, got)) in graph.outputs.iter().zip(expected.iter().zip(&got)) {
             compare(expected, got, &case.tolerance).map_err(|difference| {
-                mismatch(case, setting, Fault::Value { output: output.name.to_string(), difference })
+                mismatch(
+                    case,
+                    setting,
+                    Fault::Value { output: output.name.to_string(), difference: Box::new(difference) },
+                )
             })?;
         }
         match (&on_one, threads) {

@@ -86,7 +86,7 @@ macro_rules! inputs {
             stringify!($name),
             $crate::TensorType {
                 dtype: $crate::inputs!(@dtype $dtype),
-                shape: [$($crate::Dim::from($dim)),*].into_iter().collect::<$crate::ir::Shape>(),
+                shape: <[$crate::Dim]>::iter(&[$($crate::Dim::from($dim)),*]).collect::<$crate::ir::Shape>(),
             },
         )),+]
     };
