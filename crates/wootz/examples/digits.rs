@@ -1,7 +1,7 @@
 //! Trains a perceptron on scikit-learn's handwritten digits to 97 % on images it has not seen, saves it, loads it, predicts.
 //!
 //! ```text
-//! python examples/export_digits.py          # writes target/digits.safetensors
+//! python examples/export_digits.py target/digits.safetensors
 //! cargo run --release -p wootz --example digits [digits.safetensors [model.safetensors]]
 //! ```
 //!
@@ -114,7 +114,7 @@ struct Digits {
 
 impl Digits {
     fn read(path: &Path) -> Result<Digits, Box<dyn Error>> {
-        let hint = "write it with `python examples/export_digits.py`";
+        let hint = "write it with `python examples/export_digits.py target/digits.safetensors`";
         let mut file = safetensors::Reader::open(path).map_err(|e| format!("{e}; {hint}"))?;
         let (images, labels) = (file.tensor("images")?, file.tensor("labels")?);
         let rows = labels.len();
