@@ -2,7 +2,8 @@
 
 use super::Block;
 use super::drive::Run;
-use super::plan::{BLayout, CLayout, Dot, part};
+use super::plan::{Dot, part};
+use super::spec::{BLayout, CLayout};
 use super::simd::{Portable, Real, Simd};
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512};

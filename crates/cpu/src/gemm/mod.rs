@@ -38,6 +38,7 @@ mod pack;
 mod plan;
 mod simd;
 mod slice;
+mod spec;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -47,9 +48,10 @@ mod x86;
 pub use int::{WrappingInt, int_matmul};
 pub use kernel::{Form, Kernel, Kernels, Select, TileArgs};
 pub use pack::Convert;
-pub use plan::{BLayout, CLayout, GemmPlan, GemmSpec, Matrix};
+pub use plan::GemmPlan;
 pub use simd::Real;
 pub use slice::{MatMut, MatRef, Operand, SliceB, matmul, pack_b_slice};
+pub use spec::{BLayout, CLayout, GemmSpec, Matrix};
 
 use crate::isa::Isa;
 

@@ -2,7 +2,8 @@
 
 use half::{bf16, f16};
 
-use super::plan::{BLayout, CLayout, GemmPlan, GemmSpec, Matrix};
+use super::plan::GemmPlan;
+use super::spec::{BLayout, CLayout, GemmSpec, Matrix};
 use super::simd::Real;
 use super::{Elem, Epilogue, GemmError, pack_b, packed_len};
 use crate::isa::Isa;
