@@ -8,7 +8,7 @@
 use super::Mode;
 
 /// a · b + c, fused where that is one instruction.
-trait MulAdd: Copy {
+pub(super) trait MulAdd: Copy {
     fn mul_plus<M: Mode>(self, b: Self, c: Self) -> Self;
 }
 
@@ -37,7 +37,10 @@ macro_rules! elementary {
 
             /// Horner's rule, the highest coefficient last.
             #[inline(always)]
-            fn polynomial<M: Mode, const N: usize>(x: $float, coefficients: [$float; N]) -> $float {
+            pub(in crate::math) fn polynomial<M: Mode, const N: usize>(
+                x: $float,
+                coefficients: [$float; N],
+            ) -> $float {
                 let mut sum = coefficients[N - 1];
                 for i in (0..N - 1).rev() {
                     sum = sum.mul_plus::<M>(x, coefficients[i]);
@@ -163,7 +166,7 @@ elementary!(f64, u64, {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Fused, Plain};
+    use super::super::{Float, Fused, Plain};
 
     /// Distance in units of the last place of the expected value.
     fn ulps32(got: f32, want: f64) -> f64 {
@@ -194,15 +197,15 @@ mod tests {
         ($name:ident) => {
             Case {
                 name: stringify!($name),
-                single: [super::f32::$name::<Plain>, super::f32::$name::<Fused>],
-                double: [super::f64::$name::<Plain>, super::f64::$name::<Fused>],
+                single: [<f32 as Float>::$name::<Plain>, <f32 as Float>::$name::<Fused>],
+                double: [<f64 as Float>::$name::<Plain>, <f64 as Float>::$name::<Fused>],
                 oracle: libm::$name,
             }
         };
     }
 
-    fn cases() -> [Case; 5] {
-        [case!(exp), case!(expm1), case!(tanh), case!(log), case!(log1p)]
+    fn cases() -> [Case; 6] {
+        [case!(exp), case!(expm1), case!(tanh), case!(log), case!(log1p), case!(erf)]
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Elementwise functions of `f32` and `f64`.
 
 mod elementary;
+mod erf;
 mod scalar;
 
 /// What an instruction set offers the functions, as constants the compiler sees.

@@ -1,4 +1,4 @@
-//! The functions of each type. Those not in [`super::elementary`] are computed one element at a time in `f64`.
+//! The functions of each type. Those not in [`super::elementary`] and [`super::erf`] are computed one element at a time in `f64`.
 
 use super::{Float, Mode};
 use wootz_ir::eval::special;
@@ -48,7 +48,7 @@ macro_rules! through_f64 {
             }
             #[inline(always)]
             fn erf<M: Mode>(self) -> Self {
-                libm::erf(self.into()) as $float
+                super::erf::$float::erf::<M>(self)
             }
             #[inline(always)]
             fn erfc<M: Mode>(self) -> Self {
