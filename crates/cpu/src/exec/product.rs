@@ -1,12 +1,13 @@
 //! Matrix products with their epilogues.
 
-use super::ExecError;
 use super::compile::{elem, matrix, right};
 use super::epilogue::{self, Direct, Number, Source};
+use super::{ExecError, part};
 use crate::gemm::{BLayout, Block, CLayout, Epilogue, GemmPlan, GemmSpec, WrappingInt};
 use crate::isa::Isa;
 use crate::pool::Team;
 use crate::vm::{self, Code};
+use std::ops::Range;
 use std::sync::Arc;
 use wootz_ir::DType;
 use wootz_plan::kernel::{Address, Arg, ArgId, Inst, InstOp, Lanes, Reg, Stage};
@@ -70,6 +71,21 @@ struct Hook<'a> {
 
 // SAFETY: blocks are disjoint, and each worker has its own working memory.
 unsafe impl Sync for Hook<'_> {}
+
+/// Products of integers with fewer multiplications are left to one thread.
+const SHARED: usize = 50_000;
+
+/// The pointers of a product of integers, shared by the threads.
+struct Shared<'a>(&'a Operands<'a>);
+
+// SAFETY: threads write disjoint rows, and each has its own scratch and working memory.
+unsafe impl Sync for Shared<'_> {}
+
+impl Shared<'_> {
+    fn get(&self) -> &Operands<'_> {
+        self.0
+    }
+}
 
 impl Hook<'_> {
     fn block(&self, block: &Block) {
@@ -141,8 +157,8 @@ impl Product {
     pub(super) fn scratch_bytes(&self, threads: usize) -> usize {
         match &self.plan {
             Some(plan) => plan.scratch_bytes(threads),
-            // A row of integers.
-            None => 8 * self.step.n,
+            // A row of integers a thread.
+            None => 8 * self.step.n * threads,
         }
     }
 
@@ -192,7 +208,7 @@ impl Product {
     pub(super) unsafe fn run(&self, team: &Team<'_>, on: &Operands<'_>) {
         // SAFETY: the caller's contract.
         unsafe {
-            let Some(plan) = &self.plan else { return self.integers(on) };
+            let Some(plan) = &self.plan else { return self.integers(team, on) };
             match &self.finish {
                 Finish::Store(_) => plan.run(team, on.lhs, on.rhs, on.out, on.scratch, &Epilogue::NONE),
                 Finish::Direct(direct, _) => {
@@ -217,47 +233,55 @@ impl Product {
 
     /// # Safety
     /// As [`Product::run`].
-    unsafe fn integers(&self, on: &Operands<'_>) {
-        // SAFETY: the caller's contract.
-        unsafe {
+    unsafe fn integers(&self, team: &Team<'_>, on: &Operands<'_>) {
+        let rows = self.step.batch * self.step.m;
+        let tasks = match team.threads() {
+            threads if rows * self.step.n * self.step.k >= SHARED => rows.min(4 * threads),
+            _ => 1,
+        };
+        let shared = Shared(on);
+        // SAFETY: the caller's contract; parts of the rows are disjoint, each worker has its own row of scratch memory.
+        team.run(tasks, &|task, worker| unsafe {
+            let (rows, on) = (part(rows, tasks, task), shared.get());
             match self.step.dtype {
-                DType::U32 => self.rows::<u32>(on),
-                DType::I32 => self.rows::<i32>(on),
-                DType::I64 => self.rows::<i64>(on),
-                _ => self.rows::<u8>(on),
+                DType::U32 => self.rows::<u32>(on, rows, worker),
+                DType::I32 => self.rows::<i32>(on, rows, worker),
+                DType::I64 => self.rows::<i64>(on, rows, worker),
+                _ => self.rows::<u8>(on, rows, worker),
             }
-        }
+        });
     }
 
+    /// Some of the rows of all matrices, one after another.
+    ///
     /// # Safety
     /// As [`Product::run`]; the operands' elements are `T`.
-    unsafe fn rows<T: WrappingInt>(&self, on: &Operands<'_>) {
+    unsafe fn rows<T: WrappingInt>(&self, on: &Operands<'_>, rows: Range<usize>, worker: usize) {
         let step = &self.step;
         let Rhs::Matrix(right) = &step.rhs else { return };
         let (lhs, rhs) = (on.lhs.cast::<T>(), on.rhs.cast::<T>());
-        for batch in 0..step.batch {
-            for i in 0..step.m {
-                // SAFETY: the caller's contract.
-                unsafe {
-                    let to = match self.finish {
-                        Finish::Code(_) => on.scratch.cast::<T>(),
-                        _ => on.out.cast::<T>().add((batch * step.m + i) * step.n),
-                    };
-                    let row = std::slice::from_raw_parts_mut(to, step.n);
-                    row.fill(T::default());
-                    for p in 0..step.k {
-                        let x = *lhs.add(batch * step.lhs.batch + i * step.lhs.row + p * step.lhs.col);
-                        let from = rhs.add(batch * right.batch + p * right.row);
-                        for (j, sum) in row.iter_mut().enumerate() {
-                            *sum = sum.wrapping_mul_add(x, *from.add(j * right.col));
-                        }
+        for at in rows {
+            let (batch, i) = (at / step.m, at % step.m);
+            // SAFETY: the caller's contract.
+            unsafe {
+                let to = match self.finish {
+                    Finish::Code(_) => on.scratch.add(worker * 8 * step.n).cast::<T>(),
+                    _ => on.out.cast::<T>().add(at * step.n),
+                };
+                let row = std::slice::from_raw_parts_mut(to, step.n);
+                row.fill(T::default());
+                for p in 0..step.k {
+                    let x = *lhs.add(batch * step.lhs.batch + i * step.lhs.row + p * step.lhs.col);
+                    let from = rhs.add(batch * right.batch + p * right.row);
+                    for (j, sum) in row.iter_mut().enumerate() {
+                        *sum = sum.wrapping_mul_add(x, *from.add(j * right.col));
                     }
-                    if let Finish::Code(code) = &self.finish {
-                        let data = to.cast_const().cast();
-                        let (rows, cols) = (1, step.n);
-                        let block = vm::Block { batch, row: i, col: 0, rows, cols, data, row_stride: 0 };
-                        code.run_block(on.args, &block, on.work);
-                    }
+                }
+                if let Finish::Code(code) = &self.finish {
+                    let data = to.cast_const().cast();
+                    let (rows, cols) = (1, step.n);
+                    let block = vm::Block { batch, row: i, col: 0, rows, cols, data, row_stride: 0 };
+                    code.run_block(on.args, &block, on.work.add(worker * on.work_stride));
                 }
             }
         }

@@ -25,6 +25,8 @@ pub(crate) trait Io {
 const PARALLEL: f64 = 40_000.0;
 /// Nanoseconds of a task that is worth handing to a thread.
 const TASK: f64 = 5_000.0;
+/// Bytes that one thread copies in a nanosecond.
+const COPIED: f64 = 10.0;
 
 /// A run.
 struct Run<'a> {
@@ -54,6 +56,33 @@ impl Work<'_> {
     unsafe fn run(&self, units: std::ops::Range<usize>, worker: usize) {
         // SAFETY: the caller's contract.
         unsafe { self.code.run(self.args, units, self.work.add(worker * self.stride)) }
+    }
+}
+
+/// What is read and what is written by threads that share the work.
+struct Pair {
+    from: *const u8,
+    to: *mut u8,
+}
+
+// SAFETY: the parts that threads write are disjoint.
+unsafe impl Sync for Pair {}
+
+impl Pair {
+    /// # Safety
+    /// As [`gemm::pack_b_slabs`].
+    unsafe fn pack(&self, matrix: &gemm::Matrix, k: usize, n: usize, slabs: std::ops::Range<usize>) {
+        // SAFETY: the caller's contract.
+        unsafe { gemm::pack_b_slabs(matrix, self.from, k, n, slabs, self.to) }
+    }
+
+    /// # Safety
+    /// Both hold that many bytes; they do not overlap.
+    unsafe fn copy(&self, bytes: std::ops::Range<usize>) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.from.add(bytes.start), self.to.add(bytes.start), bytes.len());
+        }
     }
 }
 
@@ -214,7 +243,8 @@ impl Run<'_> {
                     product.run(self.team, &operands);
                 }
                 Op::Pack { matrix, k, n, from, offset, to } => {
-                    gemm::pack_b(matrix, self.at(routine, *from).add(*offset), *k, *n, self.at(routine, *to));
+                    let from = self.at(routine, *from).add(*offset);
+                    self.pack(matrix, *k, *n, from, self.at(routine, *to));
                 }
                 Op::Copy { from, to, bytes } => self.copy(routine, *from, *to, *bytes),
                 Op::Scatter(s) => {
@@ -242,10 +272,7 @@ impl Run<'_> {
     unsafe fn kernel(&self, code: &Code, args: &[*mut u8]) {
         let units = code.units();
         let work = Work { code, args, work: self.work, stride: self.program.work };
-        let tasks = match self.team.threads() {
-            1 => 1,
-            threads => (code.cost() / TASK).min(4.0 * threads as f64).min(units as f64) as usize,
-        };
+        let tasks = self.tasks(code.cost(), units);
         // SAFETY: the caller's contract; parts of the units are disjoint.
         unsafe {
             if tasks <= 1 {
@@ -255,11 +282,41 @@ impl Run<'_> {
         }
     }
 
+    /// Into how many tasks `cost` nanoseconds of `most` pieces of work are cut.
+    fn tasks(&self, cost: f64, most: usize) -> usize {
+        match self.team.threads() {
+            1 => 1,
+            threads => (cost / TASK).min(4.0 * threads as f64).min(most as f64) as usize,
+        }
+    }
+
+    /// # Safety
+    /// As [`Run::steps`].
+    unsafe fn pack(&self, matrix: &gemm::Matrix, k: usize, n: usize, from: *const u8, to: *mut u8) {
+        let slabs = n.div_ceil(gemm::slab_cols(matrix.elem));
+        let tasks = self.tasks((k * n) as f64, slabs);
+        let pair = Pair { from, to };
+        // SAFETY: the caller's contract; parts of the slabs are disjoint.
+        unsafe {
+            if tasks <= 1 {
+                return gemm::pack_b_slabs(matrix, from, k, n, 0..slabs, to);
+            }
+            self.team.run(tasks, &|task, _| pair.pack(matrix, k, n, part(slabs, tasks, task)));
+        }
+    }
+
     /// # Safety
     /// As [`Run::steps`].
     unsafe fn copy(&self, routine: &Routine, from: BufferId, to: BufferId, bytes: usize) {
         // SAFETY: the caller's contract. Buffers may share memory.
-        unsafe { std::ptr::copy(self.at(routine, from), self.at(routine, to), bytes) }
+        unsafe {
+            let pair = Pair { from: self.at(routine, from), to: self.at(routine, to) };
+            let tasks = self.tasks(bytes as f64 / COPIED, bytes);
+            if tasks <= 1 || pair.from.addr().abs_diff(pair.to.addr()) < bytes {
+                return std::ptr::copy(pair.from, pair.to, bytes);
+            }
+            self.team.run(tasks, &|task, _| pair.copy(part(bytes, tasks, task)));
+        }
     }
 
     /// Runs a called plan on buffers of the caller's, which are lists one after another.

@@ -114,6 +114,42 @@ fn large_kernels_are_shared_by_threads_without_a_change() {
     }
 }
 
+#[test]
+fn products_of_integers_are_shared_by_threads_without_a_change() {
+    let inputs = [noise(DType::F64, &[3, 70, 50], 1), noise(DType::F64, &[3, 50, 60], 2)].map(|t| {
+        let scaled: Vec<f64> = t.to_f64().iter().map(|v| (v * 1e6).round()).collect();
+        HostTensor::from_f64(DType::I32, t.dims(), &scaled)
+    });
+    let mut b = Builder::new();
+    let p: Vec<Value> = inputs.iter().map(|t| b.param(t.ty())).collect();
+    let product = b.matmul(p[0], p[1]).expect("well typed");
+    let plain = b.matmul(p[0], p[1]).expect("well typed");
+    let sum = b.add(product, product).expect("equal types");
+    let graph = graph(&b.finish(&[sum, plain]));
+    let want = eval::region(&graph.body, &inputs).expect("evaluates");
+    for threads in [1, 2, 3] {
+        for level in [Optimize::None, Optimize::Full] {
+            let got = run(&graph, &*compile(&graph, level, Isa::best(), threads), &inputs);
+            assert!(got.iter().zip(&want).all(|(a, b)| a.as_bytes() == b.as_bytes()), "{threads}");
+        }
+    }
+}
+
+#[test]
+fn packing_is_shared_by_threads_without_a_change() {
+    let inputs = [noise(DType::F32, &[32, 700], 1), noise(DType::F32, &[700, 333], 2)];
+    let mut b = Builder::new();
+    let p: Vec<Value> = inputs.iter().map(|t| b.param(t.ty())).collect();
+    let product = b.matmul(p[0], p[1]).expect("well typed");
+    let mut graph = graph(&b.finish(&[product]));
+    graph.inputs[1].role = Role::Param;
+    let one = run(&graph, &*compile(&graph, Optimize::Full, Isa::best(), 1), &inputs);
+    let executable = compile(&graph, Optimize::Full, Isa::best(), 3);
+    assert!(executable.describe().prepare.iter().any(|k| k.kind == "pack"));
+    let more = run(&graph, &*executable, &inputs);
+    assert_eq!(more[0].as_bytes(), one[0].as_bytes());
+}
+
 /// A random expression over two matrices and a row.
 fn expression(choices: &[(u8, usize, usize)], rows: usize, cols: usize) -> Graph {
     let mut b = Builder::new();
