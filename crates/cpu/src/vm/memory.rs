@@ -1,5 +1,6 @@
 //! Loads and stores of lanes.
 
+use super::lanes::to_bf16;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use wootz_ir::DType;
@@ -96,31 +97,52 @@ macro_rules! stored_as_is {
 
 stored_as_is! { u8 u32 u64 }
 
-macro_rules! stored_narrow {
-    ($($t:ident)*) => {$(
-        impl Stored for $t {
-            type Lane = f32;
-            #[inline(always)]
-            fn load(self) -> f32 {
-                self.to_f32()
-            }
-            #[inline(always)]
-            fn store(lane: f32) -> $t {
-                $t::from_f32(lane)
-            }
-            #[inline(always)]
-            fn load_all(from: &[$t], to: &mut [f32]) {
-                from.convert_to_f32_slice(to);
-            }
-            #[inline(always)]
-            fn store_all(from: &[f32], to: &mut [$t]) {
-                to.convert_from_f32_slice(from);
-            }
-        }
-    )*};
+impl Stored for f16 {
+    type Lane = f32;
+    #[inline(always)]
+    fn load(self) -> f32 {
+        self.to_f32()
+    }
+    #[inline(always)]
+    fn store(lane: f32) -> f16 {
+        f16::from_f32(lane)
+    }
+    #[inline(always)]
+    fn load_all(from: &[f16], to: &mut [f32]) {
+        from.convert_to_f32_slice(to);
+    }
+    #[inline(always)]
+    fn store_all(from: &[f32], to: &mut [f16]) {
+        to.convert_from_f32_slice(from);
+    }
 }
 
-stored_narrow! { f16 bf16 }
+impl Stored for bf16 {
+    type Lane = f32;
+    #[inline(always)]
+    fn load(self) -> f32 {
+        f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+    #[inline(always)]
+    fn store(lane: f32) -> bf16 {
+        bf16::from_bits((to_bf16(lane).to_bits() >> 16) as u16)
+    }
+    // Not inlined: as parameters, the slices are known not to overlap, which makes vector code of the loops.
+    #[inline(never)]
+    fn load_all(from: &[bf16], to: &mut [f32]) {
+        let from = &from[..to.len()];
+        for i in 0..to.len() {
+            to[i] = from[i].load();
+        }
+    }
+    #[inline(never)]
+    fn store_all(from: &[f32], to: &mut [bf16]) {
+        let from = &from[..to.len()];
+        for i in 0..to.len() {
+            to[i] = bf16::store(from[i]);
+        }
+    }
+}
 
 /// # Safety
 /// As [`LoadFn`].

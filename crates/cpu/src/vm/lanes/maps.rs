@@ -123,6 +123,15 @@ impl Map1 for ToF16 {
     }
 }
 
+/// `x` rounded to a value of `bf16`.
+#[inline(always)]
+pub(in crate::vm) fn to_bf16(x: f32) -> f32 {
+    let bits = x.to_bits();
+    // Ties go to even.
+    let rounded = f32::from_bits(bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) & 0xffff_0000);
+    if x.is_nan() { f32::NAN } else { rounded }
+}
+
 /// An `f32` rounded to a value of `bf16`.
 pub(in crate::vm) struct ToBf16;
 impl Map1 for ToBf16 {
@@ -130,10 +139,7 @@ impl Map1 for ToBf16 {
     type R = f32;
     #[inline(always)]
     fn call<M: Mode>(x: f32) -> f32 {
-        let bits = x.to_bits();
-        // Ties go to even.
-        let rounded = f32::from_bits(bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) & 0xffff_0000);
-        if x.is_nan() { f32::NAN } else { rounded }
+        to_bf16(x)
     }
 }
 

@@ -10,7 +10,7 @@ use maps::*;
 use wootz_ir::DType;
 use wootz_ir::ops::{Binary, Compare, Unary};
 
-pub(super) use maps::{Add, And, Map2, Max, Min, Mul, Or};
+pub(super) use maps::{Add, And, Map2, Max, Min, Mul, Or, to_bf16};
 pub(super) use number::Number;
 
 /// Computes `n` lanes of `out` from operands. `n` is 1 or a multiple of [`BLOCK`]. An operand is `n` elements, or one element
