@@ -76,6 +76,50 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         black_box(&mut z);
     });
     println!("x*y + x on 65536 f32: {chain:.0} ns, by hand (baseline instructions) {by_hand:.0} ns");
+    let long = time(
+        r#"graph(%x: f32[65536] = input "x", %y: f32[65536] = input "y") {
+             %a = mul %x, %y
+             %b = add %a, %x
+             %c = sub %b, %y
+             %d = mul %c, %c
+             %e = max %d, %x
+             %f = add %e, %a
+             %g = neg %f
+             %h = mul %g, %y
+             %i = abs %h
+             %j = sqrt %i
+             return "z" = %j
+           }"#,
+    )?;
+    let by_hand = fastest(|| {
+        for ((z, &x), &y) in z.iter_mut().zip(&x).zip(&y) {
+            let a = x * y;
+            let c = a + x - y;
+            *z = (-(((c * c).max(x)) + a) * y).abs().sqrt();
+        }
+        black_box(&mut z);
+    });
+    println!("ten operations on 65536 f32: {long:.0} ns, by hand (baseline instructions) {by_hand:.0} ns");
+    let erf = time(r#"graph(%x: f32[65536] = input "x") { %a = erf %x return "y" = %a }"#)?;
+    println!("erf on 65536 f32: {erf:.0} ns");
+    let relu = time(
+        r#"graph(%x: f32[65536] = input "x", %g: f32[65536] = input "g") {
+             %z = constant[value=f32[]{0.0}]
+             %y = broadcast[shape=[65536], axes=[]] %z
+             %p = gt %x, %y
+             %d = select %p, %g, %y
+             return "d" = %d
+           }"#,
+    )?;
+    println!("gradient of relu on 65536 f32: {relu:.0} ns");
+    let narrow = time(
+        r#"graph(%x: bf16[65536] = input "x", %y: bf16[65536] = input "y") {
+             %a = mul %x, %y
+             %b = add %a, %x
+             return "z" = %b
+           }"#,
+    )?;
+    println!("x*y + x on 65536 bf16: {narrow:.0} ns");
     let exp = time(r#"graph(%x: f32[65536] = input "x") { %a = exp %x return "y" = %a }"#)?;
     println!("exp on 65536 f32: {exp:.0} ns");
     let softmax = time(
