@@ -3,8 +3,8 @@
 use super::Block;
 use super::drive::Run;
 use super::plan::{Dot, part};
-use super::spec::{BLayout, CLayout};
 use super::simd::{Portable, Real, Simd};
+use super::spec::{BLayout, CLayout};
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512};
 use crate::isa::Isa;

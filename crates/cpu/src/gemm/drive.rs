@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::kernel::{Form, Kernels, TileArgs};
 use super::pack::{pack_panels, pack_slabs};
 use super::plan::{AMode, BMode, GemmPlan, Kind, MAX_TILE_SLABS, Parts, Tiles, part};
-use super::spec::{BLayout, CLayout};
 use super::simd::Real;
+use super::spec::{BLayout, CLayout};
 use super::{Block, Elem, Epilogue};
 use crate::pool::Team;
 

@@ -3,8 +3,8 @@
 use half::{bf16, f16};
 
 use super::plan::GemmPlan;
-use super::spec::{BLayout, CLayout, GemmSpec, Matrix};
 use super::simd::Real;
+use super::spec::{BLayout, CLayout, GemmSpec, Matrix};
 use super::{Elem, Epilogue, GemmError, pack_b, packed_len};
 use crate::isa::Isa;
 use crate::pool::Team;

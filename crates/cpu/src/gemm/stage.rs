@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::drive::{Place, Run, TileScratch};
 use super::pack::{Source, pack};
 use super::plan::Tiles;
-use super::spec::CLayout;
 use super::simd::{Portable, Real, Simd};
+use super::spec::CLayout;
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512};
 use super::{Block, Elem};
