@@ -91,7 +91,20 @@ fn python(repo: &Repo, steps: &mut Steps) -> Result<()> {
         steps.absent("Python: pytest", "there is no python/tests yet");
     }
     docs::run_python(repo, &venv, steps)?;
-    examples(repo, &venv, steps)
+    examples(repo, &venv, steps)?;
+    rust_example(repo, steps)
+}
+
+/// Runs the Rust example that trains on the data set which `examples/export_digits.py` has just written.
+fn rust_example(repo: &Repo, steps: &mut Steps) -> Result<()> {
+    let data = repo.scratch("examples/export_digits").join("digits.safetensors");
+    if !data.exists() {
+        steps.absent("Rust: example digits", "examples/export_digits.py wrote no data set");
+        return Ok(());
+    }
+    let model = data.with_file_name("model.safetensors");
+    let run = repo.cargo(&["run", "--profile", TEST_PROFILE, "--package", "wootz", "--example", "digits", "--"]);
+    steps.run("Rust: example digits", &run.arg(data).arg(model))
 }
 
 fn build_wheel(repo: &Repo, venv: &Venv, wheels: &Path) -> Process {

@@ -273,10 +273,10 @@ impl Active {
         Ok(())
     }
 
-    /// One sample, preceded by untimed steps that bring the caches back.
+    /// One sample, preceded by untimed steps that bring the caches and the threads back.
     fn sample(&mut self, context: &Context<'_>, record: bool) -> Result<(), WorkerError> {
         self.idle.end(self.process.id());
-        let elapsed = self.run(context, self.iterations.div_ceil(10), self.iterations)?;
+        let elapsed = self.run(context, self.iterations.div_ceil(2), self.iterations)?;
         if record {
             self.samples_ns.push(elapsed as f64 / self.iterations as f64);
         }

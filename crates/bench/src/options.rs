@@ -67,7 +67,7 @@ impl RunOptions {
             repeats: 10,
             warmup_rounds: 2,
             cold_spawns: 5,
-            sample_time: Duration::from_millis(5),
+            sample_time: Duration::from_millis(20),
             timeout: Duration::from_secs(300),
             seed: 0,
             baseline: WOOTZ.to_owned(),

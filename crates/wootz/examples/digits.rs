@@ -5,7 +5,7 @@
 //! cargo run --release -p wootz --example digits [digits.safetensors [model.safetensors]]
 //! ```
 //!
-//! The file holds `images` f32 [1797, 64] (0 to 16) and `labels` i64 [1797].
+//! The file holds `images` f32 [1797, 64] (scaled to 0 to 1) and `labels` i64 [1797].
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -121,7 +121,7 @@ impl Digits {
         let fits = images.dims() == [rows, FEATURES] && labels.dims() == [rows];
         match (images.try_as_slice::<f32>(), labels.try_as_slice::<i64>()) {
             (Some(pixels), Some(labels)) if fits => {
-                Ok(Digits { images: pixels.iter().map(|p| p / 16.0).collect(), labels: labels.to_vec() })
+                Ok(Digits { images: pixels.to_vec(), labels: labels.to_vec() })
             }
             _ => Err(format!(
                 "{} holds images {} and labels {}, not f32[n, {FEATURES}] and i64[n]; {hint}",
