@@ -103,7 +103,8 @@ fn rust_example(repo: &Repo, steps: &mut Steps) -> Result<()> {
         return Ok(());
     }
     let model = data.with_file_name("model.safetensors");
-    let run = repo.cargo(&["run", "--profile", TEST_PROFILE, "--package", "wootz", "--example", "digits", "--"]);
+    let run =
+        repo.cargo(&["run", "--profile", TEST_PROFILE, "--package", "wootz", "--example", "digits", "--"]);
     steps.run("Rust: example digits", &run.arg(data).arg(model))
 }
 
