@@ -85,7 +85,7 @@ pub(crate) fn thread_environment(threads: usize) -> Vec<(OsString, OsString)> {
         "OPENBLAS_NUM_THREADS",
         "MKL_NUM_THREADS",
         "VECLIB_MAXIMUM_THREADS",
-        "WOOTZ_NUM_THREADS",
+        "WOOTZ_THREADS",
     ]
     .iter()
     .map(|name| (OsString::from(name), count.clone()))
