@@ -161,6 +161,8 @@ pub enum InstOp {
     Fma(Reg, Reg, Reg),
     /// Conversion to the result's dtype by the rules of `cast`.
     Cast(Reg),
+    /// The operand's bits as the result's dtype: f32 ↔ i32 and u32, f64 ↔ i64.
+    Bitcast(Reg),
     /// An f32 register rounded to the nearest value of this 16-bit float dtype.
     Round(DType, Reg),
     /// Writes the element at an address.
@@ -199,7 +201,7 @@ impl InstOp {
         match self {
             InstOp::Float(_) | InstOp::Int(_) | InstOp::Index(_) | InstOp::Tile => {}
             InstOp::Load { at, mask, .. } => out.extend(at.index.into_iter().chain(*mask)),
-            InstOp::Unary(_, x) | InstOp::Cast(x) | InstOp::Round(_, x) => out.push(*x),
+            InstOp::Unary(_, x) | InstOp::Cast(x) | InstOp::Bitcast(x) | InstOp::Round(_, x) => out.push(*x),
             InstOp::Binary(_, x, y) | InstOp::Compare(_, x, y) => out.extend([*x, *y]),
             InstOp::Select(x, y, z) | InstOp::Fma(x, y, z) => out.extend([*x, *y, *z]),
             InstOp::Store { at, value, .. } => out.extend(at.index.into_iter().chain([*value])),

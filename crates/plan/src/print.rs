@@ -84,6 +84,7 @@ impl Kernel {
             InstOp::Select(c, x, y) => write!(f, "select {c}, {x}, {y}")?,
             InstOp::Fma(x, y, z) => write!(f, "fma {x}, {y}, {z}")?,
             InstOp::Cast(x) => write!(f, "cast {x}")?,
+            InstOp::Bitcast(x) => write!(f, "bitcast {x}")?,
             InstOp::Round(to, x) => write!(f, "round_{to} {x}")?,
             InstOp::Store { arg, at, value } => {
                 write!(f, "store a{}[{}] = {value}", arg.0, self.address(at))?

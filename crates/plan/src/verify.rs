@@ -145,6 +145,17 @@ impl Check<'_> {
                 self.is(*x, DType::F32, "16-bit floats are f32 in registers")?;
                 self.is(out, DType::F32, "16-bit floats are f32 in registers")
             }
+            InstOp::Bitcast(x) => match (self.ty(*x), dtype) {
+                (DType::F32, DType::I32 | DType::U32)
+                | (DType::I32 | DType::U32, DType::F32)
+                | (DType::F64, DType::I64)
+                | (DType::I64, DType::F64) => Ok(()),
+                _ => Err(KernelError::DType {
+                    reg: out,
+                    found: dtype,
+                    what: "bits are kept between a float and an integer of one size",
+                }),
+            },
             InstOp::Unary(_, x) => self.is(out, self.ty(*x), "the result has the operand's dtype"),
             InstOp::Binary(op, x, y) => {
                 debug_assert!(Binary::ALL.contains(op));

@@ -361,6 +361,7 @@ impl<'k> Compiler<'k> {
                 let to = dtype.unwrap_or(DType::F32);
                 call(lanes::cast(self.dtype(*x), to, self.isa), *x, NONE, NONE)
             }
+            InstOp::Bitcast(x) => call(lanes::bitcast(self.dtype(*x), self.isa), *x, NONE, NONE),
             InstOp::Round(to, x) => call(lanes::round(*to, self.isa), *x, NONE, NONE),
             InstOp::Store { arg, at, value } => {
                 let f = memory::store(self.kernel.args[arg.0 as usize].dtype);

@@ -208,7 +208,7 @@ fn map_operands(op: &mut InstOp, f: impl Fn(Reg) -> Reg) {
     match op {
         InstOp::Float(_) | InstOp::Int(_) | InstOp::Index(_) | InstOp::Tile => {}
         InstOp::Load { at, mask, .. } => at.index.iter_mut().chain(mask).for_each(go),
-        InstOp::Unary(_, x) | InstOp::Cast(x) | InstOp::Round(_, x) => go(x),
+        InstOp::Unary(_, x) | InstOp::Cast(x) | InstOp::Bitcast(x) | InstOp::Round(_, x) => go(x),
         InstOp::Binary(_, x, y) | InstOp::Compare(_, x, y) => [x, y].into_iter().for_each(go),
         InstOp::Select(x, y, z) | InstOp::Fma(x, y, z) => [x, y, z].into_iter().for_each(go),
         InstOp::Store { at, value, .. } => at.index.iter_mut().chain([value]).for_each(go),

@@ -174,6 +174,9 @@ impl Machine<'_> {
                     _ => f64::from((x as f32).mul_add(y as f32, z as f32)),
                 })
             }
+            InstOp::Bitcast(x) => {
+                Lane::from_bytes(self.ty(out?), self.reg(*x).to_tensor(self.ty(*x)).as_bytes())
+            }
             InstOp::Round(dtype, x) => Lane::from_tensor(&self.reg(*x).to_tensor(*dtype)),
         })
     }

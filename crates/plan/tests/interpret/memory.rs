@@ -125,7 +125,7 @@ impl Lane {
         }
     }
 
-    fn from_bytes(dtype: DType, bytes: &[u8]) -> Lane {
+    pub(crate) fn from_bytes(dtype: DType, bytes: &[u8]) -> Lane {
         Lane::from_tensor(&HostTensor::from_bytes(dtype, &[], bytes).unwrap())
     }
 

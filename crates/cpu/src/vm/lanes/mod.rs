@@ -184,6 +184,11 @@ pub(super) fn fma(dtype: DType, splats: Splats, isa: Isa) -> LaneFn {
     with_float!(dtype, T => three::<MulAdd<T>>(isa, splats))
 }
 
+/// The function that keeps the bits of registers of a dtype.
+pub(super) fn bitcast(dtype: DType, isa: Isa) -> LaneFn {
+    if dtype.size() == 8 { one::<Same<u64>>(isa) } else { one::<Same<u32>>(isa) }
+}
+
 /// The function that rounds `f32` to a 16-bit float dtype.
 pub(super) fn round(dtype: DType, isa: Isa) -> LaneFn {
     if dtype == DType::F16 { one::<ToF16>(isa) } else { one::<ToBf16>(isa) }
