@@ -33,7 +33,8 @@ use wootz_ir::DType;
 use wootz_ir::ops::{Binary, Compare, Unary};
 use wootz_ir::{Dims, F64};
 
-/// A register: the result of an instruction or of a reduction. Numbered through the whole kernel in order.
+/// A register: the result of an instruction or of a reduction: a position in [`Kernel::regs`], defined once in the
+/// whole kernel.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reg(pub u32);
 
@@ -46,7 +47,7 @@ pub struct ArgId(pub u32);
 /// **Order.** Sums and products are reduced in this order, whatever runs the kernel: the stage's loops are traversed row-major;
 /// with [`Lanes::Inner`] the innermost loop is cut into [`LANES`] interleaved partial results (element i goes to partial
 /// i mod `LANES`), which are combined pairwise (j with j + LANES/2, then LANES/4, …) after the loops; with [`Lanes::Grid`] every
-/// point has one partial result.
+/// point has one partial result. A partial result begins with the neutral element.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Kernel {
     /// Sizes of the independent loops, outermost first.
@@ -78,7 +79,8 @@ pub enum Lanes {
 pub struct Arg {
     /// The dtype in memory.
     pub dtype: DType,
-    /// Whether the kernel writes it. A written argument may also be read, at the addresses of the same grid point.
+    /// Whether the kernel writes it. Then every element is accessed by one grid point only, and within a stage by one
+    /// iteration only, where loads and stores are carried out in the order of the body.
     pub write: bool,
 }
 
@@ -191,6 +193,13 @@ impl Address {
     /// The stride along a loop.
     pub fn stride(&self, axis: usize) -> i64 {
         self.strides.get(axis).copied().unwrap_or(0)
+    }
+
+    /// Drops strides of 0 at the end: the form in which equal addresses are equal values.
+    pub fn trim(&mut self) {
+        while self.strides.last() == Some(&0) {
+            self.strides.pop();
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::kernel::{AccKind, Address, Inst, InstOp, Kernel, Lanes, Reg, Stage};
 use crate::{BufferId, Place, Plan, Rhs, Step, StepKind};
 use std::fmt::{self, Display, Formatter, Write};
 use wootz_ir::Op;
+use wootz_ir::ops::Unary;
 
 impl Display for Reg {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -18,6 +19,12 @@ impl Display for BufferId {
 }
 
 impl AccKind {
+    /// Every kind.
+    pub const ALL: [AccKind; 8] = {
+        use AccKind::*;
+        [Sum, Prod, Max, Min, Any, All, ArgMax, ArgMin]
+    };
+
     /// The name in the text form.
     pub const fn name(self) -> &'static str {
         match self {
@@ -68,7 +75,7 @@ impl Kernel {
             write!(f, "{out} = ")?;
         }
         match &inst.op {
-            InstOp::Float(x) => write!(f, "{:?}", x.0)?,
+            InstOp::Float(x) => write_float(f, x.0)?,
             InstOp::Int(x) => write!(f, "{x}")?,
             InstOp::Index(axis) => f.write_str(&self.loop_name(*axis as usize))?,
             InstOp::Load { arg, at, mask } => {
@@ -78,6 +85,7 @@ impl Kernel {
                 }
             }
             InstOp::Tile => f.write_str("tile")?,
+            InstOp::Unary(Unary::Polygamma(order), x) => write!(f, "polygamma[order={order}] {x}")?,
             InstOp::Unary(op, x) => write!(f, "{} {x}", Op::Unary(*op).name())?,
             InstOp::Binary(op, x, y) => write!(f, "{} {x}, {y}", Op::Binary(*op).name())?,
             InstOp::Compare(op, x, y) => write!(f, "{} {x}, {y}", Op::Compare(*op).name())?,
@@ -118,6 +126,15 @@ impl Kernel {
             let _ = write!(out, "{}{}", if out.is_empty() { "" } else { " + " }, at.offset);
         }
         out
+    }
+}
+
+/// A float that reads back to the same bits.
+fn write_float(f: &mut Formatter<'_>, x: f64) -> fmt::Result {
+    match x {
+        x if x.is_nan() && x.to_bits() == f64::NAN.to_bits() => f.write_str("nan"),
+        x if x.is_nan() => write!(f, "nan({:#x})", x.to_bits()),
+        x => write!(f, "{x:?}"),
     }
 }
 

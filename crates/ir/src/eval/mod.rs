@@ -1,6 +1,7 @@
 //! The reference interpreter: slow and obvious, the definition of every op that backends are held to.
 
 pub(crate) mod lanes;
+pub mod scalar;
 pub mod special;
 
 use crate::ops::{EvalCx, EvalError};

@@ -161,7 +161,7 @@ pub(super) fn float_max(x: f64, y: f64) -> f64 {
 }
 
 impl Binary {
-    fn float(self, x: f64, y: f64, dtype: DType) -> f64 {
+    pub(crate) fn float(self, x: f64, y: f64, dtype: DType) -> f64 {
         match self {
             Binary::Add => x + y,
             Binary::Sub => x - y,
@@ -180,7 +180,7 @@ impl Binary {
         }
     }
 
-    fn int(self, x: i64, y: i64, dtype: DType) -> i64 {
+    pub(crate) fn int(self, x: i64, y: i64, dtype: DType) -> i64 {
         let width = 8 * dtype.size() as i64;
         match self {
             Binary::Add => x.wrapping_add(y),
@@ -208,7 +208,7 @@ impl Binary {
         }
     }
 
-    fn bool(self, x: bool, y: bool) -> bool {
+    pub(crate) fn bool(self, x: bool, y: bool) -> bool {
         match self {
             Binary::And | Binary::Min => x & y,
             Binary::Or | Binary::Max => x | y,
@@ -397,7 +397,7 @@ impl Family for Compare {
 
 impl Compare {
     /// Whether the comparison is true of two operands in this order; `None` if one is NaN.
-    fn holds(self, order: Option<Ordering>) -> bool {
+    pub(crate) fn holds(self, order: Option<Ordering>) -> bool {
         let Some(order) = order else { return self == Compare::Ne };
         match self {
             Compare::Eq => order.is_eq(),

@@ -213,7 +213,7 @@ impl Family for Unary {
 }
 
 impl Unary {
-    fn float(self, x: f64) -> f64 {
+    pub(crate) fn float(self, x: f64) -> f64 {
         match self {
             Unary::Neg => -x,
             Unary::Abs => x.abs(),
@@ -242,7 +242,7 @@ impl Unary {
         }
     }
 
-    fn int(self, x: i64) -> i64 {
+    pub(crate) fn int(self, x: i64) -> i64 {
         match self {
             Unary::Neg => x.wrapping_neg(),
             Unary::Abs => x.wrapping_abs(),

@@ -20,7 +20,7 @@ mod split;
 mod steps;
 mod tidy;
 
-use crate::{Buffer, BufferId, Matrix, Place, Plan, Step, verify_kernel};
+use crate::{Buffer, BufferId, Matrix, Place, Plan, Step, verify_kernel_on};
 use hashbrown::HashMap;
 use wootz_ir::{Dim, Dims, Graph, HostTensor, Region, Role, Site, Target, Value};
 
@@ -98,13 +98,20 @@ fn region(
     Ok(plan)
 }
 
-/// Verifies every kernel of a plan.
+/// Verifies every kernel of a plan on its buffers.
 fn verify(plan: &Plan) -> Result<(), crate::KernelError> {
+    let verify = |kernel: &crate::Kernel, args: &[BufferId]| {
+        let elements = args.iter().map(|b| {
+            let buffer = &plan.buffers[b.0 as usize];
+            buffer.bytes / buffer.dtype.size()
+        });
+        verify_kernel_on(kernel, &elements.collect::<Vec<_>>())
+    };
     for step in plan.prepare.iter().chain(&plan.steps) {
         match &step.kind {
-            crate::StepKind::Kernel { kernel, .. } => verify_kernel(kernel)?,
+            crate::StepKind::Kernel { kernel, args } => verify(kernel, args)?,
             crate::StepKind::Gemm(gemm) => {
-                gemm.epilogue.as_ref().map_or(Ok(()), |e| verify_kernel(&e.kernel))?;
+                gemm.epilogue.as_ref().map_or(Ok(()), |e| verify(&e.kernel, &e.args))?;
             }
             _ => {}
         }

@@ -281,6 +281,7 @@ fn remove_axis(stage: &mut Stage, axis: usize) {
             InstOp::Index(a) if *a as usize > axis => *a -= 1,
             InstOp::Load { at, .. } | InstOp::Store { at, .. } if axis < at.strides.len() => {
                 at.strides.remove(axis);
+                at.trim();
             }
             _ => {}
         }
@@ -344,6 +345,7 @@ pub(super) fn regroup(kernel: &Kernel, groups: &[usize; 3]) -> Option<Kernel> {
                 let strides: Option<SmallVec<[i64; 4]>> =
                     ranges.iter().map(|r| joined(kernel, at, r.clone())).collect();
                 *at = Address { strides: strides?, ..at.clone() };
+                at.trim();
             }
             _ => {}
         }

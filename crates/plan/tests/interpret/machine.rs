@@ -1,8 +1,9 @@
 //! Plans, step by step.
 
 use crate::kernel::{self, apply, indices};
-use crate::memory::{Lane, Memory, Slot};
+use crate::memory::{Memory, Slot};
 use std::collections::HashMap;
+use wootz_ir::eval::scalar::Scalar;
 use wootz_ir::ops::{Op, Scatter, Segment};
 use wootz_ir::{DType, Graph, HostTensor, Role};
 use wootz_plan::{
@@ -19,7 +20,7 @@ pub(crate) struct Machine<'p> {
     prepared: Vec<(usize, Slot)>,
     arena: usize,
     /// What `PackRhs` packed, row-major, by buffer.
-    packed: HashMap<BufferId, Vec<Lane>>,
+    packed: HashMap<BufferId, Vec<Scalar>>,
 }
 
 /// The buffers of a plan that is being run.
@@ -153,7 +154,7 @@ impl<'p> Machine<'p> {
         }
     }
 
-    fn element(&self, frame: &Frame<'_>, m: &Matrix, batch: usize, row: usize, col: usize) -> Lane {
+    fn element(&self, frame: &Frame<'_>, m: &Matrix, batch: usize, row: usize, col: usize) -> Scalar {
         let at = m.offset + m.batch * batch + m.row * row + m.col * col;
         let (id, slot) = frame.arg(m.buffer);
         self.memory.load(slot, at as i64, id)
@@ -164,7 +165,7 @@ impl<'p> Machine<'p> {
         let grid = [g.batch, g.m, g.n];
         let mut product = Vec::new();
         for i in indices(&grid) {
-            let terms: Vec<(Lane, Lane)> = (0..g.k)
+            let terms: Vec<(Scalar, Scalar)> = (0..g.k)
                 .map(|p| {
                     let rhs = match &g.rhs {
                         Rhs::Matrix(m) => self.element(frame, m, i[0], p, i[2]),
@@ -179,8 +180,8 @@ impl<'p> Machine<'p> {
                 })
                 .collect();
             product.push(match g.dtype.is_float() {
-                true => Lane::Float(terms.iter().map(|(x, y)| x.float() * y.float()).sum()),
-                false => Lane::Int(
+                true => Scalar::Float(terms.iter().map(|(x, y)| x.float() * y.float()).sum()),
+                false => Scalar::Int(
                     terms.iter().fold(0, |sum: i64, (x, y)| sum.wrapping_add(x.int().wrapping_mul(y.int()))),
                 ),
             });

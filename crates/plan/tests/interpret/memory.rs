@@ -1,5 +1,6 @@
 //! Memory in which every byte knows which buffer wrote it.
 
+use wootz_ir::eval::scalar::Scalar;
 use wootz_ir::{DType, HostTensor};
 use wootz_plan::{ALIGN, Buffer, BufferId};
 
@@ -78,12 +79,12 @@ impl Memory {
     }
 
     /// Element `at` of a buffer.
-    pub(crate) fn load(&self, slot: Slot, at: i64, what: BufferId) -> Lane {
+    pub(crate) fn load(&self, slot: Slot, at: i64, what: BufferId) -> Scalar {
         let byte = element(slot, at, what);
-        Lane::from_bytes(slot.dtype, self.read_bytes(slot, byte, slot.dtype.size(), what))
+        Scalar::from_bytes(slot.dtype, self.read_bytes(slot, byte, slot.dtype.size(), what))
     }
 
-    pub(crate) fn store(&mut self, slot: Slot, at: i64, value: Lane, what: BufferId) {
+    pub(crate) fn store(&mut self, slot: Slot, at: i64, value: Scalar, what: BufferId) {
         let byte = element(slot, at, what);
         let bytes = value.to_tensor(slot.dtype);
         self.write_bytes(slot, byte, bytes.as_bytes());
@@ -108,58 +109,4 @@ fn element(slot: Slot, at: i64, what: BufferId) -> usize {
     assert!((0..elements).contains(&at), "{what}: element {at} of {elements}");
     assert_eq!((slot.base + at as usize * size) % size, 0, "{what}: misaligned");
     at as usize * size
-}
-
-/// One element, widened: exact for every dtype.
-#[derive(Copy, Clone, Debug)]
-pub(crate) enum Lane {
-    Float(f64),
-    Int(i64),
-}
-
-impl Lane {
-    pub(crate) fn from_tensor(tensor: &HostTensor) -> Lane {
-        match tensor.dtype().is_float() {
-            true => Lane::Float(tensor.to_f64()[0]),
-            false => Lane::Int(tensor.to_i64()[0]),
-        }
-    }
-
-    pub(crate) fn from_bytes(dtype: DType, bytes: &[u8]) -> Lane {
-        Lane::from_tensor(&HostTensor::from_bytes(dtype, &[], bytes).unwrap())
-    }
-
-    /// A scalar of a dtype: rounded or wrapped to it.
-    pub(crate) fn to_tensor(self, dtype: DType) -> HostTensor {
-        match self {
-            Lane::Float(x) => HostTensor::from_f64(dtype, &[], &[x]),
-            Lane::Int(x) => HostTensor::from_i64(dtype, &[], &[x]),
-        }
-    }
-
-    pub(crate) fn int(self) -> i64 {
-        match self {
-            Lane::Int(x) => x,
-            Lane::Float(_) => panic!("an index or a condition is not a float"),
-        }
-    }
-
-    pub(crate) fn float(self) -> f64 {
-        match self {
-            Lane::Float(x) => x,
-            Lane::Int(_) => panic!("a float is expected"),
-        }
-    }
-}
-
-/// A tensor of one axis from elements of a dtype.
-pub(crate) fn vector(dtype: DType, lanes: &[Lane]) -> HostTensor {
-    match dtype.is_float() {
-        true => {
-            HostTensor::from_f64(dtype, &[lanes.len()], &lanes.iter().map(|l| l.float()).collect::<Vec<_>>())
-        }
-        false => {
-            HostTensor::from_i64(dtype, &[lanes.len()], &lanes.iter().map(|l| l.int()).collect::<Vec<_>>())
-        }
-    }
 }
