@@ -83,7 +83,7 @@ pub(crate) fn tolerance_of(op: &Op) -> Tolerance {
             Tolerance::ELEMENT
         }
         Op::Reduce(_) | Op::Dot(_) | Op::Scatter(_) | Op::Segment(_) => Tolerance::TENSOR,
-        Op::Composite(_) | Op::Control(_) => Tolerance { factor: 4.0, scale: Scale::Tensor },
+        Op::Linalg(_) | Op::Composite(_) | Op::Control(_) => Tolerance { factor: 4.0, scale: Scale::Tensor },
     }
 }
 

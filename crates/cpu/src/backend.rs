@@ -9,8 +9,9 @@ use crate::isa::{Caches, Isa};
 use crate::pool;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use wootz_ir::ops::Linalg;
 use wootz_ir::{DType, Graph, HostTensor, Target};
-use wootz_plan::{BufferId, ControlStep, GemmStep, Place, Plan, PlanError, Rhs, Step, StepKind};
+use wootz_plan::{BufferId, ControlStep, GemmStep, LinalgStep, Place, Plan, PlanError, Rhs, Step, StepKind};
 use wootz_runtime::{
     Backend, BackendError, BackendOptions, Bindings, Description, Executable, Instance, KernelInfo, Prepared,
     Stages, Unavailable,
@@ -127,6 +128,11 @@ impl Compiled {
             StepKind::Copy { bytes, .. } => ("copy", format!("{bytes} bytes"), 0),
             StepKind::Scatter(s) => ("scatter", format!("{} of {}", s.batch * s.count, s.slice), 0),
             StepKind::Segment(s) => ("segment", format!("{} of {}", s.batch * s.rows, s.inner), 0),
+            StepKind::Linalg(s) => (
+                wootz_ir::Op::Linalg(s.op).name(),
+                format!("{}x{}x{} {}", s.batch, s.n, s.columns, s.dtype),
+                linalg_flops(s),
+            ),
             StepKind::Control(control) => (control_name(control), String::new(), 0),
         };
         KernelInfo { kind, detail, site: step.site.0.path().to_owned(), flops, bytes }
@@ -138,6 +144,14 @@ fn gemm_info(gemm: &GemmStep) -> (&'static str, String, u64) {
     let epilogue = if gemm.epilogue.is_some() { " with epilogue" } else { "" };
     let flops = 2 * (*batch as u64) * (*m as u64) * (*n as u64) * (*k as u64);
     ("gemm", format!("{batch}x{m}x{n}x{k} {dtype}{epilogue}"), flops)
+}
+
+fn linalg_flops(s: &LinalgStep) -> u64 {
+    let [batch, n, columns] = [s.batch, s.n, s.columns].map(|x| x as u64);
+    match s.op {
+        Linalg::Cholesky => batch * n * n * n / 3,
+        Linalg::TriangularSolve(_) => batch * n * n * columns,
+    }
 }
 
 fn control_name(control: &ControlStep) -> &'static str {
@@ -165,6 +179,7 @@ fn touched(step: &StepKind) -> Vec<BufferId> {
         StepKind::Copy { from, to, .. } => vec![*from, *to],
         StepKind::Scatter(s) => vec![s.indices, s.updates, s.out],
         StepKind::Segment(s) => vec![s.data, s.ids, s.out],
+        StepKind::Linalg(s) => s.inputs.iter().copied().chain([s.out]).collect(),
         StepKind::Control(control) => match &**control {
             ControlStep::Call { inputs, outputs, .. } => [&inputs[..], outputs].concat(),
             ControlStep::Cond { predicate, inputs, outputs, .. } => {

@@ -99,6 +99,6 @@ fn is_exact(e: &Emit<'_, '_>, op: &Op, inputs: &[Value]) -> bool {
         Op::Scatter(scatter) => integer || scatter.kind == ScatterKind::Set,
         Op::ArgReduce(_) | Op::Gather(_) | Op::Random(_) => true,
         Op::Dot(_) | Op::Segment(_) => integer,
-        Op::Source(_) | Op::Composite(_) | Op::Control(_) => false,
+        Op::Linalg(_) | Op::Source(_) | Op::Composite(_) | Op::Control(_) => false,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Kernel;
 use std::sync::Arc;
-use wootz_ir::ops::{ScatterKind, SegmentKind};
+use wootz_ir::ops::{Linalg, ScatterKind, SegmentKind};
 use wootz_ir::{DType, HostTensor, Site};
 
 /// A buffer: a position in [`Plan::buffers`].
@@ -120,6 +120,8 @@ pub enum StepKind {
     Scatter(Box<ScatterStep>),
     /// Combines runs of rows with equal ids.
     Segment(Box<SegmentStep>),
+    /// Factorises or solves dense systems.
+    Linalg(Box<LinalgStep>),
     /// Ops that own regions.
     Control(Box<ControlStep>),
 }
@@ -212,6 +214,20 @@ pub struct SegmentStep {
     pub inner: usize,
     pub data: BufferId,
     pub ids: BufferId,
+    pub out: BufferId,
+}
+
+/// A dense factorisation or solution with every size resolved: matrices `[batch, n, n]`, right-hand sides and solutions
+/// `[batch, n, columns]` (a factorisation: `columns` is n), all contiguous.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // described above
+pub struct LinalgStep {
+    pub op: Linalg,
+    pub dtype: DType,
+    pub batch: usize,
+    pub n: usize,
+    pub columns: usize,
+    pub inputs: Vec<BufferId>,
     pub out: BufferId,
 }
 

@@ -191,6 +191,10 @@ impl Display for Step {
             StepKind::Scatter(s) => {
                 write!(f, "{:?} scatter {}, {} -> {}", s.kind, s.indices, s.updates, s.out)?
             }
+            StepKind::Linalg(s) => {
+                let (name, inputs) = (Op::Linalg(s.op).name(), list(&s.inputs));
+                write!(f, "{name} {} [{}×{}×{}] {inputs} -> {}", s.dtype, s.batch, s.n, s.columns, s.out)?
+            }
             StepKind::Segment(s) => write!(f, "segment {:?} {}, {} -> {}", s.kind, s.data, s.ids, s.out)?,
             StepKind::Control(c) => write!(f, "{c}")?,
         }

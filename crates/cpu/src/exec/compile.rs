@@ -14,7 +14,7 @@ impl Program {
     /// Compiles a plan for an instruction set and at most `threads` threads.
     pub(crate) fn compile(plan: &Plan, isa: Isa, threads: usize) -> Result<Program, ExecError> {
         let threads = threads.max(1);
-        let program = Program { routines: vec![], table: 0, most_args: 0, work: 0, scratch: 0, threads };
+        let program = Program { routines: vec![], table: 0, most_args: 0, work: 0, scratch: 0, threads, isa };
         let mut compiler = Compiler { program, isa, codes: HashMap::new(), routines: HashMap::new() };
         compiler.routine(plan)?;
         Ok(compiler.program)
@@ -111,6 +111,7 @@ impl Compiler {
             }
             StepKind::Scatter(s) => (Op::Scatter(s.clone()), (s.batch * s.count * s.slice) as f64),
             StepKind::Segment(s) => (Op::Segment(s.clone()), (s.batch * s.rows * s.inner) as f64),
+            StepKind::Linalg(s) => (Op::Linalg(s.clone()), super::linalg::cost(s)),
             StepKind::Control(control) => self.control(plan, control)?,
         })
     }

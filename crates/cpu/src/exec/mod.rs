@@ -10,18 +10,20 @@
 mod compile;
 mod epilogue;
 mod gather;
+mod linalg;
 mod memory;
 mod product;
 mod run;
 
 use crate::gemm::GemmError;
+use crate::isa::Isa;
 use crate::pool::PoolError;
 use crate::vm::Code;
 use product::Product;
 use std::ops::Range;
 use std::sync::Arc;
 use wootz_ir::HostTensor;
-use wootz_plan::{BufferId, Place, ScatterStep, SegmentStep};
+use wootz_plan::{BufferId, LinalgStep, Place, ScatterStep, SegmentStep};
 
 pub(crate) use memory::{Buffers, Bytes, Memory};
 pub(crate) use run::{Cancelled, Io, PrepareError};
@@ -51,6 +53,8 @@ pub(crate) struct Program {
     scratch: usize,
     /// Most threads used.
     threads: usize,
+    /// Instruction set of steps that choose theirs when they run.
+    isa: Isa,
 }
 
 /// One compiled plan.
@@ -81,6 +85,7 @@ enum Op {
     Copy { from: BufferId, to: BufferId, bytes: usize },
     Scatter(Box<ScatterStep>),
     Segment(Box<SegmentStep>),
+    Linalg(Box<LinalgStep>),
     Call { body: Sub, inputs: Vec<BufferId>, outputs: Vec<BufferId> },
     Cond { predicate: BufferId, branches: [Sub; 2], inputs: Vec<BufferId>, outputs: Vec<BufferId> },
     While(Box<Loop>),

@@ -1,11 +1,11 @@
 //! Executes a [`Program`].
 
 use super::product::Operands;
-use super::{Buffers, Loop, Memory, Op, Program, Routine, Scan, Sub, gather, part};
+use super::{Buffers, Loop, Memory, Op, Program, Routine, Scan, Sub, gather, linalg, part};
 use crate::gemm;
 use crate::pool::{self, PoolError, Team};
 use crate::vm::Code;
-use wootz_plan::{BufferId, Place};
+use wootz_plan::{BufferId, LinalgStep, Place};
 
 /// The caller asked for the run to stop.
 #[derive(Clone, Copy, Debug)]
@@ -255,6 +255,7 @@ impl Run<'_> {
                     let [data, ids, out] = [s.data, s.ids, s.out].map(|b| self.at(routine, b));
                     gather::segment(s, data, ids, out);
                 }
+                Op::Linalg(s) => self.linalg(routine, s),
                 Op::Call { body, inputs, outputs } => self.call(routine, *body, &[inputs], &[outputs])?,
                 Op::Cond { predicate, branches, inputs, outputs } => {
                     let taken = *self.at(routine, *predicate) != 0;
@@ -316,6 +317,21 @@ impl Run<'_> {
                 return std::ptr::copy(pair.from, pair.to, bytes);
             }
             self.team.run(tasks, &|task, _| pair.copy(part(bytes, tasks, task)));
+        }
+    }
+
+    /// # Safety
+    /// As [`Run::steps`].
+    unsafe fn linalg(&self, routine: &Routine, step: &LinalgStep) {
+        // SAFETY: the caller's contract; parts of the batch are disjoint.
+        unsafe {
+            let inputs = [0, 1].map(|i| step.inputs.get(i).map(|b| self.at(routine, *b).cast_const()));
+            let systems = linalg::Systems::new(step, self.program.isa, inputs, self.at(routine, step.out));
+            let tasks = self.tasks(linalg::cost(step), step.batch);
+            if tasks <= 1 {
+                return systems.run(0..step.batch);
+            }
+            self.team.run(tasks, &|task, _| systems.run(part(step.batch, tasks, task)));
         }
     }
 

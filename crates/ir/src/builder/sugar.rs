@@ -2,8 +2,8 @@
 
 use super::Builder;
 use crate::ops::{
-    ArgReduce, Binary, Cast, Compare, Composite, Dot, Gather, Movement, Random, Reduce, ReduceKind, Scatter,
-    ScatterKind, Segment, SegmentKind, Source, Ternary, Unary,
+    ArgReduce, Binary, Cast, Compare, Composite, Dot, Gather, Linalg, Movement, Random, Reduce, ReduceKind,
+    Scatter, ScatterKind, Segment, SegmentKind, Source, Ternary, TriangularSolve, Unary,
 };
 use crate::{Axes, DType, Dim, HostTensor, Shape, TensorType, TypeError, TypeErrorKind, Value};
 
@@ -320,6 +320,16 @@ impl Builder {
         segments: Dim,
     ) -> Built {
         self.push(Segment { kind, batch, segments }, &[data, ids])
+    }
+
+    /// The Cholesky factor of symmetric matrices; see [`Linalg::Cholesky`].
+    pub fn cholesky(&mut self, a: Value) -> Built {
+        self.push(Linalg::Cholesky, &[a])
+    }
+
+    /// x with op(a)·x = b; see [`Linalg::TriangularSolve`].
+    pub fn triangular_solve(&mut self, a: Value, b: Value, op: TriangularSolve) -> Built {
+        self.push(Linalg::TriangularSolve(op), &[a, b])
     }
 
     /// Random bits from a key.

@@ -10,6 +10,7 @@ pub mod contract;
 pub mod control;
 mod elementwise;
 pub mod index;
+pub mod linalg;
 pub mod movement;
 pub mod random;
 pub mod reduce;
@@ -23,6 +24,7 @@ pub use composite::{Composite, CompositeKind};
 pub use contract::Dot;
 pub use control::Control;
 pub use index::{Gather, Scatter, ScatterKind, Segment, SegmentKind};
+pub use linalg::{Linalg, TriangularSolve};
 pub use movement::Movement;
 pub use random::Random;
 pub use reduce::{ArgReduce, Reduce, ReduceKind};
@@ -64,6 +66,8 @@ pub enum Op {
     Scatter(Scatter),
     /// Reduction of runs of rows with equal, sorted ids.
     Segment(Segment),
+    /// Factorisation and solution of dense systems.
+    Linalg(Linalg),
     /// A value without operands: constant, iota.
     Source(Source),
     /// Counter-based random bits.
@@ -90,6 +94,7 @@ macro_rules! with_family {
             Op::Gather($family) => $body,
             Op::Scatter($family) => $body,
             Op::Segment($family) => $body,
+            Op::Linalg($family) => $body,
             Op::Source($family) => $body,
             Op::Random($family) => $body,
             Op::Composite($family) => $body,
@@ -128,6 +133,7 @@ impl Op {
             .or_else(|| family::<Gather>(name, &attrs))
             .or_else(|| family::<Scatter>(name, &attrs))
             .or_else(|| family::<Segment>(name, &attrs))
+            .or_else(|| family::<Linalg>(name, &attrs))
             .or_else(|| family::<Source>(name, &attrs))
             .or_else(|| family::<Random>(name, &attrs))
             .or_else(|| family::<Composite>(name, &attrs))
@@ -198,6 +204,7 @@ impl Op {
             Gather::samples(),
             Scatter::samples(),
             Segment::samples(),
+            Linalg::samples(),
             Source::samples(),
             Random::samples(),
             Composite::samples(),
@@ -212,5 +219,5 @@ macro_rules! into_op {
 }
 into_op!(
     Unary, Binary, Compare, Ternary, Cast, Reduce, ArgReduce, Movement, Dot, Gather, Scatter, Segment,
-    Source, Random, Composite, Control
+    Linalg, Source, Random, Composite, Control
 );

@@ -104,9 +104,11 @@ impl Former<'_> {
         let prepared = roots.iter().all(|v| self.analysis.is_prepared(*v));
         let kind = match &node.op {
             Op::Dot(_) => ClusterKind::Dot(id),
-            Op::Scatter(_) | Op::Segment(_) | Op::Control(_) | Op::Movement(Movement::Concat { .. }) => {
-                ClusterKind::Single(id)
-            }
+            Op::Scatter(_)
+            | Op::Segment(_)
+            | Op::Linalg(_)
+            | Op::Control(_)
+            | Op::Movement(Movement::Concat { .. }) => ClusterKind::Single(id),
             _ => ClusterKind::Loops,
         };
         let at = match kind {
@@ -233,7 +235,12 @@ impl Former<'_> {
         let node = self.region.node(id);
         match &node.op {
             Op::Scatter(_) => node.inputs[1..].iter().all(|v| self.analysis.storage(*v) != param),
-            Op::Dot(_) | Op::Segment(_) | Op::Control(_) | Op::Reduce(_) | Op::ArgReduce(_) => {
+            Op::Dot(_)
+            | Op::Segment(_)
+            | Op::Linalg(_)
+            | Op::Control(_)
+            | Op::Reduce(_)
+            | Op::ArgReduce(_) => {
                 reads(self.region, self.shapes, self.analysis, id).iter().all(|r| r.value != param)
             }
             _ => reads(self.region, self.shapes, self.analysis, id)
@@ -289,6 +296,7 @@ fn reads(region: &Region, shapes: &[Dims], analysis: &Analysis, id: NodeId) -> V
         Op::Dot(_)
         | Op::Scatter(_)
         | Op::Segment(_)
+        | Op::Linalg(_)
         | Op::Control(_)
         | Op::Movement(Movement::Concat { .. }) => {
             for v in &node.inputs {

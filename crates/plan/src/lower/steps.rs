@@ -4,9 +4,9 @@ use super::cluster::{Cluster, ClusterKind};
 use super::emit::Emitter;
 use super::index::{Lin, Map, identity};
 use super::{Lowering, PlanError, control};
-use crate::{BufferId, ScatterStep, SegmentStep, SiteLabel, Step, StepKind};
+use crate::{BufferId, LinalgStep, ScatterStep, SegmentStep, SiteLabel, Step, StepKind};
 use std::sync::Arc;
-use wootz_ir::ops::{Movement, Op, Scatter, Segment};
+use wootz_ir::ops::{Linalg, Movement, Op, Scatter, Segment};
 use wootz_ir::{Node, NodeId, Value};
 
 impl Lowering<'_> {
@@ -68,6 +68,7 @@ impl Lowering<'_> {
             Op::Movement(Movement::Concat { axis }) => self.concat(id, node, *axis, prepared),
             Op::Scatter(op) => self.scatter(id, node, op, prepared),
             Op::Segment(op) => self.segment(id, node, op, prepared),
+            Op::Linalg(op) => self.linalg(id, node, *op, prepared),
             Op::Control(op) => self.control(id, node, op, regions)?,
             other => unreachable!("{} is fused", other.name()),
         }
@@ -133,6 +134,21 @@ impl Lowering<'_> {
             out: self.buffer(node.output()),
         };
         self.push(StepKind::Segment(Box::new(step)), id, prepared);
+    }
+
+    fn linalg(&mut self, id: NodeId, node: &Node, op: Linalg, prepared: bool) {
+        let dims = self.shape(node.output()).clone();
+        let (batch, matrix) = dims.split_at(dims.len() - 2);
+        let step = LinalgStep {
+            op,
+            dtype: self.region.ty(node.output()).dtype,
+            batch: batch.iter().product(),
+            n: matrix[0],
+            columns: matrix[1],
+            inputs: node.inputs.iter().map(|v| self.buffer(*v)).collect(),
+            out: self.buffer(node.output()),
+        };
+        self.push(StepKind::Linalg(Box::new(step)), id, prepared);
     }
 
     pub(super) fn copy(&mut self, from: BufferId, to: BufferId, id: NodeId, prepared: bool) {

@@ -59,6 +59,7 @@ fn trim(
         }
         StepKind::Scatter(s) => live.extend([s.indices, s.updates, s.out]),
         StepKind::Segment(s) => live.extend([s.data, s.ids]),
+        StepKind::Linalg(s) => live.extend(&s.inputs),
         StepKind::Control(control) => live.extend(control_reads(control)),
     }
     true

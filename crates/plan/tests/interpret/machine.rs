@@ -7,8 +7,8 @@ use wootz_ir::eval::scalar::Scalar;
 use wootz_ir::ops::{Op, Scatter, Segment};
 use wootz_ir::{DType, Graph, HostTensor, Role};
 use wootz_plan::{
-    ALIGN, BufferId, ControlStep, GemmStep, Matrix, Place, Plan, Rhs, ScatterStep, SegmentStep, Step,
-    StepKind, SubPlan,
+    ALIGN, BufferId, ControlStep, GemmStep, LinalgStep, Matrix, Place, Plan, Rhs, ScatterStep, SegmentStep,
+    Step, StepKind, SubPlan,
 };
 
 /// A plan with its memory: prepared once, run any number of times.
@@ -150,6 +150,7 @@ impl<'p> Machine<'p> {
             }
             StepKind::Scatter(s) => self.scatter(frame, s),
             StepKind::Segment(s) => self.segment(frame, s),
+            StepKind::Linalg(s) => self.linalg(frame, s),
             StepKind::Control(c) => self.control(frame, c),
         }
     }
@@ -239,6 +240,15 @@ impl<'p> Machine<'p> {
         assert_eq!((data.dtype(), ids.dtype()), (s.dtype, s.index_dtype));
         let op = Op::Segment(Segment { kind: s.kind, batch: 1, segments: s.segments.into() });
         let result = apply(&op, &[data, ids], s.dtype, &[s.batch, s.segments, s.inner]);
+        self.memory.write_bytes(frame.arg(s.out).1, 0, result.as_bytes());
+    }
+
+    fn linalg(&mut self, frame: &Frame<'_>, s: &LinalgStep) {
+        let sizes = [[s.batch, s.n, s.n], [s.batch, s.n, s.columns]];
+        let inputs: Vec<HostTensor> =
+            s.inputs.iter().zip(sizes).map(|(id, dims)| self.read(frame, *id, &dims)).collect();
+        assert!(inputs.iter().all(|t| t.dtype() == s.dtype));
+        let result = apply(&Op::Linalg(s.op), &inputs, s.dtype, &sizes[1]);
         self.memory.write_bytes(frame.arg(s.out).1, 0, result.as_bytes());
     }
 
