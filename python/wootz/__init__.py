@@ -41,7 +41,7 @@ _LAZY = {
     **dict.fromkeys(("cond", "while_loop", "scan", "custom_vjp"), "_control"),
     "Tensor": "_tensor",
 }
-_MODULES = frozenset(("init", "nn", "random"))
+_MODULES = frozenset(("init", "linalg", "nn", "random"))
 _OPS = frozenset(
     """
     abs add all any arange arctan2 argmax argmin array asarray astype broadcast_to ceil clip concat concatenate cos digamma divide
