@@ -1,0 +1,138 @@
+//! Models: a workspace's measurement as parameters, constraints and templates, in pyhf's order.
+
+mod config;
+mod error;
+mod options;
+mod parameters;
+mod structure;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use config::{ChannelConfig, Config, Constraint, ParameterSet};
+pub use error::{ModelError, NegativeRate};
+pub use options::{HistosysCode, ModelOptions, ModifierSettings, NormsysCode, Poi};
+pub(crate) use structure::Structure;
+pub use structure::{Constraints, NormalTerm, PoissonTerm};
+
+use crate::Workspace;
+use crate::workspace::WorkspaceError;
+use walk::Walk;
+
+/// A statistical model: Poisson counts in bins whose rates depend on parameters, and auxiliary measurements that constrain them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    config: Config,
+    structure: Structure,
+    options: ModelOptions,
+}
+
+impl Workspace {
+    /// The model of one measurement.
+    pub fn model(&self, options: &ModelOptions) -> Result<Model, ModelError> {
+        let measurement = self.measurement(options.measurement.as_deref())?;
+        let walk = Walk::of(self);
+        let sets = parameters::resolve(&walk, &measurement.config.parameters)?;
+        let poi = match &options.poi {
+            Poi::Measurement => Some(measurement.config.poi.as_str()).filter(|name| !name.is_empty()),
+            Poi::Name(name) => Some(name.as_str()),
+            Poi::None => None,
+        };
+        let config = config(&walk, &sets, poi)?;
+        let structure = Structure::build(&walk, &sets);
+        Ok(Model { config, structure, options: options.clone() })
+    }
+
+    /// The observed counts in the order of the model's bins, then its auxiliary data at nominal.
+    pub fn data(&self, model: &Model) -> Result<Vec<f64>, ModelError> {
+        let mut out = self.observed(model)?;
+        out.extend_from_slice(&model.config.auxdata);
+        Ok(out)
+    }
+
+    /// The observed counts in the order of the model's bins.
+    pub fn observed(&self, model: &Model) -> Result<Vec<f64>, ModelError> {
+        let mut out = Vec::with_capacity(model.config.data_len());
+        for channel in &model.config.channels {
+            let Some(at) = self.observations.iter().position(|o| o.name == channel.name) else {
+                return Err(WorkspaceError::NoObservation { channel: channel.name.clone() }.into());
+            };
+            let (counts, expected) = (&self.observations[at].data, channel.slice.len());
+            let path = || format!("observations[{at}].data");
+            if counts.len() != expected {
+                let (channel, got) = (channel.name.clone(), counts.len());
+                return Err(WorkspaceError::BinCount { path: path(), channel, expected, got }.into());
+            }
+            if let Some(i) = counts.iter().position(|n| *n < 0.0) {
+                let path = format!("{}[{i}]", path());
+                return Err(WorkspaceError::NegativeCount { path, value: counts[i] }.into());
+            }
+            out.extend_from_slice(counts);
+        }
+        Ok(out)
+    }
+}
+
+impl Model {
+    /// What the arrays mean.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The constraint terms.
+    pub fn constraints(&self) -> &Constraints {
+        &self.structure.constraints
+    }
+
+    /// What was chosen beyond the workspace.
+    pub fn options(&self) -> &ModelOptions {
+        &self.options
+    }
+
+    pub(crate) fn structure(&self) -> &Structure {
+        &self.structure
+    }
+
+    /// Where the template of a channel's sample stands in the template input `nominal`.
+    pub fn nominal_slice(&self, channel: &str, sample: &str) -> Option<std::ops::Range<usize>> {
+        let channel = self.config.channels.iter().position(|c| c.name == channel)?;
+        let sample = self.config.samples.iter().position(|s| s == sample)?;
+        let block = self.structure.blocks.iter().find(|b| b.channel == channel && b.sample == sample)?;
+        Some(block.cells.clone())
+    }
+}
+
+fn config(walk: &Walk<'_>, sets: &[parameters::Resolved], poi: Option<&str>) -> Result<Config, ModelError> {
+    let poi = poi.map(|name| {
+        let Some(set) = sets.iter().map(|s| &s.set).find(|s| s.name == name) else {
+            let known = sets.iter().map(|s| s.set.name.clone()).collect();
+            return Err(ModelError::UnknownPoi { name: name.into(), known });
+        };
+        match set.slice.len() {
+            1 => Ok(set.slice.start),
+            parameters => Err(ModelError::PoiNotScalar { name: name.into(), parameters }),
+        }
+    });
+    let names = sets.iter().flat_map(|s| {
+        let name = &s.set.name;
+        (0..s.set.slice.len()).map(move |i| if s.set.scalar { name.clone() } else { format!("{name}[{i}]") })
+    });
+    let mut first = 0;
+    let channels = walk.channels.iter().map(|channel| {
+        let slice = first..first + channel.bins();
+        first = slice.end;
+        ChannelConfig { name: channel.name.clone(), slice }
+    });
+    Ok(Config {
+        names: names.collect(),
+        init: sets.iter().flat_map(|s| s.init.iter().copied()).collect(),
+        bounds: sets.iter().flat_map(|s| s.bounds.iter().copied()).collect(),
+        fixed: sets.iter().flat_map(|s| s.fixed.iter().copied()).collect(),
+        auxdata: sets.iter().flat_map(|s| s.auxdata.iter().copied()).collect(),
+        channels: channels.collect(),
+        samples: walk.samples.iter().map(|s| (*s).to_string()).collect(),
+        modifiers: walk.modifiers.iter().map(|(name, kind)| ((*name).to_string(), *kind)).collect(),
+        parameter_sets: sets.iter().map(|s| s.set.clone()).collect(),
+        poi: poi.transpose()?,
+    })
+}
