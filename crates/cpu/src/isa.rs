@@ -69,6 +69,12 @@ impl Isa {
         }
     }
 
+    /// Whether a fused multiply-add is one instruction.
+    #[must_use]
+    pub fn has_fma(self) -> bool {
+        self != Isa::Portable
+    }
+
     /// Whether this processor (and its operating system) can run the instruction set.
     #[must_use]
     pub fn is_available(self) -> bool {

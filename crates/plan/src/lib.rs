@@ -2,6 +2,7 @@
 //!
 //! * [`kernel`]: the kernel language, what fused loops are written in; it prints as text and parses back.
 //! * [`interpret`](mod@interpret): its reference interpreter.
+//! * [`math`]: elementary and special functions as kernel code.
 //! * [`Plan`]: steps over buffers; what a native backend runs.
 //! * [`lower`]: graph → plan.
 //!
@@ -10,6 +11,7 @@
 pub mod interpret;
 pub mod kernel;
 mod lower;
+pub mod math;
 mod parse;
 mod plan;
 mod print;

@@ -119,6 +119,7 @@ impl Compiler {
     fn code(&mut self, kernel: &Arc<Kernel>, epilogue: bool) -> Arc<Code> {
         let isa = self.isa;
         let compile = || {
+            let kernel = &*wootz_plan::math::expand(kernel, isa.has_fma());
             Arc::new(if epilogue { Code::compile_epilogue(kernel, isa) } else { Code::compile(kernel, isa) })
         };
         let code = self.codes.entry((Arc::as_ptr(kernel), epilogue)).or_insert_with(compile).clone();

@@ -1,0 +1,248 @@
+//! Writes instructions of one float dtype and of the integer dtype with as many bits.
+
+use super::code::Code;
+use crate::kernel::{InstOp, Reg};
+use wootz_ir::ops::{Binary, Compare, Unary};
+use wootz_ir::{DType, F64};
+
+/// Writes code on f32 or f64 registers (and, for what little is needed of them, on integers).
+pub(super) struct Math<'c> {
+    code: &'c mut Code,
+    dtype: DType,
+    fused: bool,
+}
+
+/// Something that differs between f32 and f64.
+#[derive(Clone, Copy)]
+pub(super) struct Pair<T> {
+    pub(super) f32: T,
+    pub(super) f64: T,
+}
+
+/// A polynomial's coefficients for each dtype, that of the constant term first.
+pub(super) type Coefficients = Pair<&'static [f64]>;
+
+/// The layout of a float dtype.
+pub(super) struct Format {
+    /// Bits of the fraction.
+    pub(super) fraction: u32,
+    /// What is added to exponents.
+    pub(super) bias: i64,
+    /// 1.5 · 2^fraction: adding it to a small number rounds that to an integer, which is then in the low bits.
+    pub(super) magic: f64,
+    /// The least normal number.
+    pub(super) tiny: f64,
+}
+
+const FORMATS: Pair<Format> = Pair {
+    f32: Format { fraction: 23, bias: 127, magic: 12582912.0, tiny: f32::MIN_POSITIVE as f64 },
+    f64: Format { fraction: 52, bias: 1023, magic: 6755399441055744.0, tiny: f64::MIN_POSITIVE },
+};
+
+/// ln 2 in two parts; the first has few enough digits that its products with exponents are exact.
+pub(super) const LN_2: Pair<[f64; 2]> = Pair {
+    f32: [355.0 / 512.0, -2.121_944_400_546_905_8e-4],
+    f64: [0.693_147_180_369_123_8, 1.908_214_929_270_587_7e-10],
+};
+
+impl<'c> Math<'c> {
+    pub(super) fn new(code: &'c mut Code, dtype: DType, fused: bool) -> Math<'c> {
+        Math { code, dtype, fused }
+    }
+
+    pub(super) fn is_float(&self) -> bool {
+        self.dtype.is_float()
+    }
+
+    pub(super) fn is_double(&self) -> bool {
+        self.dtype.size() == 8
+    }
+
+    pub(super) fn pick<T: Copy>(&self, pair: Pair<T>) -> T {
+        if self.is_double() { pair.f64 } else { pair.f32 }
+    }
+
+    pub(super) fn format(&self) -> &'static Format {
+        if self.is_double() { &FORMATS.f64 } else { &FORMATS.f32 }
+    }
+
+    fn int_dtype(&self) -> DType {
+        if self.is_double() { DType::I64 } else { DType::I32 }
+    }
+
+    /// A number, rounded to the dtype.
+    pub(super) fn float(&mut self, value: f64) -> Reg {
+        let rounded = if self.is_double() { value } else { f64::from(value as f32) };
+        self.code.value(InstOp::Float(F64(rounded)), self.dtype)
+    }
+
+    /// An integer with as many bits as the floats.
+    pub(super) fn int(&mut self, value: i64) -> Reg {
+        let dtype = self.int_dtype();
+        let wrapped = if self.is_double() { value } else { i64::from(value as i32) };
+        self.code.value(InstOp::Int(wrapped), dtype)
+    }
+
+    fn unary(&mut self, op: Unary, x: Reg) -> Reg {
+        let dtype = self.code.dtype(x);
+        self.code.value(InstOp::Unary(op, x), dtype)
+    }
+
+    fn binary(&mut self, op: Binary, x: Reg, y: Reg) -> Reg {
+        let dtype = self.code.dtype(x);
+        self.code.value(InstOp::Binary(op, x, y), dtype)
+    }
+
+    fn compare(&mut self, op: Compare, x: Reg, y: Reg) -> Reg {
+        self.code.value(InstOp::Compare(op, x, y), DType::Bool)
+    }
+
+    pub(super) fn abs(&mut self, x: Reg) -> Reg {
+        self.unary(Unary::Abs, x)
+    }
+
+    pub(super) fn sqrt(&mut self, x: Reg) -> Reg {
+        self.unary(Unary::Sqrt, x)
+    }
+
+    pub(super) fn floor(&mut self, x: Reg) -> Reg {
+        self.unary(Unary::Floor, x)
+    }
+
+    pub(super) fn add(&mut self, x: Reg, y: Reg) -> Reg {
+        self.binary(Binary::Add, x, y)
+    }
+
+    pub(super) fn sub(&mut self, x: Reg, y: Reg) -> Reg {
+        self.binary(Binary::Sub, x, y)
+    }
+
+    pub(super) fn mul(&mut self, x: Reg, y: Reg) -> Reg {
+        self.binary(Binary::Mul, x, y)
+    }
+
+    pub(super) fn div(&mut self, x: Reg, y: Reg) -> Reg {
+        self.binary(Binary::Div, x, y)
+    }
+
+    pub(super) fn and(&mut self, x: Reg, y: Reg) -> Reg {
+        self.binary(Binary::And, x, y)
+    }
+
+    pub(super) fn or(&mut self, x: Reg, y: Reg) -> Reg {
+        self.binary(Binary::Or, x, y)
+    }
+
+    /// An integer's bits moved up.
+    pub(super) fn shl(&mut self, x: Reg, count: u32) -> Reg {
+        let count = self.int(count.into());
+        self.binary(Binary::Shl, x, count)
+    }
+
+    /// An integer's bits moved down, the sign coming in from above.
+    pub(super) fn shr(&mut self, x: Reg, count: u32) -> Reg {
+        let count = self.int(count.into());
+        self.binary(Binary::Shr, x, count)
+    }
+
+    pub(super) fn lt(&mut self, x: Reg, y: Reg) -> Reg {
+        self.compare(Compare::Lt, x, y)
+    }
+
+    pub(super) fn le(&mut self, x: Reg, y: Reg) -> Reg {
+        self.compare(Compare::Le, x, y)
+    }
+
+    pub(super) fn gt(&mut self, x: Reg, y: Reg) -> Reg {
+        self.compare(Compare::Gt, x, y)
+    }
+
+    pub(super) fn eq(&mut self, x: Reg, y: Reg) -> Reg {
+        self.compare(Compare::Eq, x, y)
+    }
+
+    pub(super) fn ne(&mut self, x: Reg, y: Reg) -> Reg {
+        self.compare(Compare::Ne, x, y)
+    }
+
+    pub(super) fn select(&mut self, condition: Reg, x: Reg, y: Reg) -> Reg {
+        let dtype = self.code.dtype(x);
+        self.code.value(InstOp::Select(condition, x, y), dtype)
+    }
+
+    /// x · y + z, rounded once if that is one instruction.
+    pub(super) fn fma(&mut self, x: Reg, y: Reg, z: Reg) -> Reg {
+        if self.fused {
+            return self.code.value(InstOp::Fma(x, y, z), self.dtype);
+        }
+        let product = self.mul(x, y);
+        self.add(product, z)
+    }
+
+    /// x · c + z.
+    pub(super) fn fma_by(&mut self, x: Reg, c: f64, z: Reg) -> Reg {
+        let c = self.float(c);
+        self.fma(x, c, z)
+    }
+
+    pub(super) fn add_to(&mut self, x: Reg, c: f64) -> Reg {
+        let c = self.float(c);
+        self.add(x, c)
+    }
+
+    pub(super) fn mul_by(&mut self, x: Reg, c: f64) -> Reg {
+        let c = self.float(c);
+        self.mul(x, c)
+    }
+
+    /// The smaller of x and a constant; NaN if x is. In this form it is one instruction of x86.
+    pub(super) fn at_most(&mut self, x: Reg, high: f64) -> Reg {
+        let high = self.float(high);
+        let above = self.lt(high, x);
+        self.select(above, high, x)
+    }
+
+    /// The larger of x and a constant; NaN if x is. In this form it is one instruction of x86.
+    pub(super) fn at_least(&mut self, x: Reg, low: f64) -> Reg {
+        let low = self.float(low);
+        let below = self.gt(low, x);
+        self.select(below, low, x)
+    }
+
+    /// Σ cᵢ xⁱ by Horner's rule.
+    pub(super) fn polynomial(&mut self, x: Reg, coefficients: &[f64]) -> Reg {
+        let (last, rest) = coefficients.split_last().expect("polynomials are constants with coefficients");
+        let mut sum = self.float(*last);
+        for c in rest.iter().rev() {
+            let c = self.float(*c);
+            sum = self.fma(sum, x, c);
+        }
+        sum
+    }
+
+    /// An integer as a float.
+    pub(super) fn cast(&mut self, x: Reg) -> Reg {
+        self.code.value(InstOp::Cast(x), self.dtype)
+    }
+
+    /// A float's bits.
+    pub(super) fn bits(&mut self, x: Reg) -> Reg {
+        let dtype = self.int_dtype();
+        self.code.value(InstOp::Bitcast(x), dtype)
+    }
+
+    /// The float with these bits.
+    pub(super) fn from_bits(&mut self, x: Reg) -> Reg {
+        self.code.value(InstOp::Bitcast(x), self.dtype)
+    }
+
+    /// x with the sign of `of`; x must be positive or have that sign already.
+    pub(super) fn with_sign(&mut self, x: Reg, of: Reg) -> Reg {
+        let mask = self.int(if self.is_double() { i64::MIN } else { i32::MIN.into() });
+        let of = self.bits(of);
+        let sign = self.and(of, mask);
+        let bits = self.bits(x);
+        let signed = self.or(bits, sign);
+        self.from_bits(signed)
+    }
+}

@@ -1,0 +1,163 @@
+//! Elementary and special functions, written once, in the kernel language.
+//!
+//! [`expand`] rewrites every transcendental instruction on f32 and f64 registers into the native ones: arithmetic, `sqrt`,
+//! rounding to integers, comparisons, `select`, `bitcast`, shifts and bits of integers. There are no branches: all cases of a
+//! function are computed and the right one is selected, which is what vector code wants. Functions are within 2 units in the
+//! last place, `lgamma` and the polygamma functions near their zeros within an absolute bound; zeros keep their sign,
+//! infinities, NaN and subnormal numbers give what the documentation of [`Unary`] and [`Binary`] says.
+//!
+//! One file a family. The coefficients are minimax polynomials from `xtask/math/coefficients.py`.
+
+mod builder;
+mod code;
+mod erf;
+mod exp;
+mod log;
+mod simple;
+
+use crate::kernel::{Accumulate, Address, Inst, InstOp, Kernel, Reg, Stage};
+use builder::Math;
+use code::Code;
+use std::borrow::Cow;
+use wootz_ir::DType;
+use wootz_ir::ops::{Binary, Unary};
+
+/// The kernel in native instructions. `fused` says whether [`InstOp::Fma`] is one of them; without, it appears only where the
+/// kernel itself has it.
+///
+/// Not rewritten, whatever runs kernels must know them: remainders of floats, powers of integers and [`Unary::Polygamma`].
+pub fn expand(kernel: &Kernel, fused: bool) -> Cow<'_, Kernel> {
+    let instructions = || kernel.stages.iter().flat_map(|s| &s.body);
+    if !instructions().any(|inst| is_expanded(&inst.op)) {
+        return Cow::Borrowed(kernel);
+    }
+    let mut expander = Expander {
+        kernel,
+        fused,
+        map: vec![Reg(0); kernel.regs.len()],
+        code: Code::with_capacity(4 * kernel.regs.len() + 64),
+    };
+    let stages = kernel.stages.iter().map(|s| expander.stage(s)).collect();
+    Cow::Owned(Kernel {
+        grid: kernel.grid.clone(),
+        lanes: kernel.lanes,
+        args: kernel.args.clone(),
+        stages,
+        regs: expander.code.regs,
+    })
+}
+
+/// True if [`expand`] rewrites an instruction. The dtypes of integers' operations rule out what is not.
+fn is_expanded(op: &InstOp) -> bool {
+    use Unary as U;
+    match op {
+        InstOp::Unary(op, _) => match op {
+            U::Exp | U::Expm1 | U::Log | U::Log1p | U::Rsqrt | U::Tanh | U::Erf => true,
+            U::Sign | U::IsNan | U::IsFinite | U::StopGradient => true,
+            U::Neg | U::Abs | U::Sqrt | U::Floor | U::Ceil | U::Round | U::Not => false,
+            U::Sin | U::Cos | U::Tan | U::Erfc | U::Erfinv | U::Lgamma | U::Digamma | U::Polygamma(_) => {
+                false
+            }
+        },
+        InstOp::Binary(op, ..) => matches!(op, Binary::FloorDiv),
+        _ => false,
+    }
+}
+
+struct Expander<'k> {
+    kernel: &'k Kernel,
+    fused: bool,
+    /// The registers of the rewritten kernel, by those of the original.
+    map: Vec<Reg>,
+    code: Code,
+}
+
+impl Expander<'_> {
+    fn stage(&mut self, stage: &Stage) -> Stage {
+        for inst in &stage.body {
+            self.inst(inst);
+        }
+        let body = self.code.finish_stage();
+        let reduce = stage.reduce.iter().map(|acc| {
+            let value = self.map[acc.value.0 as usize];
+            let out = self.code.register(self.kernel.regs[acc.out.0 as usize]);
+            self.map[acc.out.0 as usize] = out;
+            Accumulate { kind: acc.kind, value, out }
+        });
+        Stage { loops: stage.loops.clone(), reduce: reduce.collect(), body }
+    }
+
+    fn inst(&mut self, inst: &Inst) {
+        let map = |r: &Reg| self.map[r.0 as usize];
+        let address = |at: &Address| Address { index: at.index.as_ref().map(map), ..at.clone() };
+        let Some(out) = inst.out else {
+            if let InstOp::Store { arg, at, value } = &inst.op {
+                let op = InstOp::Store { arg: *arg, at: address(at), value: map(value) };
+                self.code.body.push(Inst { out: None, op });
+            }
+            return;
+        };
+        let op = match &inst.op {
+            InstOp::Unary(op, x) => InstOp::Unary(*op, map(x)),
+            InstOp::Binary(op, x, y) => InstOp::Binary(*op, map(x), map(y)),
+            InstOp::Compare(op, x, y) => InstOp::Compare(*op, map(x), map(y)),
+            InstOp::Select(c, x, y) => InstOp::Select(map(c), map(x), map(y)),
+            InstOp::Fma(x, y, z) => InstOp::Fma(map(x), map(y), map(z)),
+            InstOp::Cast(x) => InstOp::Cast(map(x)),
+            InstOp::Bitcast(x) => InstOp::Bitcast(map(x)),
+            InstOp::Round(to, x) => InstOp::Round(*to, map(x)),
+            InstOp::Load { arg, at, mask } => {
+                InstOp::Load { arg: *arg, at: address(at), mask: mask.as_ref().map(map) }
+            }
+            op @ (InstOp::Float(_) | InstOp::Int(_) | InstOp::Index(_) | InstOp::Tile) => op.clone(),
+            // It has no result, so it was handled above.
+            op @ InstOp::Store { .. } => op.clone(),
+        };
+        let dtype = self.kernel.regs[out.0 as usize];
+        self.map[out.0 as usize] = self.value(op, dtype);
+    }
+
+    fn value(&mut self, op: InstOp, dtype: DType) -> Reg {
+        let operand = match op {
+            InstOp::Unary(_, x) | InstOp::Binary(_, x, _) => self.code.dtype(x),
+            _ => dtype,
+        };
+        let mut math = Math::new(&mut self.code, operand, self.fused);
+        let rewritten = match op {
+            InstOp::Unary(op, x) => unary(&mut math, op, x),
+            InstOp::Binary(op, x, y) => binary(&mut math, op, x, y),
+            _ => None,
+        };
+        rewritten.unwrap_or_else(|| self.code.value(op, dtype))
+    }
+}
+
+fn unary(m: &mut Math<'_>, op: Unary, x: Reg) -> Option<Reg> {
+    Some(match op {
+        Unary::StopGradient => x,
+        Unary::Sign => simple::sign(m, x),
+        Unary::IsNan => m.ne(x, x),
+        Unary::IsFinite => simple::is_finite(m, x),
+        Unary::Exp => exp::exp(m, x),
+        Unary::Expm1 => exp::expm1(m, x),
+        Unary::Tanh => exp::tanh(m, x),
+        Unary::Log => log::log(m, x),
+        Unary::Log1p => log::log1p(m, x),
+        Unary::Rsqrt => simple::rsqrt(m, x),
+        Unary::Erf => erf::erf(m, x),
+        Unary::Sin | Unary::Cos | Unary::Tan => return None,
+        Unary::Erfc | Unary::Erfinv => return None,
+        Unary::Lgamma | Unary::Digamma | Unary::Polygamma(_) => return None,
+        Unary::Neg | Unary::Abs | Unary::Sqrt => return None,
+        Unary::Floor | Unary::Ceil | Unary::Round | Unary::Not => return None,
+    })
+}
+
+fn binary(m: &mut Math<'_>, op: Binary, x: Reg, y: Reg) -> Option<Reg> {
+    match op {
+        Binary::FloorDiv if m.is_float() => Some(simple::floor_div(m, x, y)),
+        Binary::Pow | Binary::Atan2 | Binary::FloorDiv | Binary::Rem => None,
+        Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Min | Binary::Max => None,
+        Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr => None,
+    }
+}
