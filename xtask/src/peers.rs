@@ -11,16 +11,21 @@ use crate::venv::Venv;
 /// The pinned versions of the stacks.
 const REQUIREMENTS: &str = "bench/peers/requirements-peers.txt";
 
-/// Make the environment with the stacks that benchmarks compare against, and print its path.
+/// Make the environment with the stacks that benchmarks compare against, install this checkout's wootz there, and print its
+/// path.
 ///
 /// It is kept in the user's cache folder, named by the hash of bench/peers/requirements-peers.txt, and shared by all
-/// checkouts. Made once; after that the command only prints. Standard output is the path alone.
+/// checkouts. The stacks are installed once, wootz at every call, as `pip install .` does it. Standard output is the path
+/// alone.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
-/// Makes the environment where it is missing and prints its path.
+/// Makes the environment where it is missing, builds and installs the wheel, and prints the path.
 pub(crate) fn run(repo: &Repo, _: &Args) -> Result<()> {
     let venv = Venv::ensure(&cache()?.join("wootz"), "peers", &repo.path(REQUIREMENTS))?;
+    let _lock = venv.lock()?;
+    // `--no-deps`: NumPy is pinned there. `--force-reinstall`: the version alone does not tell two checkouts apart.
+    venv.pip(&["install", "--quiet", "--no-deps", "--force-reinstall"]).arg(repo.root()).run_on_stderr()?;
     println!("{}", venv.dir().display());
     Ok(())
 }

@@ -28,13 +28,8 @@ impl Venv {
         let dir = parent.join(format!("{label}-{key:016x}"));
         fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
 
-        // Two commands started together must not build the same environment into each other.
-        let lock_path = dir.with_extension("lock");
-        let lock =
-            File::create(&lock_path).with_context(|| format!("cannot create {}", lock_path.display()))?;
-        lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
-
         let venv = Self { dir };
+        let _lock = venv.lock()?;
         // Written last: an environment without it was interrupted half-way.
         let complete = venv.dir.join("complete");
         if !complete.exists() {
@@ -47,6 +42,15 @@ impl Venv {
             fs::write(&complete, &pins).with_context(|| format!("cannot write {}", complete.display()))?;
         }
         Ok(venv)
+    }
+
+    /// Keeps other commands from changing the environment while the lock lives: two that are started together must not
+    /// install into each other.
+    pub(crate) fn lock(&self) -> Result<File> {
+        let path = self.dir.with_extension("lock");
+        let lock = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+        Ok(lock)
     }
 
     /// The environment's folder.

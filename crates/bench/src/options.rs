@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::BenchError;
 use crate::peers;
 use crate::protocol::{Case, DType, Mode, Model};
-use crate::runner::{PEERS, Runner, WOOTZ};
+use crate::runner::{PYTHON, Runner, WOOTZ};
 
 /// Everything a run can be told. [`RunOptions::quick`] and [`RunOptions::full`] are the presets; every field can be
 /// changed after.
@@ -16,7 +16,7 @@ use crate::runner::{PEERS, Runner, WOOTZ};
 pub struct RunOptions {
     /// Models (see [`Model::by_name`]).
     pub models: Vec<Model>,
-    /// Runner names in the order of the table: `wootz` and the names of [`PEERS`]. `None`: all of them.
+    /// Runner names in the order of the table: `wootz` and the names of [`PYTHON`]. `None`: all of them.
     pub backends: Option<Vec<String>>,
     /// Batch sizes.
     pub batch_sizes: Vec<usize>,
@@ -147,7 +147,7 @@ impl RunOptions {
 
     fn runner_names(&self) -> Result<Vec<String>, BenchError> {
         let mut known: Vec<String> = vec![WOOTZ.to_owned()];
-        known.extend(PEERS.iter().map(|(name, _)| (*name).to_owned()));
+        known.extend(PYTHON.iter().map(|(name, _)| (*name).to_owned()));
         let extra = self.extra_runners.iter().map(|runner| runner.name.clone());
         let mut names = match &self.backends {
             None => known.clone(),

@@ -249,6 +249,8 @@ pub enum Response {
 pub enum Phase {
     /// From the orchestrator's spawn call to the first statement of the worker (loader, interpreter start).
     ProcessStart,
+    /// Importing NumPy, in workers written in Python: what is left of their time is their stack's own.
+    ImportNumpy,
     /// Importing the stack.
     Import,
     /// Reading parameters, input and target, and handing them to the stack.
@@ -267,8 +269,9 @@ pub enum Phase {
 
 impl Phase {
     /// The phases of a cold start, in order.
-    pub const COLD: [Phase; 7] = [
+    pub const COLD: [Phase; 8] = [
         Phase::ProcessStart,
+        Phase::ImportNumpy,
         Phase::Import,
         Phase::Load,
         Phase::Build,
@@ -281,6 +284,7 @@ impl Phase {
     pub fn name(self) -> &'static str {
         match self {
             Phase::ProcessStart => "process_start",
+            Phase::ImportNumpy => "import_numpy",
             Phase::Import => "import",
             Phase::Load => "load",
             Phase::Build => "build",

@@ -11,8 +11,9 @@ use crate::process::WorkerCommand;
 /// The runner that ratios are taken against unless told otherwise.
 pub const WOOTZ: &str = "wootz";
 
-/// Python peers in the order of tables: runner name (the worker's argument) and display name.
-pub const PEERS: [(&str, &str); 5] = [
+/// Stacks in Python in the order of tables: runner name (the worker's argument) and display name.
+pub const PYTHON: [(&str, &str); 6] = [
+    ("wootz-python", "wootz from Python"),
     ("pytorch", "PyTorch eager"),
     ("torch-compile", "torch.compile"),
     ("jax", "JAX jit"),
@@ -58,7 +59,7 @@ impl Runner {
         Runner::command(WOOTZ, [binary.as_os_str(), OsStr::new("bench-worker")])
     }
 
-    /// A Python peer of [`PEERS`], run from the worker sources in `sources` by `python`.
+    /// A stack of [`PYTHON`], run from the worker sources in `sources` by `python`.
     pub fn python(name: &str, python: Option<&Path>, sources: &Path) -> Runner {
         match python {
             // -s keeps packages of the user's own site out of the pinned environment.
@@ -69,7 +70,7 @@ impl Runner {
             None => Runner {
                 name: name.to_owned(),
                 worker: Worker::Missing {
-                    reason: "no Python environment with the peers".to_owned(),
+                    reason: "no Python environment with the stacks".to_owned(),
                     install: peers::INSTALL_HINT.to_owned(),
                 },
             },
@@ -98,7 +99,7 @@ pub(crate) fn thread_environment(threads: usize) -> Vec<(OsString, OsString)> {
 }
 
 /// The Python worker's sources, so that the binary works from anywhere.
-const SOURCES: [(&str, &str); 8] = [
+const SOURCES: [(&str, &str); 9] = [
     ("__init__.py", include_str!("../../../python/wootz/_bench_worker/__init__.py")),
     ("__main__.py", include_str!("../../../python/wootz/_bench_worker/__main__.py")),
     ("bench_protocol.py", include_str!("../../../python/wootz/_bench_worker/bench_protocol.py")),
@@ -107,6 +108,7 @@ const SOURCES: [(&str, &str); 8] = [
     ("peer_onnxruntime.py", include_str!("../../../python/wootz/_bench_worker/peer_onnxruntime.py")),
     ("peer_pytorch.py", include_str!("../../../python/wootz/_bench_worker/peer_pytorch.py")),
     ("peer_torch_compile.py", include_str!("../../../python/wootz/_bench_worker/peer_torch_compile.py")),
+    ("peer_wootz.py", include_str!("../../../python/wootz/_bench_worker/peer_wootz.py")),
 ];
 
 /// Writes the Python worker's sources to a new folder in `directory` and returns it.

@@ -7,21 +7,27 @@ use comfy_table::{Cell, CellAlignment, Table};
 
 use crate::compare::Comparison;
 use crate::protocol::Phase;
-use crate::result::{Measured, Outcome, Report, Row};
+use crate::result::{Cold, Outcome, Report, Row};
 use crate::stats::Interval;
 
-const HEADINGS: [&str; 10] = [
+const COLD: [&str; 15] = [
     "model",
     "mode",
     "batch",
     "stack",
-    "first result",
+    "processes",
+    "start",
+    "NumPy",
+    "import",
+    "load",
+    "build",
     "compile",
-    "step",
-    "spread",
-    "× baseline",
-    "peak memory",
+    "pack",
+    "first run",
+    "first result",
+    "own",
 ];
+const WARM: [&str; 8] = ["model", "mode", "batch", "stack", "step", "spread", "× baseline", "peak memory"];
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,18 +41,28 @@ impl fmt::Display for Report {
             header.plan.threads,
             header.started
         )?;
-        let mut table = new_table(&HEADINGS);
+        let mut cold = new_table(&COLD);
+        let mut warm = new_table(&WARM);
         for row in &self.rows {
-            table.add_row(cells(row));
+            if let Some(measured) = row.measured().and_then(|measured| measured.cold.as_ref()) {
+                cold.add_row([place(row), cold_cells(measured)].concat());
+            }
+            warm.add_row([place(row), warm_cells(&row.outcome)].concat());
         }
-        right_align(&mut table, &[2, 4, 5, 6, 7, 9]);
-        writeln!(f, "{table}")?;
+        if !cold.is_empty() {
+            right_align(&mut cold, &[2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+            writeln!(
+                f,
+                "\nCold: medians of fresh processes, from the spawn; the phases add up to the first result, and own is what \
+                 comes after the interpreter and NumPy.\n\n{cold}"
+            )?;
+        }
+        right_align(&mut warm, &[2, 4, 5, 7]);
         writeln!(
             f,
-            "first result: from spawn, everything included, median of {} fresh processes; compile: import excluded, \
-             build, compile and packing together; step: median of {} interleaved rounds; spread: interquartile range; \
-             × baseline: time over {}'s, round by round, with its 95 % interval (above 1: slower).",
-            header.plan.cold_spawns, header.plan.repeats, header.plan.baseline
+            "\nWarm: medians of {} interleaved rounds; spread: interquartile range; × baseline: time over {}'s, round by \
+             round, with its 95 % interval (above 1: slower).\n\n{warm}",
+            header.plan.repeats, header.plan.baseline
         )?;
         let mut notes: Vec<(String, Vec<String>)> = Vec::new();
         for row in &self.rows {
@@ -79,32 +95,30 @@ fn note(row: &Row) -> Option<String> {
     }
 }
 
-fn cells(row: &Row) -> Vec<String> {
-    let mut cells = vec![
-        row.case.model.name.clone(),
-        row.case.mode.to_string(),
-        row.case.batch.to_string(),
-        row.runner.clone(),
-    ];
-    match &row.outcome {
-        Outcome::Ok(measured) => cells.extend(measurements(measured)),
-        Outcome::Failed { .. } => cells.push("failed".to_owned()),
-        Outcome::Unsupported { .. } => cells.push("n/a".to_owned()),
-        Outcome::Missing { .. } => cells.push("missing".to_owned()),
-    }
+fn place(row: &Row) -> Vec<String> {
+    let case = &row.case;
+    vec![case.model.name.clone(), case.mode.to_string(), case.batch.to_string(), row.runner.clone()]
+}
+
+fn cold_cells(cold: &Cold) -> Vec<String> {
+    let median = |phase: &Phase| cold.phases_ns.get(phase).map(|summary| summary.median);
+    let mut cells = vec![cold.first_result_ns.count.to_string()];
+    cells.extend(Phase::COLD.iter().map(|phase| median(phase).map_or(String::new(), time)));
+    let base = median(&Phase::ProcessStart).unwrap_or(0.0) + median(&Phase::ImportNumpy).unwrap_or(0.0);
+    cells.push(time(cold.first_result_ns.median));
+    cells.push(time(cold.first_result_ns.median - base));
     cells
 }
 
-fn measurements(measured: &Measured) -> Vec<String> {
-    let cold = measured.cold.as_ref();
-    let compile = cold.map(|cold| {
-        let phases = [Phase::Build, Phase::Compile, Phase::Pack];
-        phases.iter().filter_map(|phase| cold.phases_ns.get(phase)).map(|summary| summary.median).sum()
-    });
+fn warm_cells(outcome: &Outcome) -> Vec<String> {
+    let measured = match outcome {
+        Outcome::Ok(measured) => measured,
+        Outcome::Failed { .. } => return vec!["failed".to_owned()],
+        Outcome::Unsupported { .. } => return vec!["n/a".to_owned()],
+        Outcome::Missing { .. } => return vec!["missing".to_owned()],
+    };
     let peak = measured.memory.iter().map(|phase| phase.peak_bytes).max();
     vec![
-        cold.map_or(String::new(), |cold| time(cold.first_result_ns.median)),
-        compile.map_or(String::new(), time),
         time(measured.warm.step_ns.median),
         format!("{:.1} %", 100.0 * measured.warm.step_ns.relative_spread()),
         measured.warm.ratio.as_ref().map_or(String::new(), |ratio| interval(&ratio.interval)),

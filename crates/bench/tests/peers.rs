@@ -7,7 +7,7 @@ use common::{options, temporary};
 use wootz_bench::peers;
 use wootz_bench::protocol::Loss;
 use wootz_bench::result::Outcome;
-use wootz_bench::runner::{PEERS, write_worker_sources};
+use wootz_bench::runner::{PYTHON, write_worker_sources};
 use wootz_bench::{Mode, Model, Runner, run};
 
 #[test]
@@ -20,7 +20,7 @@ fn installed_peers_pass_the_check() {
         vec![Model::new("tiny", &[6, 5, 4, 3], Loss::CrossEntropy), Model::new("line", &[8, 3], Loss::Mse)];
     options.threads = Some(2);
     // torch.compile takes many seconds a case and runs the same module as the eager peer.
-    let names = PEERS.iter().map(|(name, _)| *name).filter(|name| *name != "torch-compile");
+    let names = PYTHON.iter().map(|(name, _)| *name).filter(|name| *name != "torch-compile");
     options.extra_runners.extend(names.map(|name| Runner::python(name, python.as_deref(), &sources)));
     options.cold_spawns = 0;
     let report = run(&options).expect("failures are rows");

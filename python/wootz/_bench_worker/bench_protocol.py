@@ -1,7 +1,7 @@
 """The worker side of the protocol for Python stacks.
 
 A stack is a module `peer_<name>` with `prepare(setup, marks) -> Session`: it imports its framework, loads, builds and
-compiles, and calls `marks.end(phase)` as each phase ends. The session has `step()` (returns when the result is in
+compiles, and calls `marks.end(phase)` as each phase ends. NumPy has been imported before, as a phase of its own. The session has `step()` (returns when the result is in
 memory), `outputs() -> {name: array}` and `versions`.
 """
 
@@ -19,6 +19,7 @@ PEERS = {
     "onnxruntime": "peer_onnxruntime",
     "pytorch": "peer_pytorch",
     "torch-compile": "peer_torch_compile",
+    "wootz-python": "peer_wootz",
 }
 
 
@@ -129,6 +130,9 @@ class Server:
             raise RuntimeError(f"this worker speaks protocol {VERSION}, the orchestrator {setup['version']}")
         limit_cpus(setup["case"]["threads"])
         self.marks = Marks(setup["measure_memory"], self.start_ns)
+        import numpy  # noqa: F401
+
+        self.marks.end("import_numpy")
         module = importlib.import_module(PEERS[self.peer])
         self.session = module.prepare(setup, self.marks)
         # A stack that compiles inside its first call has made its first result already.
