@@ -24,9 +24,24 @@ impl Model {
         Model::new("mlp", &[784, 1024, 512, 256, 10], Loss::CrossEntropy)
     }
 
+    /// A linear layer 1 → 1: what is left of a run is its overhead.
+    pub fn scalar() -> Model {
+        Model::new("scalar", &[1, 1], Loss::Mse)
+    }
+
+    /// A perceptron with as many parameters as [`Model::mlp`], each of one element.
+    pub fn scalar_mlp() -> Model {
+        Model::new("scalar-mlp", &[1, 1, 1, 1, 1], Loss::CrossEntropy)
+    }
+
     /// Every built-in model.
     pub fn all() -> Vec<Model> {
-        vec![Model::linear(), Model::mlp()]
+        vec![Model::linear(), Model::mlp(), Model::scalar(), Model::scalar_mlp()]
+    }
+
+    /// Whether nothing but the overhead of a run can be measured on it: it has one case, a row in inference.
+    pub fn is_scalar(&self) -> bool {
+        self.dims.iter().all(|features| *features == 1)
     }
 
     /// The built-in model called `name`.

@@ -38,8 +38,20 @@ pub enum BenchError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The time that the run was given is over.
+    #[error("stopped after {done} of {cases} cases, as asked; go on with --resume --out {path}")]
+    Stopped {
+        /// The run's folder.
+        path: PathBuf,
+        /// Cases that are in the journal.
+        done: usize,
+        /// Cases of the run.
+        cases: usize,
+    },
     /// `resume` found nothing to go on from.
-    #[error("nothing to resume in {path}: it has no journal of an unfinished run")]
+    #[error(
+        "nothing to resume in {path}: it has no journal of an unfinished run, and no result with failed or missing rows"
+    )]
     NothingToResume {
         /// Where it looked.
         path: PathBuf,

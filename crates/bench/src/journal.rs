@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{BenchError, io_error};
 use crate::protocol::Case;
-use crate::result::{Header, RESULT_FILE, RESULT_VERSION, Row};
+use crate::result::{Header, RESULT_FILE, RESULT_VERSION, Report, Row};
 
 /// Name of the journal in a run's folder. It goes away when the result file is there.
 pub const JOURNAL_FILE: &str = "journal.jsonl";
@@ -38,38 +38,40 @@ impl Journal {
         if directory.join(RESULT_FILE).exists() || path.exists() {
             return Err(BenchError::AlreadyThere { path: directory.to_owned() });
         }
+        Journal::start(path, header)
+    }
+
+    /// Opens the journal in `directory` to go on from; that of a finished run with failed or missing rows is made anew from
+    /// its result. Errors if there is neither, or if it is of another plan, machine or revision.
+    pub(crate) fn resume(directory: &Path, header: &Header) -> Result<Journal, BenchError> {
+        let path = directory.join(JOURNAL_FILE);
+        if path.exists() {
+            let (found, rows, kept) = read(&path)?;
+            check(&path, &found, header)?;
+            let file = OpenOptions::new().append(true).open(&path).map_err(io_error(&path))?;
+            // A line that a kill cut short must not run into the next one.
+            file.set_len(kept).map_err(io_error(&path))?;
+            return Ok(Journal { path, file, header: found, rows });
+        }
+        if !directory.join(RESULT_FILE).exists() {
+            return Err(BenchError::NothingToResume { path: directory.to_owned() });
+        }
+        let report = Report::read(directory)?;
+        if !report.rows.iter().any(Row::may_be_retried) {
+            return Err(BenchError::NothingToResume { path: directory.to_owned() });
+        }
+        check(&directory.join(RESULT_FILE), &report.header, header)?;
+        let mut journal = Journal::start(path, report.header)?;
+        journal.add(report.rows)?;
+        Ok(journal)
+    }
+
+    fn start(path: PathBuf, header: Header) -> Result<Journal, BenchError> {
         let file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(io_error(&path))?;
         let mut journal = Journal { path, file, header, rows: Vec::new() };
         let header = Box::new(journal.header.clone());
         journal.append(&[Entry::Header { version: RESULT_VERSION, header }])?;
         Ok(journal)
-    }
-
-    /// Opens the journal in `directory` to go on from. Errors if there is none, or if it is of another plan or machine.
-    pub(crate) fn resume(directory: &Path, header: &Header) -> Result<Journal, BenchError> {
-        let path = directory.join(JOURNAL_FILE);
-        if !path.exists() {
-            return Err(BenchError::NothingToResume { path: directory.to_owned() });
-        }
-        let (found, rows, kept) = read(&path)?;
-        let mismatch = |difference: &str| {
-            Err(BenchError::ResumeMismatch { path: path.clone(), difference: difference.to_owned() })
-        };
-        if found.plan != header.plan {
-            return mismatch("it was begun with other options");
-        }
-        if found.machine != header.machine {
-            return mismatch("it was begun on another machine");
-        }
-        // Outside a checkout there is no revision to hold it to.
-        let revisions = found.revision.as_ref().zip(header.revision.as_ref());
-        if revisions.is_some_and(|(found, now)| found != now) {
-            return mismatch("it was begun at another revision");
-        }
-        let file = OpenOptions::new().append(true).open(&path).map_err(io_error(&path))?;
-        // A line that a kill cut short must not run into the next one.
-        file.set_len(kept).map_err(io_error(&path))?;
-        Ok(Journal { path, file, header: found, rows })
     }
 
     /// The run's folder.
@@ -86,12 +88,33 @@ impl Journal {
             .all(|runner| self.rows.iter().any(|row| row.case == *case && row.runner == *runner))
     }
 
-    /// Appends the rows of one case and flushes them to disk.
+    /// The runners whose row for `case` failed or is missing, by position in the plan.
+    pub(crate) fn to_retry(&self, case: &Case) -> Vec<usize> {
+        let failed = |runner: &String| {
+            self.rows.iter().any(|row| row.case == *case && row.runner == *runner && row.may_be_retried())
+        };
+        let runners = self.header.plan.runners.iter().enumerate();
+        runners.filter(|(_, runner)| failed(runner)).map(|(index, _)| index).collect()
+    }
+
+    /// Appends the rows of one case and flushes them to disk; they take the place of those that it had.
     pub(crate) fn add(&mut self, rows: Vec<Row>) -> Result<(), BenchError> {
         let entries: Vec<Entry> = rows.iter().map(|row| Entry::Row { row: Box::new(row.clone()) }).collect();
         self.append(&entries)?;
+        self.rows.retain(|old| !rows.iter().any(|row| row.case == old.case && row.runner == old.runner));
         self.rows.extend(rows);
         Ok(())
+    }
+
+    /// The rows in the order of the plan, whatever the order in which they were measured.
+    pub(crate) fn ordered(&self) -> Vec<Row> {
+        let (cases, runners) = (self.header.plan.cases(), &self.header.plan.runners);
+        let mut rows = self.rows.clone();
+        rows.sort_by_key(|row| {
+            let case = cases.iter().position(|case| *case == row.case);
+            (case, runners.iter().position(|runner| *runner == row.runner))
+        });
+        rows
     }
 
     /// Deletes the journal; the result file has everything.
@@ -110,6 +133,25 @@ impl Journal {
         self.file.write_all(text.as_bytes()).map_err(io_error(&self.path))?;
         self.file.sync_data().map_err(io_error(&self.path))
     }
+}
+
+/// Errors if the run that `found` heads, in `path`, is not the one that `now` asks for.
+fn check(path: &Path, found: &Header, now: &Header) -> Result<(), BenchError> {
+    let mismatch = |difference: &str| {
+        Err(BenchError::ResumeMismatch { path: path.to_owned(), difference: difference.to_owned() })
+    };
+    if found.plan != now.plan {
+        return mismatch("it was begun with other options");
+    }
+    if found.machine != now.machine {
+        return mismatch("it was begun on another machine");
+    }
+    // Outside a checkout there is no revision to hold it to.
+    let revisions = found.revision.as_ref().zip(now.revision.as_ref());
+    if revisions.is_some_and(|(found, now)| found != now) {
+        return mismatch("it was begun at another revision");
+    }
+    Ok(())
 }
 
 /// Reads a journal: header, rows and the length of the part that is whole. Rows of a case come in one write, so a torn

@@ -18,7 +18,7 @@ use crate::protocol::{
 };
 use crate::reference::{Reference, reference};
 use crate::result::{Cold, Measured, Outcome, Ratio, Row, Warm};
-use crate::runner::{Runner, Worker, thread_environment};
+use crate::runner::{Runner, Worker, environment};
 use crate::stats::{Summary, bootstrap_median};
 
 /// How long the machine rests before a fresh process is started.
@@ -30,6 +30,9 @@ const QUIET_NS: u64 = 100_000;
 const QUIET_LIMIT: Duration = Duration::from_millis(300);
 /// Upper bound of steps a sample.
 const MAX_ITERATIONS: u64 = 1 << 24;
+/// Where a case's numbers are, below the scratch folder.
+const CASE_FOLDER: &str = "case";
+
 /// What every case of a run shares.
 pub(crate) struct Context<'a> {
     pub(crate) plan: &'a Plan,
@@ -62,13 +65,7 @@ struct Idle {
 
 /// Measures `case` on every runner: one row each, in the runners' order.
 pub(crate) fn measure(context: &Context<'_>, case: &Case) -> Result<Vec<Row>, BenchError> {
-    (context.announce)(&format!("{case}: float64 reference"));
-    let data = CaseData::generate(case);
-    let folder = context.scratch.join("case");
-    fs::create_dir_all(&folder).map_err(io_error(&folder))?;
-    let mut setup = data.write(case, &folder).map_err(io_error(&folder))?;
-    let expected = reference(case, &data);
-
+    let (mut setup, data, expected) = prepare(context, case)?;
     setup.measure_memory = true;
     let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
     let mut active = Vec::new();
@@ -101,7 +98,7 @@ pub(crate) fn measure(context: &Context<'_>, case: &Case) -> Result<Vec<Row>, Be
         setup.measure_memory = false;
         cold(context, case, &setup, &mut measured, &mut outcomes);
     }
-    fs::remove_dir_all(&folder).map_err(io_error(&folder))?;
+    clean(context)?;
 
     outcomes.extend(measured.into_iter().map(|(index, result)| (index, Outcome::Ok(Box::new(result)))));
     let row = |(index, outcome): (usize, Outcome)| Row {
@@ -110,6 +107,33 @@ pub(crate) fn measure(context: &Context<'_>, case: &Case) -> Result<Vec<Row>, Be
         outcome,
     };
     Ok(outcomes.into_iter().map(row).collect())
+}
+
+/// Whether one of `runners` now reaches a right first result of `case`.
+pub(crate) fn works(context: &Context<'_>, case: &Case, runners: &[usize]) -> Result<bool, BenchError> {
+    let (setup, data, expected) = prepare(context, case)?;
+    let works = runners.iter().any(|index| {
+        (context.announce)(&format!("{case}: {} again", context.runners[*index].name));
+        admit(context, *index, &setup, &expected, &data).is_ok()
+    });
+    clean(context)?;
+    Ok(works)
+}
+
+/// Writes the numbers of `case` and computes what comes of them.
+fn prepare(context: &Context<'_>, case: &Case) -> Result<(Setup, CaseData, Reference), BenchError> {
+    (context.announce)(&format!("{case}: float64 reference"));
+    let data = CaseData::generate(case);
+    let folder = context.scratch.join(CASE_FOLDER);
+    fs::create_dir_all(&folder).map_err(io_error(&folder))?;
+    let setup = data.write(case, &folder).map_err(io_error(&folder))?;
+    let expected = reference(case, &data);
+    Ok((setup, data, expected))
+}
+
+fn clean(context: &Context<'_>) -> Result<(), BenchError> {
+    let folder = context.scratch.join(CASE_FOLDER);
+    fs::remove_dir_all(&folder).map_err(io_error(&folder))
 }
 
 /// Starts a worker, lets it reach its first result and holds that to the reference.
@@ -129,7 +153,7 @@ fn admit(
     let outputs_folder = context.scratch.join(format!("outputs-{index}"));
     fs::create_dir_all(&outputs_folder)
         .map_err(|error| failed(format!("{}: {error}", outputs_folder.display()), String::new()))?;
-    let (mut process, ready) = first_result(context, command, setup)?;
+    let (mut process, ready) = first_result(context, &context.runners[index].name, command, setup)?;
     let result = (|| {
         let request = Request::Check { directory: outputs_folder.clone() };
         let outputs = match process.ask(&request, context.timeout)? {
@@ -161,11 +185,12 @@ fn admit(
 /// A fresh process brought to its first result.
 fn first_result(
     context: &Context<'_>,
+    runner: &str,
     command: &WorkerCommand,
     setup: &Setup,
 ) -> Result<(WorkerProcess, Ready), Outcome> {
     let mut command = command.clone();
-    command.environment.extend(thread_environment(setup.case.threads));
+    command.environment.extend(environment(setup.case.threads, context.plan.isa, runner));
     // A compile cache of an earlier process would turn a cold start into a warm one.
     let caches = tempfile::tempdir_in(context.scratch)
         .map_err(|error| failed(format!("{}: {error}", context.scratch.display()), String::new()))?;
@@ -354,9 +379,17 @@ fn cold(
     measured: &mut BTreeMap<usize, Measured>,
     outcomes: &mut BTreeMap<usize, Outcome>,
 ) {
+    let plan = context.plan;
     let mut spawns: BTreeMap<usize, Vec<(u64, Ready)>> = BTreeMap::new();
-    for spawn in 0..context.plan.cold_spawns {
-        let mut order: Vec<usize> = measured.keys().copied().collect();
+    for spawn in 0..plan.cold_spawns {
+        // A stack that compiles for minutes has its one process; repeating it would take hours for a few per cent.
+        let spent = |index: &usize| -> u64 {
+            spawns.get(index).map_or(0, |starts| starts.iter().map(duration).sum())
+        };
+        let within = |index: &usize| {
+            !spawns.contains_key(index) || plan.cold_budget_ns.is_none_or(|budget| spent(index) < budget)
+        };
+        let mut order: Vec<usize> = measured.keys().copied().filter(within).collect();
         if !order.is_empty() {
             let shift = spawn % order.len();
             order.rotate_left(shift);
@@ -364,14 +397,14 @@ fn cold(
         for index in order {
             let runner = &context.runners[index];
             let Worker::Command(command) = &runner.worker else { continue };
+            let name = &runner.name;
             (context.announce)(&format!(
-                "{case}: {} fresh process {} of {}",
-                runner.name,
+                "{case}: {name} fresh process {} of {}",
                 spawn + 1,
-                context.plan.cold_spawns
+                plan.cold_spawns
             ));
             thread::sleep(SETTLE);
-            match first_result(context, command, setup) {
+            match first_result(context, name, command, setup) {
                 Ok((mut process, ready)) => {
                     spawns.entry(index).or_default().push((process.spawned_ns(), ready));
                     process.finish();
@@ -386,6 +419,11 @@ fn cold(
     for (index, result) in measured.iter_mut() {
         result.cold = spawns.get(index).and_then(|starts| summarize_cold(starts));
     }
+}
+
+/// From spawn to first result, nanoseconds.
+fn duration((spawned_ns, ready): &(u64, Ready)) -> u64 {
+    ready.marks.last().map_or(0, |mark| mark.end_ns - spawned_ns)
 }
 
 fn summarize_cold(starts: &[(u64, Ready)]) -> Option<Cold> {

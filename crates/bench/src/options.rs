@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::BenchError;
+use crate::isa::Isa;
 use crate::peers;
 use crate::protocol::{Case, DType, Mode, Model};
-use crate::runner::{PYTHON, Runner, WOOTZ};
+use crate::runner::{PYTHON, Runner, WOOTZ, WOOTZ_AVX2};
 
 /// Everything a run can be told. [`RunOptions::quick`] and [`RunOptions::full`] are the presets; every field can be
 /// changed after.
@@ -16,7 +17,8 @@ use crate::runner::{PYTHON, Runner, WOOTZ};
 pub struct RunOptions {
     /// Models (see [`Model::by_name`]).
     pub models: Vec<Model>,
-    /// Runner names in the order of the table: `wootz` and the names of [`PYTHON`]. `None`: all of them.
+    /// Runner names in the order of the table: `wootz`, `wootz-avx2` and the names of [`PYTHON`]. `None`: all but
+    /// `wootz-avx2`.
     pub backends: Option<Vec<String>>,
     /// Batch sizes.
     pub batch_sizes: Vec<usize>,
@@ -32,6 +34,10 @@ pub struct RunOptions {
     pub warmup_rounds: usize,
     /// Fresh processes a cold phase (0 for none, at least 5 otherwise).
     pub cold_spawns: usize,
+    /// A stack whose fresh processes of a case have taken this long together gets no more of them, but always one.
+    pub cold_budget: Duration,
+    /// Hold every stack that can be held to this instruction set.
+    pub isa: Option<Isa>,
     /// Shortest duration of one warm sample; steps are repeated inside a sample until it lasts as long.
     pub sample_time: Duration,
     /// How long a worker may take to answer.
@@ -44,8 +50,11 @@ pub struct RunOptions {
     pub out: Option<PathBuf>,
     /// Parent of the default folder.
     pub runs_directory: PathBuf,
-    /// Go on from the journal in `out`, or from the latest unfinished run under `runs_directory`.
+    /// Go on from the journal in `out`, or from the latest unfinished run under `runs_directory`. Cases with a failed or
+    /// missing row are measured again if one of these stacks works now; so are those of a finished run in `out`.
     pub resume: bool,
+    /// Start no case after this long; the rest is for `resume`.
+    pub stop_after: Option<Duration>,
     /// Show a progress bar if standard error is a terminal.
     pub progress: bool,
     /// The `wootz` binary whose `bench-worker` subcommand is measured; `None`: this executable.
@@ -67,6 +76,8 @@ impl RunOptions {
             repeats: 10,
             warmup_rounds: 2,
             cold_spawns: 5,
+            cold_budget: Duration::from_secs(15),
+            isa: None,
             sample_time: Duration::from_millis(20),
             timeout: Duration::from_secs(300),
             seed: 0,
@@ -74,6 +85,7 @@ impl RunOptions {
             out: None,
             runs_directory: PathBuf::from("runs"),
             resume: false,
+            stop_after: None,
             progress: true,
             wootz_binary: None,
             extra_runners: Vec::new(),
@@ -87,6 +99,7 @@ impl RunOptions {
             repeats: 30,
             warmup_rounds: 3,
             cold_spawns: 11,
+            cold_budget: Duration::from_secs(60),
             sample_time: Duration::from_millis(20),
             ..RunOptions::quick()
         }
@@ -138,7 +151,9 @@ impl RunOptions {
             repeats: self.repeats,
             warmup_rounds: self.warmup_rounds,
             cold_spawns: self.cold_spawns,
-            sample_time_ns: u64::try_from(self.sample_time.as_nanos()).unwrap_or(u64::MAX),
+            cold_budget_ns: Some(nanoseconds(self.cold_budget)),
+            isa: self.isa,
+            sample_time_ns: nanoseconds(self.sample_time),
             seed: self.seed,
             baseline: self.baseline.clone(),
             runners: self.runner_names()?,
@@ -146,11 +161,13 @@ impl RunOptions {
     }
 
     fn runner_names(&self) -> Result<Vec<String>, BenchError> {
-        let mut known: Vec<String> = vec![WOOTZ.to_owned()];
-        known.extend(PYTHON.iter().map(|(name, _)| (*name).to_owned()));
+        let mut all: Vec<String> = vec![WOOTZ.to_owned()];
+        all.extend(PYTHON.iter().map(|(name, _)| (*name).to_owned()));
+        let mut known = all.clone();
+        known.push(WOOTZ_AVX2.to_owned());
         let extra = self.extra_runners.iter().map(|runner| runner.name.clone());
         let mut names = match &self.backends {
-            None => known.clone(),
+            None => all,
             Some(names) => names.clone(),
         };
         names.extend(extra);
@@ -184,10 +201,15 @@ impl RunOptions {
             .map(|name| match self.extra_runners.iter().find(|runner| runner.name == *name) {
                 Some(runner) => runner.clone(),
                 None if name == WOOTZ => Runner::wootz(&wootz),
+                None if name == WOOTZ_AVX2 => Runner::wootz_avx2(&wootz),
                 None => Runner::python(name, python.as_deref(), sources),
             })
             .collect())
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Default for RunOptions {
@@ -215,6 +237,12 @@ pub struct Plan {
     pub warmup_rounds: usize,
     /// Fresh processes a cold phase.
     pub cold_spawns: usize,
+    /// How long the fresh processes of one stack and case may take together; absent for no limit.
+    #[serde(default)]
+    pub cold_budget_ns: Option<u64>,
+    /// Instruction set that every stack is held to that can be.
+    #[serde(default)]
+    pub isa: Option<Isa>,
     /// Shortest duration of a warm sample.
     pub sample_time_ns: u64,
     /// Seed of all numbers.
@@ -228,19 +256,22 @@ pub struct Plan {
 impl Plan {
     /// Every case, in the order they are measured.
     pub fn cases(&self) -> Vec<Case> {
+        let case = |model: &Model, mode, batch| Case {
+            model: model.clone(),
+            batch,
+            mode,
+            dtype: DType::F32,
+            threads: self.threads,
+            seed: self.seed,
+        };
         let mut cases = Vec::new();
         for model in &self.models {
+            if model.is_scalar() {
+                cases.push(case(model, Mode::Inference, 1));
+                continue;
+            }
             for mode in &self.modes {
-                for batch in &self.batch_sizes {
-                    cases.push(Case {
-                        model: model.clone(),
-                        batch: *batch,
-                        mode: *mode,
-                        dtype: DType::F32,
-                        threads: self.threads,
-                        seed: self.seed,
-                    });
-                }
+                cases.extend(self.batch_sizes.iter().map(|batch| case(model, *mode, *batch)));
             }
         }
         cases

@@ -168,6 +168,11 @@ impl Report {
 }
 
 impl Row {
+    /// Whether measuring again could give another outcome: it failed, or the stack was missing.
+    pub fn may_be_retried(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed { .. } | Outcome::Missing { .. })
+    }
+
     /// The measurements, if there are any.
     pub fn measured(&self) -> Option<&Measured> {
         match &self.outcome {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rustix::io::Errno;
@@ -10,7 +11,7 @@ use rustix::process::{Pid, test_kill_process};
 use crate::error::{BenchError, io_error};
 use crate::journal::{JOURNAL_FILE, Journal};
 use crate::machine::{Machine, git_revision};
-use crate::measure::{Context, measure};
+use crate::measure::{Context, measure, works};
 use crate::options::RunOptions;
 use crate::result::{Header, RESULT_FILE, RESULT_VERSION, Report};
 use crate::runner::write_worker_sources;
@@ -42,8 +43,16 @@ pub fn run(options: &RunOptions) -> Result<Report, BenchError> {
         timeout: options.timeout,
         announce: &announce,
     };
-    for case in &cases {
-        if !journal.has(case) {
+    let begun = Instant::now();
+    for (done, case) in cases.iter().enumerate() {
+        if options.stop_after.is_some_and(|limit| begun.elapsed() >= limit) {
+            bar.finish_and_clear();
+            return Err(BenchError::Stopped { path: directory, done, cases: cases.len() });
+        }
+        let retry = if options.resume { journal.to_retry(case) } else { Vec::new() };
+        // Ratios are taken round by round, so that a stack which works now is measured beside all the others.
+        let again = !retry.is_empty() && works(&context, case, &retry)?;
+        if again || !journal.has(case) {
             journal.add(measure(&context, case)?)?;
         }
         bar.inc(1);
@@ -53,7 +62,7 @@ pub fn run(options: &RunOptions) -> Result<Report, BenchError> {
     let report = Report {
         version: RESULT_VERSION,
         header: journal.header.clone(),
-        rows: journal.rows.clone(),
+        rows: journal.ordered(),
         directory: directory.clone(),
     };
     report.write(&directory)?;

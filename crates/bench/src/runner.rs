@@ -5,11 +5,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::isa::{Isa, XLA_FLAGS};
 use crate::peers;
 use crate::process::WorkerCommand;
 
 /// The runner that ratios are taken against unless told otherwise.
 pub const WOOTZ: &str = "wootz";
+
+/// wootz held to AVX2, whatever the machine has; runs where it is asked for.
+pub const WOOTZ_AVX2: &str = "wootz-avx2";
 
 /// Stacks in Python in the order of tables: runner name (the worker's argument) and display name.
 pub const PYTHON: [(&str, &str); 6] = [
@@ -59,6 +63,15 @@ impl Runner {
         Runner::command(WOOTZ, [binary.as_os_str(), OsStr::new("bench-worker")])
     }
 
+    /// [`Runner::wootz`] held to AVX2.
+    pub fn wootz_avx2(binary: &Path) -> Runner {
+        let mut runner = Runner { name: WOOTZ_AVX2.to_owned(), ..Runner::wootz(binary) };
+        if let Worker::Command(command) = &mut runner.worker {
+            command.environment.extend(Isa::Avx2.environment(WOOTZ_AVX2).unwrap_or_default());
+        }
+        runner
+    }
+
     /// A stack of [`PYTHON`], run from the worker sources in `sources` by `python`.
     pub fn python(name: &str, python: Option<&Path>, sources: &Path) -> Runner {
         match python {
@@ -78,8 +91,8 @@ impl Runner {
     }
 }
 
-/// Environment that holds each stack to `threads` threads and to the CPU, whatever thread pool it uses.
-pub(crate) fn thread_environment(threads: usize) -> Vec<(OsString, OsString)> {
+/// Environment that holds each stack to `threads` threads, to the CPU and to `isa`, whatever thread pool it uses.
+pub(crate) fn environment(threads: usize, isa: Option<Isa>, runner: &str) -> Vec<(OsString, OsString)> {
     let count = OsString::from(threads.to_string());
     let mut environment: Vec<(OsString, OsString)> = [
         "OMP_NUM_THREADS",
@@ -92,8 +105,15 @@ pub(crate) fn thread_environment(threads: usize) -> Vec<(OsString, OsString)> {
     .map(|name| (OsString::from(name), count.clone()))
     .collect();
     environment.push(("JAX_PLATFORMS".into(), "cpu".into()));
+    environment.extend(isa.and_then(|isa| isa.environment(runner)).unwrap_or_default());
     if threads == 1 {
-        environment.push(("XLA_FLAGS".into(), "--xla_cpu_multi_thread_eigen=false".into()));
+        let mut flags = OsString::from("--xla_cpu_multi_thread_eigen=false");
+        // A variable that is set twice has the last value only.
+        for (_, more) in environment.iter().filter(|(name, _)| name == XLA_FLAGS) {
+            flags.push(" ");
+            flags.push(more);
+        }
+        environment.push((XLA_FLAGS.into(), flags));
     }
     environment
 }

@@ -27,6 +27,7 @@ const COLD: [&str; 15] = [
     "first result",
     "own",
 ];
+const OVERHEAD: [&str; 5] = ["model", "stack", "call", "spread", "× baseline"];
 const WARM: [&str; 8] = ["model", "mode", "batch", "stack", "step", "spread", "× baseline", "peak memory"];
 
 impl fmt::Display for Report {
@@ -43,11 +44,18 @@ impl fmt::Display for Report {
         )?;
         let mut cold = new_table(&COLD);
         let mut warm = new_table(&WARM);
+        let mut overhead = new_table(&OVERHEAD);
         for row in &self.rows {
             if let Some(measured) = row.measured().and_then(|measured| measured.cold.as_ref()) {
                 cold.add_row([place(row), cold_cells(measured)].concat());
             }
-            warm.add_row([place(row), warm_cells(&row.outcome)].concat());
+            let cells = warm_cells(&row.outcome);
+            if row.case.model.is_scalar() {
+                let place = vec![row.case.model.name.clone(), row.runner.clone()];
+                overhead.add_row([place, cells.into_iter().take(OVERHEAD.len() - 2).collect()].concat());
+            } else {
+                warm.add_row([place(row), cells].concat());
+            }
         }
         if !cold.is_empty() {
             right_align(&mut cold, &[2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
@@ -58,12 +66,33 @@ impl fmt::Display for Report {
             )?;
         }
         right_align(&mut warm, &[2, 4, 5, 7]);
+        right_align(&mut overhead, &[2, 3]);
         writeln!(
             f,
             "\nWarm: medians of {} interleaved rounds; spread: interquartile range; × baseline: time over {}'s, round by \
-             round, with its 95 % interval (above 1: slower).\n\n{warm}",
+             round, with its 95 % interval (above 1: slower).",
             header.plan.repeats, header.plan.baseline
         )?;
+        if !warm.is_empty() {
+            writeln!(f, "\n{warm}")?;
+        }
+        if !overhead.is_empty() {
+            writeln!(
+                f,
+                "\nOverhead: the same for a call of a program whose tensors have one element (scalar: one layer; scalar-mlp: as \
+                 many parameters as mlp).\n\n{overhead}"
+            )?;
+        }
+        if let Some(isa) = header.plan.isa {
+            let free = header.plan.runners.iter().filter(|runner| !isa.holds(runner));
+            let free: Vec<&str> = free.map(String::as_str).collect();
+            let free = if free.is_empty() {
+                String::new()
+            } else {
+                format!("; no way to hold: {}", free.join(", "))
+            };
+            writeln!(f, "\nHeld to {}{free}.", isa.name())?;
+        }
         let mut notes: Vec<(String, Vec<String>)> = Vec::new();
         for row in &self.rows {
             let Some(note) = note(row) else { continue };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{options, temporary};
 use wootz_bench::result::Outcome;
-use wootz_bench::{BenchError, JOURNAL_FILE, Report, Runner, run};
+use wootz_bench::{BenchError, JOURNAL_FILE, Model, Report, Runner, run};
 
 fn shell(name: &str, script: &str) -> Runner {
     Runner::command(name, ["sh", "-c", script])
@@ -136,6 +136,94 @@ fn resume_keeps_the_rows_of_a_killed_run() {
     assert!(!folder.join(JOURNAL_FILE).exists());
     assert_eq!(wootz_bench::report(&folder).expect("a result").rows, resumed.rows);
     assert!(matches!(run(&options), Err(BenchError::NothingToResume { .. })));
+}
+
+/// A stack that was not there in the first run and is in the second; the other case's rows are not touched.
+#[test]
+fn resume_measures_again_where_a_stack_failed_and_works_now() {
+    let out = temporary();
+    let folder = out.path().join("run");
+    let installed = out.path().join("installed");
+    let worker = env!("CARGO_BIN_EXE_wootz-bench-fake-worker");
+    let mut options = options(folder.clone());
+    options.extra_runners.push(shell("late", &format!("test -e {} && exec {worker}", installed.display())));
+    options.extra_runners.push(common::fake("other", &[("FAULT", "missing")]));
+    let first = run(&options).expect("failures are rows");
+    assert_eq!(first.failures().count(), 2);
+
+    // Nothing has changed: every row stays as it was.
+    options.resume = true;
+    let same = run(&options).expect("a result with failed rows is resumed");
+    assert_eq!(same.rows, first.rows);
+
+    std::fs::write(&installed, "").expect("a file");
+    let second = run(&options).expect("a result with failed rows is resumed");
+    assert_eq!(second.failures().count(), 0);
+    let names = |report: &Report| -> Vec<String> { report.rows.iter().map(|r| r.runner.clone()).collect() };
+    assert_eq!(names(&second), names(&first), "in the order of the plan");
+    let late = second.rows.iter().filter(|row| row.runner == "late");
+    assert!(late.clone().count() == 2 && late.clone().all(|row| row.measured().is_some()));
+    assert!(!folder.join(JOURNAL_FILE).exists());
+    assert_eq!(wootz_bench::report(&folder).expect("a result").rows, second.rows);
+}
+
+#[test]
+fn a_stopped_run_keeps_its_rows_and_goes_on() {
+    let out = temporary();
+    let folder = out.path().join("run");
+    let mut options = options(folder.clone());
+    options.stop_after = Some(Duration::ZERO);
+    let error = run(&options).expect_err("no time at all");
+    assert!(matches!(error, BenchError::Stopped { done: 0, cases: 2, .. }), "{error}");
+    assert!(folder.join(JOURNAL_FILE).exists());
+    options.resume = true;
+    options.stop_after = None;
+    assert_eq!(run(&options).expect("the journal fits").rows.len(), 2);
+}
+
+#[test]
+fn a_slow_stack_gets_one_fresh_process() {
+    let out = temporary();
+    let mut options = options(out.path().join("run"));
+    options.cold_budget = Duration::ZERO;
+    let report = run(&options).expect("the fake worker works");
+    for row in &report.rows {
+        let cold = row.measured().and_then(|m| m.cold.as_ref()).expect("a cold phase");
+        assert_eq!(cold.first_result_ns.count, 1);
+    }
+    options.cold_budget = Duration::from_secs(60);
+    options.out = Some(out.path().join("more"));
+    let report = run(&options).expect("the fake worker works");
+    let cold = report.rows[0].measured().and_then(|m| m.cold.as_ref()).expect("a cold phase");
+    assert_eq!(cold.first_result_ns.count, options.cold_spawns);
+}
+
+#[test]
+fn scalar_models_have_one_case_and_a_section_of_the_table() {
+    let out = temporary();
+    let mut options = options(out.path().join("run"));
+    options.models.push(Model::scalar());
+    let report = run(&options).expect("the fake worker works");
+    let scalar: Vec<_> = report.rows.iter().filter(|row| row.case.model.is_scalar()).collect();
+    assert_eq!(scalar.len(), 1);
+    assert_eq!((scalar[0].case.batch, scalar[0].case.mode), (1, wootz_bench::Mode::Inference));
+    let text = report.to_string();
+    let (warm, overhead) = text.split_once("Overhead:").expect("a section");
+    assert!(!warm.contains("| scalar") && overhead.contains("| scalar"), "{text}");
+}
+
+#[test]
+fn the_table_says_who_is_not_held_to_the_instruction_set() {
+    let out = temporary();
+    let mut options = options(out.path().join("run"));
+    options.isa = Some(wootz_bench::Isa::Avx2);
+    options
+        .extra_runners
+        .push(shell("jax", "test \"$XLA_FLAGS\" = \"--xla_cpu_max_isa=AVX2\" || exit 9; exit 8"));
+    options.threads = Some(2);
+    let report = run(&options).expect("failures are rows");
+    assert!(reason(&report, "jax").0.contains("exit status: 8"), "{:?}", reason(&report, "jax"));
+    assert!(report.to_string().contains("Held to AVX2; no way to hold: fake."), "{report}");
 }
 
 /// The worker of each case writes down what the journal held when the case began.

@@ -1,9 +1,10 @@
 //! `wootz bench run`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
-use wootz_bench::{Mode, RunOptions};
+use wootz_bench::{Isa, Mode, RunOptions};
 
 use crate::output::{print, print_json};
 
@@ -16,10 +17,10 @@ pub(crate) struct Args {
     /// How thorough
     #[arg(value_enum, default_value_t = Preset::Quick)]
     preset: Preset,
-    /// Models: linear, mlp [default: all]
+    /// Models: linear, mlp, and for the overhead of a call scalar, scalar-mlp [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     model: Vec<String>,
-    /// Stacks: wootz, pytorch, torch-compile, jax, numpy, onnxruntime [default: all]
+    /// Stacks: wootz, wootz-python, pytorch, torch-compile, jax, numpy, onnxruntime, and wootz-avx2 [default: all but the last]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     backend: Vec<String>,
     /// Rows of the input [default: 32,128,1024]
@@ -37,12 +38,21 @@ pub(crate) struct Args {
     /// Fresh processes a cold phase, at least 5, or 0 for no cold phase [default: 5 (quick), 11 (full)]
     #[arg(long, value_name = "N")]
     cold_spawns: Option<usize>,
+    /// Hold every stack to this instruction set that can be; the table says which could not
+    #[arg(long, value_enum)]
+    isa: Option<IsaArg>,
     /// Folder for the result [default: runs/<date>-<machine>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with a run that was killed: the one in --out, or the latest below runs/
+    /// Go on with a run that was killed or stopped: the one in --out, or the latest below runs/
+    ///
+    /// Cases with a failed or missing row are measured again if one of these stacks works now; with --out those of a
+    /// finished run, too.
     #[arg(long)]
     resume: bool,
+    /// Start no case after this many seconds; --resume goes on
+    #[arg(long, value_name = "SECONDS")]
+    stop_after: Option<u64>,
     /// Print the result as JSON instead of the table
     #[arg(long)]
     json: bool,
@@ -60,6 +70,11 @@ enum Preset {
 enum ModeArg {
     Inference,
     Training,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum IsaArg {
+    Avx2,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -109,6 +124,8 @@ impl Args {
         options.cold_spawns = self.cold_spawns.unwrap_or(options.cold_spawns);
         options.out = self.out;
         options.resume = self.resume;
+        options.isa = self.isa.map(|IsaArg::Avx2| Isa::Avx2);
+        options.stop_after = self.stop_after.map(Duration::from_secs);
         Ok(options)
     }
 }
