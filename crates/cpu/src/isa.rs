@@ -156,24 +156,57 @@ impl Default for Caches {
 }
 
 impl Caches {
-    /// This machine's caches, read once; [`Caches::default`] for a level that the system does not report.
+    /// This machine's caches, asked for once; [`Caches::default`] for a level that is not reported.
     #[must_use]
     pub fn detect() -> Caches {
         static FOUND: OnceLock<Caches> = OnceLock::new();
+        // Reading the system's files takes longer than compiling a small program, so the processor is asked first.
         *FOUND.get_or_init(|| {
-            let mut caches = Caches::default();
-            for index in 0..8 {
-                let Some((level, size)) = sysfs_cache(index) else { continue };
-                match level {
-                    1 => caches.l1d = size,
-                    2 => caches.l2 = size,
-                    3 => caches.l3 = size,
-                    _ => {}
-                }
-            }
-            caches
+            let told = cpuid_caches();
+            Caches::of(if told.is_empty() { (0..8).filter_map(sysfs_cache).collect() } else { told })
         })
     }
+
+    fn of(found: Vec<(u32, usize)>) -> Caches {
+        let mut caches = Caches::default();
+        for (level, size) in found {
+            match level {
+                1 => caches.l1d = size,
+                2 => caches.l2 = size,
+                3 => caches.l3 = size,
+                _ => {}
+            }
+        }
+        caches
+    }
+}
+
+/// Level and size in bytes of the data and unified caches, from the CPUID leaf "deterministic cache parameters" (leaf 4 of
+/// Intel's manual, leaf 8000_001D of AMD's, which have one layout); empty where the processor has neither.
+#[cfg(target_arch = "x86_64")]
+fn cpuid_caches() -> Vec<(u32, usize)> {
+    use std::arch::x86_64::__cpuid_count;
+    const INTEL: u32 = 4;
+    const AMD: u32 = 0x8000_001d;
+    const NONE: u32 = 0;
+    const INSTRUCTION: u32 = 2;
+    let has = |leaf: u32| __cpuid_count(leaf & 0x8000_0000, 0).eax >= leaf;
+    let read = |leaf: u32| {
+        let entries = (0..8).map(move |index| __cpuid_count(leaf, index));
+        entries.take_while(|entry| entry.eax & 31 != NONE).filter(|entry| entry.eax & 31 != INSTRUCTION)
+    };
+    let leaf = [INTEL, AMD].into_iter().find(|leaf| has(*leaf) && read(*leaf).next().is_some());
+    let entry = |e: std::arch::x86_64::CpuidResult| {
+        let field = |shift: u32, bits: u32| (e.ebx >> shift & ((1 << bits) - 1)) as usize + 1;
+        let bytes = field(22, 10) * field(12, 10) * field(0, 12) * (e.ecx as usize + 1);
+        (e.eax >> 5 & 7, bytes)
+    };
+    leaf.into_iter().flat_map(read).map(entry).collect()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn cpuid_caches() -> Vec<(u32, usize)> {
+    Vec::new()
 }
 
 /// Level and size in bytes of one of CPU 0's data or unified caches, from Linux's sysfs.
@@ -224,6 +257,17 @@ mod tests {
         for bad in ["", "K", "0K", "x1M", "99999999999999999999G"] {
             assert_eq!(parse_size(bad), None, "{bad:?}");
         }
+    }
+
+    /// The processor and the system say the same, where both say anything.
+    #[test]
+    fn cpuid_agrees_with_sysfs() {
+        let (told, files) = (cpuid_caches(), (0..8).filter_map(sysfs_cache).collect::<Vec<_>>());
+        if told.is_empty() || files.is_empty() {
+            println!("skipped: only one of them says what the caches are ({told:?}, {files:?})");
+            return;
+        }
+        assert_eq!(Caches::of(told), Caches::of(files));
     }
 
     #[test]
