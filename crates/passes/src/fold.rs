@@ -3,7 +3,8 @@
 //! That holds of movement, integers, comparisons, casts and the operations that IEEE 754 rounds correctly. Functions that
 //! backends approximate (`exp`, `pow`, …) are folded for (repeated) scalars only: a model's hyperparameters. The definition of these
 //! ops leaves their last bits open. Sums and products of floats are not folded, as their order is the backend's.
-//! Broadcasts are not folded: a repeated scalar is better than a constant of its size.
+//! Broadcasts are not folded: a repeated scalar is better than a constant of its size. Sums of one repeated integer and extrema
+//! of one repeated element are folded whatever their size: a mean counts its elements so.
 //!
 //! Before:
 //!
@@ -29,7 +30,7 @@
 
 use crate::emit::{Emit, Values};
 use smallvec::{SmallVec, smallvec};
-use wootz_ir::ops::{Binary, EvalCx, InferCx, Movement, Op, ReduceKind, ScatterKind, Source, Unary};
+use wootz_ir::ops::{Binary, EvalCx, InferCx, Movement, Op, Reduce, ReduceKind, ScatterKind, Source, Unary};
 use wootz_ir::{HostTensor, Solver, TensorType, TypeError, Value};
 
 /// Results of more bytes are not folded, unless they are smaller than the operands.
@@ -43,6 +44,11 @@ pub(crate) fn rule(e: &mut Emit<'_, '_>, op: &Op, inputs: &[Value]) -> Result<Op
     if let Some(folded) = evaluate(e, op, inputs, |e, v| e.constant(v).cloned())? {
         return Ok(Some(smallvec![e.emit(Source::Constant(folded), &[])?]));
     }
+    if let Op::Reduce(reduce) = op {
+        let Some(folded) = reduce_repeated(e, reduce, inputs[0]) else { return Ok(None) };
+        let like = reduced_type(e.ty(inputs[0]), reduce);
+        return Ok(Some(smallvec![e.full(folded, &like)?]));
+    }
     // An elementwise op on repeated scalars is a repeated scalar.
     let elementwise =
         matches!(op, Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Ternary(_) | Op::Cast(_));
@@ -52,6 +58,28 @@ pub(crate) fn rule(e: &mut Emit<'_, '_>, op: &Op, inputs: &[Value]) -> Result<Op
     let Some(folded) = evaluate(e, op, inputs, |e, v| e.splat(v))? else { return Ok(None) };
     let like = e.ty(inputs[0]).clone();
     Ok(Some(smallvec![e.full(folded, &like)?]))
+}
+
+/// The element that a reduction gives everywhere, if its operand is one element repeated.
+fn reduce_repeated(e: &Emit<'_, '_>, reduce: &Reduce, x: Value) -> Option<HostTensor> {
+    let element = e.splat(x)?;
+    let dims = e.ty(x).shape.concrete()?;
+    let count: usize = reduce.axes.iter().map(|axis| dims[*axis]).product();
+    match reduce.kind {
+        ReduceKind::Max | ReduceKind::Min | ReduceKind::Any | ReduceKind::All => {
+            (count > 0).then_some(element)
+        }
+        ReduceKind::Sum if element.dtype().is_int() => {
+            let sum = element.to_i64()[0].wrapping_mul(count as i64);
+            Some(HostTensor::from_i64(element.dtype(), &[], &[sum]))
+        }
+        ReduceKind::Sum | ReduceKind::Prod => None,
+    }
+}
+
+fn reduced_type(x: &TensorType, reduce: &Reduce) -> TensorType {
+    let kept = x.shape.iter().enumerate().filter(|(axis, _)| !reduce.axes.contains(axis));
+    TensorType { dtype: x.dtype, shape: kept.map(|(_, dim)| dim.clone()).collect() }
 }
 
 /// The result of an op whose operands `read` knows.
