@@ -2,7 +2,8 @@
 //!
 //! 16-bit floats are computed in f32 throughout a body and rounded once at its end.
 
-use super::{Composite, Reduction};
+use super::attention::{Attention, widened};
+use super::{Composite, Reduction, norm};
 use crate::ops::{Dot, Random};
 use crate::{Axes, Builder, DType, Dim, F64, Region, Shape, TensorType, TypeError, Value};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, SQRT_2};
@@ -14,8 +15,14 @@ impl Composite {
     pub fn body(&self, input_types: &[TensorType]) -> Result<Region, TypeError> {
         let mut b = Builder::new();
         let params: Vec<Value> = input_types.iter().map(|t| b.param(t.clone())).collect();
-        let result = build(self, &mut b, &params)?;
-        Ok(b.finish(&[result]))
+        let results = match self {
+            Composite::AttentionGrad { causal, mask, scale } => {
+                let attention = Attention { causal: *causal, mask: *mask, scale: *scale };
+                attention_grad(attention, &mut b, &params)?
+            }
+            _ => vec![build(self, &mut b, &params)?],
+        };
+        Ok(b.finish(&results))
     }
 }
 
@@ -23,6 +30,10 @@ fn build(op: &Composite, b: &mut Builder, args: &[Value]) -> Built {
     match op {
         Composite::Uniform { dtype, shape } => return uniform(b, args[0], *dtype, shape),
         Composite::Normal { dtype, shape } => return normal(b, args[0], *dtype, shape),
+        Composite::Embedding => {
+            let indices = b.expand_axis(args[0], b.ty(args[0]).rank())?;
+            return b.gather(args[1], indices, 0, 1);
+        }
         _ => {}
     }
     let dtype = b.ty(args[0]).dtype;
@@ -130,9 +141,34 @@ fn build(op: &Composite, b: &mut Builder, args: &[Value]) -> Built {
             reduce_loss(b, square, None, *reduction)?
         }
         Composite::Dropout { rate } => dropout(b, x, args[1], *rate)?,
-        Composite::Uniform { .. } | Composite::Normal { .. } => unreachable!("returned above"),
+        Composite::LayerNorm { normalized, eps, weight, bias } => {
+            let (weight, bias) = (weight.then(|| args[1]), bias.then(|| args[args.len() - 1]));
+            norm::layer_norm(b, x, *normalized, *eps, weight, bias)?
+        }
+        Composite::LayerNormGrad { normalized, eps } => {
+            let g = wide(b, args[1])?;
+            norm::layer_norm_grad(b, x, g, *normalized, *eps)?
+        }
+        Composite::RmsNorm { normalized, eps, weight } => {
+            norm::rms_norm(b, x, *normalized, *eps, weight.then(|| args[1]))?
+        }
+        Composite::Attention { causal, mask, scale } => {
+            let operands = widened(b, args)?;
+            Attention { causal: *causal, mask: *mask, scale: *scale }.body(b, &operands)?
+        }
+        Composite::Uniform { .. }
+        | Composite::Normal { .. }
+        | Composite::Embedding
+        | Composite::AttentionGrad { .. } => unreachable!("built above"),
     };
     b.cast(result, dtype)
+}
+
+fn attention_grad(op: Attention, b: &mut Builder, args: &[Value]) -> Result<Vec<Value>, TypeError> {
+    let dtype = b.ty(args[0]).dtype;
+    let operands = widened(b, args)?;
+    let cotangents = op.grad_body(b, &operands)?;
+    cotangents.into_iter().map(|x| b.cast(x, dtype)).collect()
 }
 
 /// A 16-bit float as f32; others as they are.
@@ -186,7 +222,11 @@ fn sigmoid(b: &mut Builder, x: Value) -> Built {
 
 /// (shift, exp(x − shift), its sum over `axes`), where the shift is the maximum, or 0 where that is infinite: then
 /// ∞ − ∞ does not arise.
-fn shifted_exp(b: &mut Builder, x: Value, axes: &[usize]) -> Result<(Value, Value, Value), TypeError> {
+pub(super) fn shifted_exp(
+    b: &mut Builder,
+    x: Value,
+    axes: &[usize],
+) -> Result<(Value, Value, Value), TypeError> {
     let constant = b.stop_gradient(x)?;
     let largest = b.max(constant, axes)?;
     let (finite, zero) = (b.is_finite(largest)?, b.scalar_like(x, 0.0));

@@ -1,6 +1,7 @@
 //! Type rules of composites.
 
-use super::{Composite, Reduction};
+use super::attention::Attention;
+use super::{Composite, Reduction, norm};
 use crate::ops::{InferCx, Types};
 use crate::{DType, Dim, Shape, TensorType, TypeError};
 use smallvec::smallvec;
@@ -70,7 +71,37 @@ pub(super) fn infer(op: &Composite, cx: &mut InferCx<'_>) -> Result<Types, TypeE
             }
             Ok(smallvec![cx.ty(0).clone()])
         }
+        Composite::LayerNorm { normalized, weight, bias, .. } => {
+            norm::infer(cx, *normalized, usize::from(*weight) + usize::from(*bias))
+        }
+        Composite::RmsNorm { normalized, weight, .. } => norm::infer(cx, *normalized, usize::from(*weight)),
+        Composite::LayerNormGrad { normalized, .. } => norm::infer_grad(cx, *normalized),
+        Composite::Attention { causal, mask, scale } => {
+            Attention { causal: *causal, mask: *mask, scale: *scale }.infer(cx)
+        }
+        Composite::AttentionGrad { causal, mask, scale } => {
+            Attention { causal: *causal, mask: *mask, scale: *scale }.infer_grad(cx)
+        }
+        Composite::Embedding => embedding(cx),
     }
+}
+
+fn embedding(cx: &mut InferCx<'_>) -> Result<Types, TypeError> {
+    cx.arity(2)?;
+    cx.dtype(0, is_index, "i64, i32 or u32 (ids)")?;
+    let (ids, table) = (cx.ty(0), cx.ty(1));
+    let Some((rows, slice)) = table.shape.split_first() else {
+        return Err(cx.attribute("the table needs a first axis of rows".into()));
+    };
+    let shape: Shape = ids.shape.iter().chain(slice).collect();
+    if rows.is(0) && !shape.iter().any(|d| d.is(0)) {
+        return Err(cx.attribute("the table is empty: there is no row to read".into()));
+    }
+    Ok(smallvec![table.with_shape(shape)])
+}
+
+fn is_index(dtype: DType) -> bool {
+    matches!(dtype, DType::I32 | DType::I64 | DType::U32)
 }
 
 fn float(cx: &InferCx<'_>, operand: usize) -> Result<(), TypeError> {
@@ -107,7 +138,7 @@ fn linear(cx: &mut InferCx<'_>, bias: bool) -> Result<Types, TypeError> {
 fn class_loss(cx: &mut InferCx<'_>, reduction: Reduction, weighted: bool) -> Result<Types, TypeError> {
     cx.arity(2 + usize::from(weighted))?;
     float(cx, 0)?;
-    cx.dtype(1, |d| matches!(d, DType::I32 | DType::I64 | DType::U32), "i64, i32 or u32 (class labels)")?;
+    cx.dtype(1, is_index, "i64, i32 or u32 (class labels)")?;
     let (scores, labels) = (cx.ty(0), cx.ty(1));
     let Some((classes, examples)) = scores.shape.split_last() else {
         return Err(cx.attribute("the scores need a last axis of classes".into()));

@@ -8,8 +8,10 @@
 //! %1 = softmax[axis=1] %0 : f32[B, 10]
 //! ```
 
+mod attention;
 mod body;
 mod infer;
+mod norm;
 mod rules;
 mod samples;
 #[cfg(test)]
@@ -140,6 +142,60 @@ pub enum Composite {
         /// The probability of dropping, in [0, 1).
         rate: F64,
     },
+    /// (x, weight, bias if any): (x − mean) / √(variance + eps) · weight + bias over the last axes, whose shape weight and
+    /// bias have; the variance is the population's. (Ba et al., "Layer normalization", 2016.)
+    LayerNorm {
+        /// How many trailing axes are normalised together.
+        normalized: usize,
+        /// Added to the variance.
+        eps: F64,
+        /// Whether there is a weight operand.
+        weight: bool,
+        /// Whether there is a bias operand, the last.
+        bias: bool,
+    },
+    /// (x, g): the cotangent of the operand of a `layer_norm` without weight and bias whose cotangent is g.
+    LayerNormGrad {
+        /// As in `LayerNorm`.
+        normalized: usize,
+        /// As in `LayerNorm`.
+        eps: F64,
+    },
+    /// (x, weight if any): x / √(mean x² + eps) · weight over the last axes. (Zhang and Sennrich, NeurIPS 2019.)
+    RmsNorm {
+        /// How many trailing axes are normalised together.
+        normalized: usize,
+        /// Added to the mean square.
+        eps: F64,
+        /// Whether there is a weight operand.
+        weight: bool,
+    },
+    /// (q `[.., queries, d]`, k `[.., keys, d]`, v `[.., keys, values]`, mask `[.., queries, keys]` if any):
+    /// softmax(scale · q·kᵀ) · v, `[.., queries, values]`.
+    ///
+    /// Leading axes agree, but the last of them (the heads) may be a multiple in q and the mask: consecutive query heads
+    /// then share a head of k and v. A bool mask is true where a query sees a key; one of q's dtype is added to the scores.
+    /// A query that sees no key has the result 0.
+    Attention {
+        /// Whether query i sees keys 0 to i only.
+        causal: bool,
+        /// Whether there is a mask operand.
+        mask: bool,
+        /// What the products of queries and keys are multiplied by; usually 1/√D.
+        scale: F64,
+    },
+    /// (q, k, v, mask if any, result, g): the cotangents of q, k and v of an `attention` whose result's cotangent is g.
+    AttentionGrad {
+        /// As in `Attention`.
+        causal: bool,
+        /// As in `Attention`.
+        mask: bool,
+        /// As in `Attention`.
+        scale: F64,
+    },
+    /// (ids `[..]` of an index dtype, table `[V, ..]`): the rows of the table that the ids name, `[.., ..]`. An id out of
+    /// bounds reads the nearest row, as in [`Gather`](super::Gather).
+    Embedding,
 }
 
 /// A composite without its attributes: what a backend's `Target` lists as claimed.
@@ -166,6 +222,12 @@ pub enum CompositeKind {
     Uniform,
     Normal,
     Dropout,
+    LayerNorm,
+    LayerNormGrad,
+    RmsNorm,
+    Attention,
+    AttentionGrad,
+    Embedding,
 }
 
 impl Composite {
@@ -193,13 +255,19 @@ impl Composite {
             Composite::Uniform { .. } => K::Uniform,
             Composite::Normal { .. } => K::Normal,
             Composite::Dropout { .. } => K::Dropout,
+            Composite::LayerNorm { .. } => K::LayerNorm,
+            Composite::LayerNormGrad { .. } => K::LayerNormGrad,
+            Composite::RmsNorm { .. } => K::RmsNorm,
+            Composite::Attention { .. } => K::Attention,
+            Composite::AttentionGrad { .. } => K::AttentionGrad,
+            Composite::Embedding => K::Embedding,
         }
     }
 }
 
 impl CompositeKind {
     /// Every composite.
-    pub const ALL: [CompositeKind; 20] = {
+    pub const ALL: [CompositeKind; 26] = {
         use CompositeKind::*;
         [
             Relu,
@@ -222,6 +290,12 @@ impl CompositeKind {
             Uniform,
             Normal,
             Dropout,
+            LayerNorm,
+            LayerNormGrad,
+            RmsNorm,
+            Attention,
+            AttentionGrad,
+            Embedding,
         ]
     };
 
@@ -248,6 +322,12 @@ impl CompositeKind {
             CompositeKind::Uniform => "uniform",
             CompositeKind::Normal => "normal",
             CompositeKind::Dropout => "dropout",
+            CompositeKind::LayerNorm => "layer_norm",
+            CompositeKind::LayerNormGrad => "layer_norm_grad",
+            CompositeKind::RmsNorm => "rms_norm",
+            CompositeKind::Attention => "attention",
+            CompositeKind::AttentionGrad => "attention_grad",
+            CompositeKind::Embedding => "embedding",
         }
     }
 }
@@ -266,7 +346,8 @@ impl Family for Composite {
             | Composite::GeluTanh
             | Composite::Silu
             | Composite::Sigmoid
-            | Composite::Softplus => none,
+            | Composite::Softplus
+            | Composite::Embedding => none,
             Composite::LeakyRelu { slope } => none.with("slope", *slope),
             Composite::Softmax { axis } | Composite::LogSoftmax { axis } => none.with("axis", *axis),
             Composite::LogSumExp { axes } | Composite::Mean { axes } => none.with("axes", axes),
@@ -285,6 +366,20 @@ impl Family for Composite {
                 none.with("dtype", *dtype).with("shape", shape)
             }
             Composite::Dropout { rate } => none.with("rate", *rate),
+            Composite::LayerNorm { normalized, eps, weight, bias } => {
+                let sizes = none.with("normalized", *normalized).with("eps", *eps);
+                sizes.with("weight", *weight).with("bias", *bias)
+            }
+            Composite::LayerNormGrad { normalized, eps } => {
+                none.with("normalized", *normalized).with("eps", *eps)
+            }
+            Composite::RmsNorm { normalized, eps, weight } => {
+                none.with("normalized", *normalized).with("eps", *eps).with("weight", *weight)
+            }
+            Composite::Attention { causal, mask, scale }
+            | Composite::AttentionGrad { causal, mask, scale } => {
+                none.with("causal", *causal).with("mask", *mask).with("scale", *scale)
+            }
         }
     }
 
@@ -361,5 +456,30 @@ fn read(kind: CompositeKind, attrs: &mut Attrs) -> Result<Composite, AttrError> 
         K::Uniform => Composite::Uniform { dtype: attrs.dtype("dtype")?, shape: attrs.shape("shape")? },
         K::Normal => Composite::Normal { dtype: attrs.dtype("dtype")?, shape: attrs.shape("shape")? },
         K::Dropout => Composite::Dropout { rate: attrs.float("rate")? },
+        K::LayerNorm => Composite::LayerNorm {
+            normalized: attrs.int("normalized")?,
+            eps: attrs.float("eps")?,
+            weight: attrs.bool("weight")?,
+            bias: attrs.bool("bias")?,
+        },
+        K::LayerNormGrad => {
+            Composite::LayerNormGrad { normalized: attrs.int("normalized")?, eps: attrs.float("eps")? }
+        }
+        K::RmsNorm => Composite::RmsNorm {
+            normalized: attrs.int("normalized")?,
+            eps: attrs.float("eps")?,
+            weight: attrs.bool("weight")?,
+        },
+        K::Attention => Composite::Attention {
+            causal: attrs.bool("causal")?,
+            mask: attrs.bool("mask")?,
+            scale: attrs.float("scale")?,
+        },
+        K::AttentionGrad => Composite::AttentionGrad {
+            causal: attrs.bool("causal")?,
+            mask: attrs.bool("mask")?,
+            scale: attrs.float("scale")?,
+        },
+        K::Embedding => Composite::Embedding,
     })
 }

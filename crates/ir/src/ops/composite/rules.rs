@@ -1,8 +1,9 @@
 //! Rules of composites: one of its own where a derivative or a batched form has a name or a shorter formula, otherwise
 //! the body's.
 
+use super::attention::Attention;
 use super::body::{divide_by_count, label_weights, restore_axes, wide};
-use super::{BatchCx, Composite, EvalCx, EvalError, JvpCx, Reduction, RuleError, VjpCx};
+use super::{BatchCx, Composite, EvalCx, EvalError, JvpCx, Reduction, RuleError, VjpCx, norm};
 use crate::ops::Dot;
 use crate::ops::index::rules::clamp_indices;
 use crate::ops::movement::rules::{shifted, with_batch_axis};
@@ -24,9 +25,17 @@ fn types(b: &Builder, values: &[Value]) -> Vec<TensorType> {
 }
 
 pub(super) fn vjp(op: &Composite, cx: &mut VjpCx<'_>) -> Derivatives {
-    let Some(g) = cx.cotangents[0] else { return Ok(vec![None; cx.inputs.len()]) };
-    if let Composite::Linear { bias } = op {
-        return linear_vjp(cx, g, *bias);
+    if cx.cotangents.iter().all(Option::is_none) {
+        return Ok(vec![None; cx.inputs.len()]);
+    }
+    let Some(g) = cx.cotangents[0] else { return body_vjp(op, cx) };
+    match op {
+        Composite::Linear { bias } => return linear_vjp(cx, g, *bias),
+        Composite::LayerNorm { .. } | Composite::RmsNorm { .. } => return Ok(norm::vjp(op, cx, g)?),
+        Composite::Attention { causal, mask, scale } if !(*mask && cx.needs[3]) => {
+            return attention_vjp(Attention { causal: *causal, mask: *mask, scale: *scale }, cx, g);
+        }
+        _ => {}
     }
     let b = &mut *cx.b;
     let (x, y) = (cx.inputs[0], cx.outputs[0]);
@@ -62,12 +71,20 @@ pub(super) fn vjp(op: &Composite, cx: &mut VjpCx<'_>) -> Derivatives {
             let dx = b.cast(dx, dtype)?;
             vec![Some(dx), if cx.needs[1] { Some(b.neg(dx)?) } else { None }]
         }
-        _ => {
-            let body = op.body(&types(b, cx.inputs))?;
-            return cx.regions.vjp_inline(b, &body, cx.inputs, cx.cotangents, cx.needs);
-        }
+        _ => return body_vjp(op, cx),
     };
     Ok(out)
+}
+
+fn body_vjp(op: &Composite, cx: &mut VjpCx<'_>) -> Derivatives {
+    let body = op.body(&types(cx.b, cx.inputs))?;
+    cx.regions.vjp_inline(cx.b, &body, cx.inputs, cx.cotangents, cx.needs)
+}
+
+fn attention_vjp(op: Attention, cx: &mut VjpCx<'_>, g: Value) -> Derivatives {
+    let operands: Vec<Value> = cx.inputs.iter().chain(&[cx.outputs[0], g]).copied().collect();
+    let cotangents = cx.b.push_multi(op.grad(), &operands)?;
+    Ok((0..cx.inputs.len()).map(|i| cotangents.get(i).copied().filter(|_| cx.needs[i])).collect())
 }
 
 /// Operand, result and cotangent are at least f32.
@@ -196,7 +213,7 @@ fn linear_vjp(cx: &mut VjpCx<'_>, g: Value, bias: bool) -> Derivatives {
 
 pub(super) fn jvp(op: &Composite, cx: &mut JvpCx<'_>) -> Derivatives {
     if cx.tangents.iter().all(Option::is_none) {
-        return Ok(vec![None]);
+        return Ok(vec![None; cx.outputs.len()]);
     }
     let b = &mut *cx.b;
     let (x, y) = (cx.inputs[0], cx.outputs[0]);
@@ -280,11 +297,11 @@ pub(super) fn batch(op: &Composite, cx: &mut BatchCx<'_>) -> Result<Vec<(Value, 
     if let Some(same) = batched_form(op, cx) {
         let mut inputs = Vec::with_capacity(cx.inputs.len());
         for (i, x) in cx.inputs.iter().enumerate() {
-            let shared = matches!((op, i), (Composite::Linear { .. }, 1..) | (_, 2..));
-            let batched = cx.batched[i] || shared;
+            let batched = cx.batched[i] || is_shared(op, i);
             inputs.push(with_batch_axis(cx.b, *x, batched, cx.size)?);
         }
-        let mut out = cx.b.composite(same, &inputs)?;
+        let results = cx.b.push_multi(same, &inputs)?;
+        let [mut out] = results[..] else { return Ok(results.into_iter().map(|v| (v, true)).collect()) };
         let axes: Axes = (1..cx.b.ty(out).rank()).collect();
         out = match reduction(op) {
             Some(Reduction::Sum) => cx.b.sum(out, &axes)?,
@@ -295,6 +312,18 @@ pub(super) fn batch(op: &Composite, cx: &mut BatchCx<'_>) -> Result<Vec<(Value, 
     }
     let body = op.body(cx.input_types)?;
     cx.regions.batch_inline(cx.b, &body, cx.inputs, cx.batched, cx.size)
+}
+
+/// Whether an operand of the batched form has no batch axis: parameters, and the class weights of losses.
+fn is_shared(op: &Composite, operand: usize) -> bool {
+    match op {
+        Composite::Linear { .. }
+        | Composite::LayerNorm { .. }
+        | Composite::RmsNorm { .. }
+        | Composite::Embedding => operand >= 1,
+        Composite::Attention { .. } | Composite::AttentionGrad { .. } => false,
+        _ => operand >= 2,
+    }
 }
 
 fn reduction(op: &Composite) -> Option<Reduction> {
@@ -322,7 +351,10 @@ fn batched_form(op: &Composite, cx: &BatchCx<'_>) -> Option<Composite> {
         | Composite::GeluTanh
         | Composite::Silu
         | Composite::Sigmoid
-        | Composite::Softplus => op.clone(),
+        | Composite::Softplus
+        | Composite::LayerNormGrad { .. }
+        | Composite::Attention { .. }
+        | Composite::AttentionGrad { .. } => op.clone(),
         Composite::Softmax { axis } => Composite::Softmax { axis: axis + 1 },
         Composite::LogSoftmax { axis } => Composite::LogSoftmax { axis: axis + 1 },
         Composite::LogSumExp { axes } => Composite::LogSumExp { axes: shifted(axes) },
@@ -330,7 +362,14 @@ fn batched_form(op: &Composite, cx: &BatchCx<'_>) -> Option<Composite> {
         Composite::Variance { axes, correction } => {
             Composite::Variance { axes: shifted(axes), correction: *correction }
         }
-        Composite::Linear { .. } if cx.batched[0] && !cx.batched[1..].contains(&true) => op.clone(),
+        Composite::Linear { .. }
+        | Composite::LayerNorm { .. }
+        | Composite::RmsNorm { .. }
+        | Composite::Embedding
+            if cx.batched[0] && !cx.batched[1..].contains(&true) =>
+        {
+            op.clone()
+        }
         Composite::CrossEntropy { reduction, weighted } if splits(*reduction, *weighted) => {
             Composite::CrossEntropy { reduction: Reduction::None, weighted: *weighted }
         }
@@ -341,6 +380,9 @@ fn batched_form(op: &Composite, cx: &BatchCx<'_>) -> Option<Composite> {
             Composite::Mse { reduction: Reduction::None }
         }
         Composite::Linear { .. }
+        | Composite::LayerNorm { .. }
+        | Composite::RmsNorm { .. }
+        | Composite::Embedding
         | Composite::CrossEntropy { .. }
         | Composite::NegativeLogLikelihood { .. }
         | Composite::Mse { .. }

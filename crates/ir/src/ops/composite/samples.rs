@@ -48,6 +48,9 @@ pub(super) fn samples() -> Vec<Sample> {
     }
     losses(&mut out);
     random(&mut out);
+    normalisations(&mut out);
+    attentions(&mut out);
+    embeddings(&mut out);
     out
 }
 
@@ -122,4 +125,72 @@ fn random(out: &mut Vec<Sample>) {
             out.push(Sample::smooth(Composite::Dropout { rate: F64(rate) }, vec![numbers(dims, 0), key()]));
         }
     }
+}
+
+fn normalisations(out: &mut Vec<Sample>) {
+    let eps = F64(1e-5);
+    let cases: [(&[usize], usize); 4] = [(&[4], 1), (&[3, 5], 1), (&[2, 1, 3, 2], 2), (&[0, 3], 1)];
+    for (dims, normalized) in cases {
+        let own = &dims[dims.len() - normalized..];
+        for (weight, bias) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut inputs = vec![numbers(dims, 0)];
+            inputs.extend(weight.then(|| numbers(own, 1)));
+            inputs.extend(bias.then(|| numbers(own, 2)));
+            if !bias {
+                let op = Composite::RmsNorm { normalized, eps, weight };
+                out.push(Sample::smooth(op, inputs.clone()));
+            }
+            out.push(Sample::smooth(Composite::LayerNorm { normalized, eps, weight, bias }, inputs));
+        }
+        let inputs = vec![numbers(dims, 0), numbers(dims, 1)];
+        out.push(Sample::smooth(Composite::LayerNormGrad { normalized, eps }, inputs));
+    }
+}
+
+/// (q, k, v): one head without its axis, several, grouped ones, more keys than queries, no keys.
+const ATTENTIONS: [[&[usize]; 3]; 6] = [
+    [&[3, 2], &[3, 2], &[3, 2]],
+    [&[2, 2, 3], &[2, 4, 3], &[2, 4, 1]],
+    [&[2, 2, 3, 2], &[2, 2, 3, 2], &[2, 2, 3, 2]],
+    [&[1, 4, 2, 2], &[1, 2, 3, 2], &[1, 2, 3, 2]],
+    [&[2, 0, 3], &[2, 2, 3], &[2, 2, 3]],
+    [&[2, 2, 3], &[2, 0, 3], &[2, 0, 3]],
+];
+
+fn attentions(out: &mut Vec<Sample>) {
+    let scale = F64(0.7);
+    for [q, k, v] in ATTENTIONS {
+        let scores = [&q[..q.len() - 1], &k[k.len() - 2..k.len() - 1]].concat();
+        let result = [&q[..q.len() - 1], &v[v.len() - 1..]].concat();
+        let count: usize = scores.iter().product();
+        // Every third key is hidden, and so are all keys of the first query.
+        let hidden: Vec<i64> =
+            (0..count).map(|i| i64::from(i >= scores[scores.len() - 1] && i % 3 != 2)).collect();
+        let masks =
+            [None, Some(HostTensor::from_i64(DType::Bool, &scores, &hidden)), Some(numbers(&scores, 3))];
+        for (causal, given) in masks.into_iter().flat_map(|m| [(false, m.clone()), (true, m)]) {
+            let mask = given.is_some();
+            let mut inputs = vec![numbers(q, 0), numbers(k, 1), numbers(v, 2)];
+            inputs.extend(given);
+            out.push(Sample::smooth(Composite::Attention { causal, mask, scale }, inputs.clone()));
+            inputs.extend([numbers(&result, 4), numbers(&result, 5)]);
+            out.push(Sample::smooth(Composite::AttentionGrad { causal, mask, scale }, inputs));
+        }
+    }
+}
+
+fn embeddings(out: &mut Vec<Sample>) {
+    for (dtype, dims) in
+        [(DType::I64, &[][..]), (DType::I32, &[4]), (DType::U32, &[2, 3]), (DType::I64, &[0])]
+    {
+        let count: usize = dims.iter().product();
+        let ids: Vec<i64> = (0..count as i64).map(|i| i * 2 % 5).collect();
+        for table in [&[5][..], &[5, 2], &[5, 2, 3]] {
+            let inputs = vec![HostTensor::from_i64(dtype, dims, &ids), numbers(table, 0)];
+            out.push(Sample::smooth(Composite::Embedding, inputs));
+        }
+    }
+    // Out of bounds: the nearest row.
+    let ids = HostTensor::from_i64(DType::I64, &[3], &[-1, 7, 2]);
+    out.push(Sample::smooth(Composite::Embedding, vec![ids, numbers(&[5, 2], 0)]));
 }

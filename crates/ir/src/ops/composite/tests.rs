@@ -3,10 +3,14 @@ use crate::ops::Family;
 use crate::{Builder, DType, F64, HostTensor, Shape, TensorType, Value, eval};
 
 fn run(op: Composite, inputs: &[HostTensor]) -> HostTensor {
+    run_all(op, inputs).remove(0)
+}
+
+fn run_all(op: Composite, inputs: &[HostTensor]) -> Vec<HostTensor> {
     let mut b = Builder::new();
     let params: Vec<Value> = inputs.iter().map(|t| b.param(t.ty())).collect();
-    let out = b.composite(op, &params).unwrap();
-    eval::region(&b.finish(&[out]), inputs).unwrap().remove(0)
+    let out = b.push_multi(op, &params).unwrap();
+    eval::region(&b.finish(&out), inputs).unwrap()
 }
 
 fn f64s(dims: &[usize], values: &[f64]) -> HostTensor {
@@ -32,9 +36,10 @@ fn samples_cover_every_composite_and_evaluate() {
     }
     for sample in samples {
         let crate::Op::Composite(op) = sample.op else { panic!("a composite") };
-        let out = run(op.clone(), &sample.inputs);
+        let out = run_all(op.clone(), &sample.inputs);
         let types: Vec<TensorType> = sample.inputs.iter().map(HostTensor::ty).collect();
-        assert_eq!(op.body(&types).unwrap().result_types(), [out.ty()], "{op:?}");
+        let found: Vec<TensorType> = out.iter().map(HostTensor::ty).collect();
+        assert_eq!(op.body(&types).unwrap().result_types(), found, "{op:?}");
     }
 }
 
@@ -145,4 +150,78 @@ fn random_numbers_are_in_range_and_have_the_right_moments() {
     assert!(dropped.iter().all(|v| *v == 0.0 || *v == 4.0));
     let kept = dropped.iter().filter(|v| **v != 0.0).count() as f64 / n as f64;
     assert!((kept - 0.75).abs() < 0.04, "{kept}");
+}
+
+#[test]
+fn normalisation() {
+    let x = f64s(&[2, 2], &[1.0, 3.0, -2.0, -2.0]);
+    let (weight, bias) = (f64s(&[2], &[2.0, 10.0]), f64s(&[2], &[0.5, 0.0]));
+    let op = |eps, weight, bias| Composite::LayerNorm { normalized: 1, eps: F64(eps), weight, bias };
+    // Mean 2, variance 1; mean −2, variance 0.
+    let r = 1.25f64.sqrt().recip();
+    assert_close(&run(op(0.25, false, false), &[x.clone()]), &[-r, r, 0.0, 0.0]);
+    let operands = [x.clone(), weight.clone(), bias];
+    assert_close(&run(op(0.0, true, true), &operands[..]), &[-1.5, 10.0, f64::NAN, f64::NAN]);
+    // Far from zero the one-pass formula would lose every digit.
+    let far = f64s(&[2], &[1e9 + 1.0, 1e9 - 1.0]);
+    assert_close(&run(op(0.0, false, false), &[far]), &[1.0, -1.0]);
+    let rms = Composite::RmsNorm { normalized: 1, eps: F64(0.0), weight: true };
+    let s = 5f64.sqrt().recip();
+    assert_close(&run(rms, &[x, weight]), &[2.0 * s, 30.0 * s, -2.0, -10.0]);
+}
+
+#[test]
+fn attention_masks_and_groups() {
+    let (ln2, ln3) = (2f64.ln(), 3f64.ln());
+    let op = |causal, mask| Composite::Attention { causal, mask, scale: F64(0.5) };
+    let q = f64s(&[2, 1], &[2.0, 2.0]);
+    let (k, v) = (f64s(&[2, 1], &[ln3, 0.0]), f64s(&[2, 1], &[8.0, 4.0]));
+    let qkv = [q.clone(), k.clone(), v.clone()];
+    assert_close(&run(op(false, false), &qkv), &[7.0, 7.0]);
+    assert_close(&run(op(true, false), &qkv), &[8.0, 7.0]);
+    let with = |mask: HostTensor| [q.clone(), k.clone(), v.clone(), mask];
+    let seen = HostTensor::from_i64(DType::Bool, &[2, 2], &[0, 0, 0, 1]);
+    // The first query sees nothing.
+    assert_close(&run(op(false, true), &with(seen)), &[0.0, 4.0]);
+    let inf = f64::INFINITY;
+    let added = f64s(&[2, 2], &[0.0, ln2 + ln3, -inf, -inf]);
+    assert_close(&run(op(false, true), &with(added)), &[(8.0 + 2.0 * 4.0) / 3.0, 0.0]);
+    // Two query heads to a key-value head are what they would be with the head repeated.
+    let grouped = Composite::samples().into_iter().filter_map(|s| match s.op {
+        crate::Op::Composite(op @ Composite::Attention { mask: false, .. }) => Some((op, s.inputs)),
+        _ => None,
+    });
+    let mut checked = 0;
+    for (op, inputs) in grouped.filter(|(_, inputs)| inputs[0].dims()[..2] == [1, 4]) {
+        let repeated = |x: &HostTensor| {
+            let [_, _, keys, features] = x.dims()[..] else { panic!("rank 4") };
+            let heads: Vec<f64> =
+                x.to_f64().chunks(keys * features).flat_map(|head| [head, head].concat()).collect();
+            f64s(&[1, 4, keys, features], &heads)
+        };
+        let plain = [inputs[0].clone(), repeated(&inputs[1]), repeated(&inputs[2])];
+        assert_close(&run(op.clone(), &inputs), &run(op, &plain).to_f64());
+        checked += 1;
+    }
+    assert_eq!(checked, 2);
+}
+
+#[test]
+fn bad_operands_of_layers_are_errors_that_say_so() {
+    let error = |op: Composite, types: &[TensorType]| {
+        let mut b = Builder::new();
+        let params: Vec<Value> = types.iter().map(|t| b.param(t.clone())).collect();
+        b.push_multi(op, &params).unwrap_err().to_string()
+    };
+    let f32s = |dims: &[usize]| TensorType::new(DType::F32, dims);
+    let attention = Composite::Attention { causal: false, mask: false, scale: F64(1.0) };
+    let heads = error(attention.clone(), &[f32s(&[3, 2, 4]), f32s(&[2, 2, 4]), f32s(&[2, 2, 4])]);
+    assert!(heads.contains("leading axes must agree"), "{heads}");
+    let ranks = error(attention, &[f32s(&[2, 4]), f32s(&[2, 2, 4]), f32s(&[2, 2, 4])]);
+    assert!(ranks.contains("of one rank"), "{ranks}");
+    let norm = Composite::LayerNorm { normalized: 1, eps: F64(1e-5), weight: true, bias: false };
+    let weight = error(norm, &[f32s(&[2, 4]), f32s(&[2])]);
+    assert!(weight.contains("shape of the normalised axes"), "{weight}");
+    let ids = error(Composite::Embedding, &[f32s(&[2]), f32s(&[5, 2])]);
+    assert!(ids.contains("ids"), "{ids}");
 }
