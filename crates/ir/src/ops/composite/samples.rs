@@ -173,7 +173,7 @@ fn attentions(out: &mut Vec<Sample>) {
             let mut inputs = vec![numbers(q, 0), numbers(k, 1), numbers(v, 2)];
             inputs.extend(given);
             out.push(Sample::smooth(Composite::Attention { causal, mask, scale }, inputs.clone()));
-            inputs.extend([numbers(&result, 4), numbers(&result, 5)]);
+            inputs.extend([numbers(&result, 4), numbers(&result, 6)]);
             out.push(Sample::smooth(Composite::AttentionGrad { causal, mask, scale }, inputs));
         }
     }
