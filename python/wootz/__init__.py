@@ -39,6 +39,7 @@ _LAZY = {
     "jit": "_jit",
     **dict.fromkeys(("grad", "value_and_grad", "vjp", "jvp", "vmap", "hessian", "jacfwd", "jacrev"), "_transforms"),
     **dict.fromkeys(("cond", "while_loop", "scan", "custom_vjp"), "_control"),
+    **dict.fromkeys(("attention", "embedding", "layer_norm", "rms_norm", "scaled_dot_product_attention"), "_layers"),
     "Tensor": "_tensor",
 }
 _MODULES = frozenset(("init", "linalg", "nn", "random"))

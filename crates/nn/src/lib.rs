@@ -31,8 +31,11 @@ pub use block::{Block, Model, function};
 pub use error::ModelError;
 pub use init::{Fan, Init, fill_graph};
 pub use layers::{
-    Activation, Dropout, Flatten, Identity, Linear, Sequential, dropout, flatten, gelu, gelu_tanh, identity,
-    leaky_relu, linear, log_softmax, relu, sigmoid, silu, softmax, softplus, tanh,
+    Activation, Dropout, Embedding, Flatten, Identity, LayerNorm, Linear, MultiheadAttention,
+    PositionalEmbedding, RmsNorm, Sequential, TiedLinear, TransformerEncoder, TransformerEncoderLayer,
+    dropout, embedding, flatten, gelu, gelu_tanh, identity, layer_norm, leaky_relu, linear, log_softmax,
+    multihead_attention, positional_embedding, relu, rms_norm, sigmoid, silu, softmax, softplus, tanh,
+    tied_embedding, transformer_encoder_layer,
 };
 pub use loss::{Accuracy, ClassLoss, MseLoss, Scores, accuracy, cross_entropy, mse, nll};
 pub use optim::{Adam, LearningRate, Optimizer, Sgd, WeightDecay, adam, adamw, sgd};
@@ -41,4 +44,4 @@ pub use summary::{BlockSummary, Summary};
 pub use trace::{Mode, Traced, trace};
 pub use training::{Training, training};
 pub use wootz_ir::ops::composite::Reduction;
-pub use zoo::mlp;
+pub use zoo::{TransformerConfig, mlp, transformer};

@@ -93,6 +93,11 @@ impl Scope {
         inputs: &[Value],
     ) -> Result<Vec<Value>, ModelError> {
         let model = model.into();
+        self.within(name, &model, |scope| scope.call_here(&model, inputs))
+    }
+
+    /// Builds in the place of a child block: where it was first called, if it was, else under a name.
+    pub(crate) fn within<T>(&mut self, name: &str, model: &Model, build: impl FnOnce(&mut Scope) -> T) -> T {
         let path = self.join(name);
         let (path, again) = match self.called.get(&model.identity()) {
             Some((_, first)) => (first.clone(), true),
@@ -103,10 +108,10 @@ impl Scope {
         };
         let outer = (std::mem::replace(&mut self.path, path), std::mem::replace(&mut self.again, again));
         let site = self.b.set_site(Site::new(&self.path));
-        let outputs = self.call_here(&model, inputs);
+        let built = build(self);
         self.b.set_site(site);
         (self.path, self.again) = outer;
-        outputs
+        built
     }
 
     /// Calls a child block that has one input and one output.

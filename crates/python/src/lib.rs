@@ -33,7 +33,7 @@ mod _native {
     #[pymodule_export]
     use crate::graph::{Graph, Region};
     #[pymodule_export]
-    use crate::nn::{Model, Optimizer, Training};
+    use crate::nn::{Model, Optimizer, Training, TransformerLayer};
     #[pymodule_export]
     use crate::program::{Definition, Program, cache_clear, cache_info, cache_limit, compile};
     #[pymodule_export]

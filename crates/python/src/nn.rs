@@ -12,8 +12,9 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use wootz_ir::{Attrs, F64, TensorType};
 use wootz_nn::{
-    Activation, Adam, Block, ClassLoss, Dropout, Flatten, Init, LearningRate, Linear, Mode, ModelError,
-    MseLoss, Reduction, Scope, Scores, Sequential, Sgd, WeightDecay,
+    Activation, Adam, Block, ClassLoss, Dropout, Embedding, Flatten, Init, LayerNorm, LearningRate, Linear,
+    Mode, ModelError, MseLoss, MultiheadAttention, Reduction, RmsNorm, Scope, Scores, Sequential, Sgd,
+    TransformerConfig, TransformerEncoder, TransformerEncoderLayer, WeightDecay,
 };
 
 /// A model. Using one object in two places shares its parameters.
@@ -44,20 +45,7 @@ impl Model {
     /// The activation of this name; `axis` for (log-)softmax, `slope` for leaky ReLU.
     #[staticmethod]
     fn activation(name: &str, axis: isize, slope: f64) -> PyResult<Model> {
-        let activation = match name {
-            "relu" => Activation::Relu,
-            "leaky_relu" => Activation::LeakyRelu { slope: F64(slope) },
-            "gelu" => Activation::Gelu,
-            "gelu_tanh" => Activation::GeluTanh,
-            "silu" => Activation::Silu,
-            "sigmoid" => Activation::Sigmoid,
-            "softplus" => Activation::Softplus,
-            "tanh" => Activation::Tanh,
-            "softmax" => Activation::Softmax { axis },
-            "log_softmax" => Activation::LogSoftmax { axis },
-            _ => return Err(Kind::Model.error(format!("there is no activation `{name}`"))),
-        };
-        Ok(Model(activation.into()))
+        Ok(Model(activation_from(name, axis, slope)?.into()))
     }
 
     /// Dropout.
@@ -92,6 +80,54 @@ impl Model {
     #[staticmethod]
     fn mlp(sizes: Vec<usize>) -> Model {
         Model(wootz_nn::mlp(&sizes))
+    }
+
+    /// Normalisation over last axes of these sizes.
+    #[staticmethod]
+    fn layer_norm(sizes: Vec<usize>, eps: f64, weight: bool, bias: bool) -> Model {
+        Model(LayerNorm { sizes, eps, weight, bias }.into())
+    }
+
+    /// Division by the root mean square over last axes of these sizes.
+    #[staticmethod]
+    fn rms_norm(sizes: Vec<usize>, eps: Option<f64>, weight: bool) -> Model {
+        Model(RmsNorm { sizes, eps, weight }.into())
+    }
+
+    /// A table of vectors, and the linear layer that shares it.
+    #[staticmethod]
+    fn tied_embedding(
+        rows: usize,
+        width: usize,
+        padding: Option<usize>,
+        weight_init: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<(Model, Model)> {
+        let mut table = Embedding { padding, ..Embedding::new(rows, width) };
+        if let Some(init) = weight_init {
+            table.weight_init = init_from(&init)?;
+        }
+        let (embedding, head) = wootz_nn::tied_embedding(table);
+        Ok((Model(embedding), Model(head)))
+    }
+
+    /// Learnt vectors of positions, added.
+    #[staticmethod]
+    fn positional_embedding(positions: usize, width: usize) -> Model {
+        Model(wootz_nn::positional_embedding(positions, width))
+    }
+
+    /// Attention with several heads.
+    #[staticmethod]
+    fn multihead_attention(
+        width: usize,
+        heads: usize,
+        dropout: f64,
+        bias: bool,
+        causal: bool,
+        cross: bool,
+        mask: bool,
+    ) -> Model {
+        Model(MultiheadAttention { width, heads, dropout, bias, causal, cross, mask }.into())
     }
 
     /// A loss of class scores: `scores` is `logits`, `log_probabilities` or `probabilities`.
@@ -156,6 +192,72 @@ impl Model {
     fn trace(&self, inputs: Vec<(String, Spec)>, training: bool) -> PyResult<Definition> {
         let mode = if training { Mode::Training } else { Mode::Inference };
         guarded(|| Ok(Definition::traced(wootz_nn::trace(&self.0, &named(&inputs), mode).or_raise()?)))
+    }
+}
+
+fn activation_from(name: &str, axis: isize, slope: f64) -> PyResult<Activation> {
+    Ok(match name {
+        "relu" => Activation::Relu,
+        "leaky_relu" => Activation::LeakyRelu { slope: F64(slope) },
+        "gelu" => Activation::Gelu,
+        "gelu_tanh" => Activation::GeluTanh,
+        "silu" => Activation::Silu,
+        "sigmoid" => Activation::Sigmoid,
+        "softplus" => Activation::Softplus,
+        "tanh" => Activation::Tanh,
+        "softmax" => Activation::Softmax { axis },
+        "log_softmax" => Activation::LogSoftmax { axis },
+        _ => return Err(Kind::Model.error(format!("there is no activation `{name}`"))),
+    })
+}
+
+/// The configuration of a transformer's layer.
+#[pyclass(frozen, module = "wootz._native")]
+pub(crate) struct TransformerLayer(TransformerEncoderLayer);
+
+#[pymethods]
+impl TransformerLayer {
+    #[new]
+    fn new(
+        width: usize,
+        heads: usize,
+        feedforward: usize,
+        dropout: f64,
+        activation: &str,
+        eps: f64,
+        norm_first: bool,
+        bias: bool,
+        causal: bool,
+    ) -> PyResult<TransformerLayer> {
+        let activation = activation_from(activation, 0, 0.0)?;
+        let sizes = TransformerEncoderLayer::new(width, heads);
+        let layer = TransformerEncoderLayer {
+            feedforward,
+            dropout,
+            activation,
+            eps,
+            norm_first,
+            bias,
+            causal,
+            ..sizes
+        };
+        Ok(TransformerLayer(layer))
+    }
+
+    /// One layer.
+    fn model(&self) -> Model {
+        Model(self.0.clone().into())
+    }
+
+    /// Layers one after another, then a normalisation (by default where they normalise first).
+    fn stack(&self, count: usize, norm: Option<bool>) -> Model {
+        Model(TransformerEncoder::new(&self.0, count, norm.unwrap_or(self.0.norm_first)).into())
+    }
+
+    /// A decoder-only transformer.
+    fn transformer(&self, vocabulary: usize, context: usize, layers: usize, tied: bool) -> Model {
+        let config = TransformerConfig { vocabulary, context, layer: self.0.clone(), layers, tied };
+        Model(wootz_nn::transformer(&config))
     }
 }
 
