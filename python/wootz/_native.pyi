@@ -7,7 +7,7 @@ from _typeshed import SupportsGetItem
 from os import PathLike
 from typing import Any, SupportsFloat, SupportsIndex, final
 
-__all__ = ["DType", "Definition", "Dim", "Graph", "Model", "Optimizer", "Params", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "load", "save", "spec_of"]
+__all__ = ["DType", "Definition", "Dim", "Graph", "Model", "Optimizer", "Params", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "load", "save", "spec_of"]
 
 @final
 class DType:
@@ -184,6 +184,11 @@ class Model:
         The kind of block: `Linear`.
         """
     @staticmethod
+    def layer_norm(sizes: SupportsGetItem[int, SupportsIndex], eps: SupportsFloat | SupportsIndex, weight: bool, bias: bool) -> Model:
+        """
+        Normalisation over last axes of these sizes.
+        """
+    @staticmethod
     def linear(inputs: SupportsIndex, outputs: SupportsIndex, bias: bool, weight_init: Any | None, bias_init: Any | None) -> Model:
         """
         A fully connected layer.
@@ -198,10 +203,20 @@ class Model:
         """
         The squared error.
         """
+    @staticmethod
+    def multihead_attention(width: SupportsIndex, heads: SupportsIndex, dropout: SupportsFloat | SupportsIndex, bias: bool, causal: bool, cross: bool, mask: bool) -> Model:
+        """
+        Attention with several heads.
+        """
     @property
     def outputs(self, /) -> list[str]:
         """
         The names of the outputs.
+        """
+    @staticmethod
+    def positional_embedding(positions: SupportsIndex, width: SupportsIndex) -> Model:
+        """
+        Learnt vectors of positions, added.
         """
     @staticmethod
     def python(kind: str, inputs: SupportsGetItem[int, str], forward: Any) -> Model:
@@ -209,9 +224,19 @@ class Model:
         A block whose ops `forward(trace, values) -> (output names, values)` adds.
         """
     @staticmethod
+    def rms_norm(sizes: SupportsGetItem[int, SupportsIndex], eps: SupportsFloat | SupportsIndex | None, weight: bool) -> Model:
+        """
+        Division by the root mean square over last axes of these sizes.
+        """
+    @staticmethod
     def sequential(blocks: SupportsGetItem[int, Model], output: str | None) -> Model:
         """
         Blocks one after another; `output` names the output.
+        """
+    @staticmethod
+    def tied_embedding(rows: SupportsIndex, width: SupportsIndex, padding: SupportsIndex | None, weight_init: Any | None) -> tuple[Model, Model]:
+        """
+        A table of vectors, and the linear layer that shares it.
         """
     def trace(self, /, inputs: SupportsGetItem[int, tuple[str, Spec]], training: bool) -> Definition:
         """
@@ -528,6 +553,25 @@ class Training:
     def trace(self, /, inputs: SupportsGetItem[int, tuple[str, Spec]]) -> Definition:
         """
         Traces the step on inputs of these types.
+        """
+
+@final
+class TransformerLayer:
+    """
+    The configuration of a transformer's layer.
+    """
+    def __new__(cls, /, width: SupportsIndex, heads: SupportsIndex, feedforward: SupportsIndex, dropout: SupportsFloat | SupportsIndex, activation: str, eps: SupportsFloat | SupportsIndex, norm_first: bool, bias: bool, causal: bool) -> TransformerLayer: ...
+    def model(self, /) -> Model:
+        """
+        One layer.
+        """
+    def stack(self, /, count: SupportsIndex, norm: bool | None) -> Model:
+        """
+        Layers one after another, then a normalisation (by default where they normalise first).
+        """
+    def transformer(self, /, vocabulary: SupportsIndex, context: SupportsIndex, layers: SupportsIndex, tied: bool) -> Model:
+        """
+        A decoder-only transformer.
         """
 
 @final
