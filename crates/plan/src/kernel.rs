@@ -217,6 +217,19 @@ impl InstOp {
         }
         out
     }
+
+    /// Replaces the registers read.
+    pub fn map_operands(&mut self, f: impl Fn(Reg) -> Reg) {
+        let go = |r: &mut Reg| *r = f(*r);
+        match self {
+            InstOp::Float(_) | InstOp::Int(_) | InstOp::Index(_) | InstOp::Tile => {}
+            InstOp::Load { at, mask, .. } => at.index.iter_mut().chain(mask).for_each(go),
+            InstOp::Unary(_, x) | InstOp::Cast(x) | InstOp::Bitcast(x) | InstOp::Round(_, x) => go(x),
+            InstOp::Binary(_, x, y) | InstOp::Compare(_, x, y) => [x, y].into_iter().for_each(go),
+            InstOp::Select(x, y, z) | InstOp::Fma(x, y, z) => [x, y, z].into_iter().for_each(go),
+            InstOp::Store { at, value, .. } => at.index.iter_mut().chain([value]).for_each(go),
+        }
+    }
 }
 
 impl Kernel {

@@ -268,3 +268,35 @@ fn the_interpreter_watches() {
     let error = interpret(&k, &mut [ints(&[0]), ints(&[0])]).unwrap_err();
     expect!["a1 is f32, the buffer is i64"].assert_eq(&error.to_string());
 }
+
+/// Every generated kernel is well formed, stays within its buffers, reads what was written, and is its own text.
+#[test]
+fn random_kernels_run_and_parse_back() {
+    let options = wootz_plan_testing::Options { math: true, iterations: 200 };
+    let mut stores = 0;
+    for seed in 0..2000 {
+        let case = wootz_plan_testing::generate(seed, &options);
+        let elements: Vec<usize> = case.buffers.iter().map(Buffer::len).collect();
+        assert_eq!(verify_kernel_on(&case.kernel, &elements), Ok(()), "seed {seed}\n{case}");
+        assert_eq!(case.kernel.to_string().parse().as_ref(), Ok(&case.kernel), "seed {seed}\n{case}");
+        let after = case.expected().unwrap_or_else(|e| panic!("seed {seed}: {e}\n{case}"));
+        stores += usize::from(after != case.buffers);
+    }
+    assert!(stores > 1500, "{stores} of 2000 kernels did anything");
+}
+
+#[test]
+fn failing_kernels_become_small() {
+    let adds = |case: &wootz_plan_testing::Case| {
+        let sums = case.kernel.stages.iter().flat_map(|s| &s.reduce);
+        sums.filter(|acc| acc.kind == wootz_plan::kernel::AccKind::Sum).count() > 0
+    };
+    let options = wootz_plan_testing::Options::default();
+    let large = (0..)
+        .map(|seed| wootz_plan_testing::generate(seed, &options))
+        .find(|c| adds(c) && c.kernel.stages.len() > 3 && !c.kernel.stages[0].loops.is_empty());
+    let small = wootz_plan_testing::minimise(&large.unwrap(), &mut |case| adds(case));
+    assert!(adds(&small));
+    let insts: usize = small.kernel.stages.iter().map(|s| s.body.len()).sum();
+    assert!(insts <= 3, "{small}");
+}

@@ -15,6 +15,7 @@ const ORDER: &[&str] = &[
     "wootz-nn",
     "wootz-passes",
     "wootz-plan",
+    "wootz-plan-testing",
     "wootz-runtime",
     "wootz-cpu",
     "wootz-cuda",

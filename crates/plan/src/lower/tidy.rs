@@ -171,7 +171,7 @@ fn renumber(kernel: &mut Kernel, args: &mut Vec<BufferId>) {
     let mut written = vec![false; kernel.args.len()];
     for stage in &mut kernel.stages {
         for inst in &mut stage.body {
-            map_operands(&mut inst.op, |r| regs[r.0 as usize]);
+            inst.op.map_operands(|r| regs[r.0 as usize]);
             if let InstOp::Load { arg, .. } | InstOp::Store { arg, .. } = &mut inst.op {
                 let old = arg.0 as usize;
                 let new = *used[old].get_or_insert_with(|| {
@@ -202,18 +202,6 @@ fn renumber(kernel: &mut Kernel, args: &mut Vec<BufferId>) {
     }
     kernel.args = order.iter().map(|i| kernel.args[*i]).collect();
     *args = order.iter().map(|i| args[*i]).collect();
-}
-
-fn map_operands(op: &mut InstOp, f: impl Fn(Reg) -> Reg) {
-    let go = |r: &mut Reg| *r = f(*r);
-    match op {
-        InstOp::Float(_) | InstOp::Int(_) | InstOp::Index(_) | InstOp::Tile => {}
-        InstOp::Load { at, mask, .. } => at.index.iter_mut().chain(mask).for_each(go),
-        InstOp::Unary(_, x) | InstOp::Cast(x) | InstOp::Bitcast(x) | InstOp::Round(_, x) => go(x),
-        InstOp::Binary(_, x, y) | InstOp::Compare(_, x, y) => [x, y].into_iter().for_each(go),
-        InstOp::Select(x, y, z) | InstOp::Fma(x, y, z) => [x, y, z].into_iter().for_each(go),
-        InstOp::Store { at, value, .. } => at.index.iter_mut().chain([value]).for_each(go),
-    }
 }
 
 /// Drops and joins loops, then picks the lanes.
