@@ -7,6 +7,8 @@ pub mod gemm;
 pub mod isa;
 mod math;
 pub mod pool;
+#[doc(hidden)]
+pub mod testing;
 pub mod vm;
 
 pub use backend::Cpu;

@@ -1,12 +1,14 @@
 //! Kernels that use the whole language and do nothing it forbids: addresses stay in bounds, what is read holds something, no
 //! two points write the same element.
 
+mod memory;
+
 use crate::{Case, Random};
 use wootz_ir::ops::{Binary, Compare, Unary};
 use wootz_ir::{DType, Dims, F64, HostTensor};
 use wootz_plan::Kernel;
 use wootz_plan::interpret::Buffer;
-use wootz_plan::kernel::{AccKind, Accumulate, Address, Arg, ArgId, Inst, InstOp, Lanes, Reg, Stage};
+use wootz_plan::kernel::{AccKind, Accumulate, Address, ArgId, Inst, InstOp, Lanes, Reg, Stage};
 
 /// What generated kernels may contain.
 #[derive(Copy, Clone, Debug)]
@@ -358,197 +360,6 @@ impl Generator {
             }
         };
         self.binary(op, x, y);
-    }
-
-    fn loops(&self) -> Vec<usize> {
-        self.kernel.grid.iter().chain(&self.stage.loops).copied().collect()
-    }
-
-    fn axis(&mut self) -> Option<usize> {
-        let rank = self.loops().len();
-        (rank > 0).then(|| self.random.below(rank))
-    }
-
-    /// The buffer dtype that loads into or is stored from registers of a dtype.
-    fn stored(&mut self, dtype: DType) -> DType {
-        match dtype {
-            DType::F32 => self.random.pick(&[DType::F32, DType::F32, DType::F16, DType::BF16]),
-            other => other,
-        }
-    }
-
-    fn new_arg(&mut self, dtype: DType, write: bool) -> ArgId {
-        self.kernel.args.push(Arg { dtype, write });
-        self.needs.push(Need::default());
-        ArgId(self.kernel.args.len() as u32 - 1)
-    }
-
-    /// An argument to read, of a dtype that loads into `dtype`.
-    fn source(&mut self, dtype: DType) -> ArgId {
-        let fits = |a: &Arg| !a.write && a.dtype.compute() == dtype;
-        let known: Vec<usize> = (0..self.kernel.args.len()).filter(|i| fits(&self.kernel.args[*i])).collect();
-        if !known.is_empty() && self.random.below(3) > 0 {
-            return ArgId(self.random.pick(&known) as u32);
-        }
-        let stored = self.stored(dtype);
-        self.new_arg(stored, false)
-    }
-
-    fn need(&mut self, arg: ArgId, elements: usize) {
-        let need = &mut self.needs[arg.0 as usize];
-        need.elements = need.elements.max(elements);
-    }
-
-    /// Any address: strides of every kind, with what is below element 0 made up for by the offset.
-    fn affine(&mut self, arg: ArgId, reserved: usize) -> Address {
-        let sizes = self.loops();
-        let mut row_major: Vec<i64> = vec![1; sizes.len()];
-        for i in (1..sizes.len()).rev() {
-            row_major[i - 1] = row_major[i] * sizes[i].max(1) as i64;
-        }
-        let (mut at, mut below, mut above) = (Address::default(), 0, 0);
-        for (i, size) in sizes.iter().enumerate() {
-            let stride = match self.random.below(8) {
-                0..=3 => row_major[i],
-                4 | 5 => 0,
-                6 => self.random.below(5) as i64 - 2,
-                _ => -row_major[i],
-            };
-            let reach = stride * (size.max(&1) - 1) as i64;
-            below += (-reach).max(0);
-            above += reach.max(0);
-            at.strides.push(stride);
-        }
-        at.trim();
-        at.offset = below + self.random.below(3) as i64;
-        self.need(arg, at.offset as usize + above as usize + 1 + reserved);
-        at
-    }
-
-    fn load(&mut self, dtype: DType) -> Reg {
-        // What an earlier stage stored, over the same loops or none.
-        let loops = &self.stage.loops;
-        let known = |w: &&Written| w.loops == *loops || w.loops.is_empty();
-        let earlier: Vec<Written> = self.written.iter().filter(known).cloned().collect();
-        if !earlier.is_empty() && self.random.once_in(3) {
-            let Written { arg, at, .. } = self.random.pick(&earlier);
-            let stored = self.kernel.args[arg.0 as usize].dtype.compute();
-            let value = self.inst(InstOp::Load { arg, at, mask: None }, stored);
-            return if stored == dtype { value } else { self.inst(InstOp::Cast(value), dtype) };
-        }
-        let arg = self.source(dtype);
-        let at = self.affine(arg, 0);
-        let mask = self.random.once_in(6).then(|| self.of(DType::Bool));
-        self.inst(InstOp::Load { arg, at, mask }, dtype)
-    }
-
-    /// A load that is masked where it would leave its buffer.
-    fn padded_load(&mut self) {
-        let Some(axis) = self.axis() else { return };
-        let (n, shift) = (1 + self.random.below(40) as i64, self.random.below(12) as i64 - 4);
-        let index = self.inst(InstOp::Index(axis as u32), DType::I64);
-        let (shift_reg, zero, size) = (self.int(shift), self.int(0), self.int(n));
-        let position = self.binary(Binary::Add, index, shift_reg);
-        let (above, below) =
-            (self.compare(Compare::Ge, position, zero), self.compare(Compare::Lt, position, size));
-        let mask = self.binary(Binary::And, above, below);
-        let dtype = self.number();
-        let arg = self.source(dtype);
-        let stride = 1 + self.random.below(3) as i64;
-        self.need(arg, (stride * (n - 1)) as usize + 1);
-        let mut at = Address { offset: shift * stride, ..Address::default() };
-        // Half of them compute the address.
-        if self.random.once_in(2) {
-            let stride = self.int(stride);
-            at = Address { index: Some(self.binary(Binary::Mul, position, stride)), ..Address::default() };
-        } else {
-            at.strides.resize(axis + 1, 0);
-            at.strides[axis] = stride;
-        }
-        self.inst(InstOp::Load { arg, at, mask: Some(mask) }, dtype);
-    }
-
-    /// A load at an index that was computed, and is held to a range.
-    fn gather(&mut self) {
-        let entry = self.of(DType::I64);
-        let (n, scale) = (1 + self.random.below(20) as i64, 1 + self.random.below(3) as i64);
-        let (zero, last, scale_reg) = (self.int(0), self.int(n - 1), self.int(scale));
-        let raised = self.binary(Binary::Max, entry, zero);
-        let clamped = self.binary(Binary::Min, raised, last);
-        let index = self.binary(Binary::Mul, clamped, scale_reg);
-        let dtype = self.number();
-        let arg = self.source(dtype);
-        let mut at = self.affine(arg, (scale * (n - 1)) as usize);
-        at.index = Some(index);
-        let mask = self.random.once_in(4).then(|| self.of(DType::Bool));
-        self.inst(InstOp::Load { arg, at, mask }, dtype);
-    }
-
-    /// An address that is another one for every iteration.
-    fn injective(&mut self, gap: i64) -> (Address, usize) {
-        let sizes = self.loops();
-        let mut order: Vec<usize> = (0..sizes.len()).collect();
-        for i in (1..order.len()).rev() {
-            if self.random.once_in(3) {
-                order.swap(i, self.random.below(i + 1));
-            }
-        }
-        let mut at = Address::default();
-        at.strides.resize(sizes.len(), 0);
-        let (mut stride, mut end) = (gap, 0);
-        for axis in order.into_iter().rev() {
-            let size = sizes[axis].max(1) as i64;
-            let backwards = self.random.once_in(6);
-            at.strides[axis] = if backwards { -stride } else { stride };
-            end += stride * (size - 1);
-            at.offset += if backwards { stride * (size - 1) } else { 0 };
-            stride *= size;
-            stride += if self.random.once_in(8) { self.random.below(3) as i64 } else { 0 };
-        }
-        at.trim();
-        (at, end as usize + 1)
-    }
-
-    fn store(&mut self) {
-        let loops = self.stage.loops.clone();
-        let unwritten = |own: &Self, arg: ArgId| {
-            !own.stores.iter().any(|i| matches!(&i.op, InstOp::Store { arg: to, .. } if *to == arg))
-        };
-        let earlier: Vec<Written> =
-            self.written.iter().filter(|w| w.loops == loops && unwritten(self, w.arg)).cloned().collect();
-        if !earlier.is_empty() && self.random.once_in(3) {
-            let Written { arg, at, .. } = self.random.pick(&earlier);
-            return self.store_to(arg, at);
-        }
-        let dtype = match self.any() {
-            Some(reg) => self.dtype(reg),
-            None => self.number(),
-        };
-        let stored = self.stored(dtype);
-        let arg = self.new_arg(stored, true);
-        let pair = self.random.once_in(8);
-        let gap = if pair { 2 } else { self.random.pick(&[1, 1, 1, 1, 2, 3]) };
-        let (at, elements) = self.injective(gap);
-        self.need(arg, elements + usize::from(pair));
-        // An update reads the old value first.
-        if self.random.once_in(4) {
-            self.needs[arg.0 as usize].loaded = true;
-            let old = self.inst(InstOp::Load { arg, at: at.clone(), mask: None }, dtype);
-            let other = self.of(dtype);
-            self.binary_of(old, other);
-        }
-        if pair {
-            let next = Address { offset: at.offset + 1, ..at.clone() };
-            self.store_to(arg, next);
-        }
-        self.store_to(arg, at.clone());
-        self.pending.push(Written { loops, arg, at });
-    }
-
-    fn store_to(&mut self, arg: ArgId, at: Address) {
-        let dtype = self.kernel.args[arg.0 as usize].dtype.compute();
-        let value = self.of(dtype);
-        self.stores.push(Inst { out: None, op: InstOp::Store { arg, at, value } });
     }
 }
 
