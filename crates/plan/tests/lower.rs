@@ -65,9 +65,9 @@ fn softmax_is_one_kernel_of_three_stages() {
              return "y" = %y
            }"#,
         expect![[r#"
-            plan arena 25600 bytes {
+            plan arena 0 bytes {
               run:
-                (b0, b2, b1) kernel(a0: f32 read, a1: f32 write, a2: f32 write) grid [64] lanes inner {
+                (b0, b1) kernel(a0: f32 read, a1: f32 write) grid [64] lanes inner {
                   stage [100] {
                     %0 = load a0[100*g0 + i0] : f32
                     reduce max %0 -> %1 : f32
@@ -82,7 +82,7 @@ fn softmax_is_one_kernel_of_three_stages() {
                   stage [100] {
                     %6 = load a1[100*g0 + i0] : f32
                     %7 = div %6, %5 : f32
-                    store a2[100*g0 + i0] = %7
+                    store a1[100*g0 + i0] = %7
                   }
                 }
             }
@@ -207,19 +207,23 @@ fn a_large_sum_is_made_of_partial_sums() {
                 (b0, b2) kernel(a0: f32 read, a1: f32 write) grid [23] lanes inner {
                   stage [4167] {
                     %0 = load a0[4167*g0 + i0] : f32
-                    reduce sum %0 -> %1 : f32
+                    %1 = cast %0 : f64
+                    reduce sum %1 -> %2 : f64
                   }
                   stage [] {
-                    store a1[g0] = %1
+                    %3 = cast %2 : f32
+                    store a1[g0] = %3
                   }
                 }
                 (b0, b2) kernel(a0: f32 read, a1: f32 write) grid [] lanes inner {
                   stage [4150] {
                     %0 = load a0[i0 + 95841] : f32
-                    reduce sum %0 -> %1 : f32
+                    %1 = cast %0 : f64
+                    reduce sum %1 -> %2 : f64
                   }
                   stage [] {
-                    store a1[23] = %1
+                    %3 = cast %2 : f32
+                    store a1[23] = %3
                   }
                 }
                 (b2, b1) kernel(a0: f32 read, a1: f32 write) grid [] lanes inner {
@@ -360,4 +364,106 @@ fn open_sizes_are_an_error_that_names_them() {
     let graph = text::parse(r#"graph(%x: f32[B] = input "x") { %y = exp %x return "y" = %y }"#);
     let error = lower(&graph.expect("well formed"), &target()).expect_err("B is not a number");
     assert!(matches!(&error, PlanError::Symbolic { dim, .. } if dim.to_string() == "B"), "{error}");
+}
+
+#[test]
+fn a_row_that_something_else_reads_keeps_its_buffer() {
+    check(
+        r#"graph(%x: f32[64, 100] = input "x") {
+             %e = exp %x
+             %s = reduce_sum[axes=[1]] %e
+             %sb = broadcast[shape=[64, 100], axes=[0]] %s
+             %y = div %e, %sb
+             return "y" = %y, "e" = %e
+           }"#,
+        expect![[r#"
+            plan arena 0 bytes {
+              run:
+                (b0, b2) kernel(a0: f32 read, a1: f32 write) grid [6400] lanes grid {
+                  stage [] {
+                    %0 = load a0[g0] : f32
+                    %1 = exp %0 : f32
+                    store a1[g0] = %1
+                  }
+                }
+                (b2, b1) kernel(a0: f32 read, a1: f32 write) grid [64] lanes inner {
+                  stage [100] {
+                    %0 = load a0[100*g0 + i0] : f32
+                    reduce sum %0 -> %1 : f32
+                  }
+                  stage [100] {
+                    %2 = load a0[100*g0 + i0] : f32
+                    %3 = div %2, %1 : f32
+                    store a1[100*g0 + i0] = %3
+                  }
+                }
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn the_position_of_the_largest_is_found_by_chunks() {
+    check(
+        r#"graph(%x: f32[20000] = input "x") {
+             %y = argmax[axis=0] %x
+             return "y" = %y
+           }"#,
+        expect![[r#"
+            plan arena 128 bytes {
+              run:
+                (b0, b2, b3) kernel(a0: f32 read, a1: f32 write, a2: i64 write) grid [4] lanes inner {
+                  stage [5000] {
+                    %0 = load a0[5000*g0 + i0] : f32
+                    reduce max %0 -> %1 : f32
+                    reduce argmax %0 -> %2 : i64
+                  }
+                  stage [] {
+                    %3 = g0 : i64
+                    %4 = 5000 : i64
+                    %5 = mul %3, %4 : i64
+                    %6 = add %2, %5 : i64
+                    store a1[g0] = %1
+                    store a2[g0] = %6
+                  }
+                }
+                (b2, b3, b1) kernel(a0: f32 read, a1: i64 read, a2: i64 write) grid [] lanes inner {
+                  stage [4] {
+                    %0 = load a0[i0] : f32
+                    reduce argmax %0 -> %1 : i64
+                  }
+                  stage [] {
+                    %2 = load a1[%1] : i64
+                    store a2[0] = %2
+                  }
+                }
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn long_columns_are_summed_in_double_precision() {
+    check(
+        r#"graph(%x: f32[1000, 64] = input "x") {
+             %y = reduce_sum[axes=[0]] %x
+             return "y" = %y
+           }"#,
+        expect![[r#"
+            plan arena 0 bytes {
+              run:
+                (b0, b1) kernel(a0: f32 read, a1: f32 write) grid [64] lanes grid {
+                  stage [1000] {
+                    %0 = load a0[g0 + 64*i0] : f32
+                    %1 = cast %0 : f64
+                    reduce sum %1 -> %2 : f64
+                  }
+                  stage [] {
+                    %3 = cast %2 : f32
+                    store a1[g0] = %3
+                  }
+                }
+            }
+        "#]],
+    );
 }

@@ -4,4 +4,5 @@ mod check;
 mod graphs;
 mod memory;
 mod samples;
+mod sums;
 mod support;

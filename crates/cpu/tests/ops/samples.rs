@@ -32,7 +32,8 @@ fn check(op: &Op, inputs: &[HostTensor], isa: Isa) -> Result<(), String> {
     let done = catch_unwind(AssertUnwindSafe(|| {
         let executable = compile(&graph, Optimize::None, isa, 1);
         let got = run(&graph, &*executable, inputs);
-        let composite = matches!(op, Op::Composite(_) | Op::Control(_) | Op::Dot(_) | Op::Reduce(_));
+        let composite =
+            matches!(op, Op::Composite(_) | Op::Control(_) | Op::Dot(_) | Op::Reduce(_) | Op::Linalg(_));
         for (i, (got, want)) in got.iter().zip(&want).enumerate() {
             assert_close(&format!("{what}, result {i}"), got, want, if composite { 64.0 } else { 4.0 });
         }

@@ -3,7 +3,7 @@
 
 use super::Lowering;
 use super::index::{Lin, Map, identity, strides};
-use super::split::{Partial, acc_kind};
+use super::split::{Partial, reduction};
 use crate::BufferId;
 use crate::kernel::{AccKind, Accumulate, Address, Arg, ArgId, Inst, InstOp, Kernel, Lanes, Reg, Stage};
 use hashbrown::HashMap;
@@ -67,16 +67,12 @@ impl<'l, 'g> Emitter<'l, 'g> {
         let rank = self.kernel.grid.len();
         let region = self.lowering.region;
         match region.defining_node(root).map(|n| (&n.op, n.inputs[..].first().copied())) {
-            Some((Op::Reduce(reduce), Some(operand))) => {
-                let kind = acc_kind(reduce.kind);
+            Some((op @ (Op::Reduce(_) | Op::ArgReduce(_)), Some(operand))) => {
+                let Some((axes, kind)) = reduction(op) else { return };
                 match self.lowering.partials.get(&root).copied() {
                     Some(partial) => self.combine(root, partial, kind),
-                    None => self.reduction(root, operand, &reduce.axes, kind),
+                    None => self.reduction(root, operand, &axes, kind),
                 }
-            }
-            Some((Op::ArgReduce(arg), Some(operand))) => {
-                let kind = if arg.max { AccKind::ArgMax } else { AccKind::ArgMin };
-                self.reduction(root, operand, &[arg.axis], kind);
             }
             _ => {
                 let shape = self.lowering.shape(root).clone();
@@ -136,8 +132,20 @@ impl<'l, 'g> Emitter<'l, 'g> {
         let dtype = self.kernel.args[arg.0 as usize].dtype;
         let value = self.inst(InstOp::Load { arg, at, mask: None }, dtype);
         let out = self.accumulate(kind, value);
-        self.fresh.push(root);
-        self.members.insert(root, Some(out));
+        let Some(positions) = partial.positions else {
+            self.fresh.push(root);
+            self.members.insert(root, Some(out));
+            return;
+        };
+        // The chunk that holds the best value knows where in the operand it stands.
+        self.close_stage();
+        let own = identity(self.kernel.grid.len());
+        let chunk: Map = own.iter().cloned().chain([Lin::computed(out)]).collect();
+        let at = self.address(&shape, &chunk);
+        let arg = self.arg(positions);
+        let position = self.inst(InstOp::Load { arg, at, mask: None }, DType::I64);
+        self.members.insert(root, Some(position));
+        self.store(root, &own, position);
     }
 
     /// Reduces a register over the loops of the current stage.
@@ -205,7 +213,7 @@ impl<'l, 'g> Emitter<'l, 'g> {
         self.store_at(buffer, &shape, map, value);
     }
 
-    fn store_at(&mut self, buffer: BufferId, shape: &Dims, map: &Map, value: Reg) {
+    pub(super) fn store_at(&mut self, buffer: BufferId, shape: &Dims, map: &Map, value: Reg) {
         let at = self.address(shape, map);
         let arg = self.arg(buffer);
         self.kernel.args[arg.0 as usize].write = true;

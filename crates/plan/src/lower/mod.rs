@@ -15,9 +15,11 @@ mod index;
 mod inst;
 mod memory;
 mod roots;
+mod rows;
 mod schedule;
 mod split;
 mod steps;
+mod sums;
 mod tidy;
 
 use crate::{Buffer, BufferId, Matrix, Place, Plan, Step, verify_kernel_on};

@@ -9,7 +9,7 @@ use crate::kernel::AccKind;
 use crate::{BufferId, Place, SiteLabel, Step, StepKind};
 use std::sync::Arc;
 use wootz_ir::ops::{Op, ReduceKind};
-use wootz_ir::{Dims, Value};
+use wootz_ir::{DType, Dims, Value};
 
 /// Points wanted of the first step.
 const POINTS: usize = 64;
@@ -20,6 +20,8 @@ const CHUNK: usize = 4096;
 #[derive(Copy, Clone)]
 pub(super) struct Partial {
     pub(super) buffer: BufferId,
+    /// Of an arg-reduction: where in the operand each partial result stands.
+    pub(super) positions: Option<BufferId>,
     pub(super) count: usize,
 }
 
@@ -47,6 +49,15 @@ pub(super) fn acc_kind(kind: ReduceKind) -> AccKind {
     }
 }
 
+/// The axes and the kind of a reduction of the graph.
+pub(super) fn reduction(op: &Op) -> Option<(Vec<usize>, AccKind)> {
+    match op {
+        Op::Reduce(reduce) => Some((reduce.axes.to_vec(), acc_kind(reduce.kind))),
+        Op::ArgReduce(arg) => Some((vec![arg.axis], if arg.max { AccKind::ArgMax } else { AccKind::ArgMin })),
+        _ => None,
+    }
+}
+
 /// The axis to cut and the length of a piece, if the reduction of `shape` over `axes` is worth two steps.
 fn pieces(shape: &Dims, axes: &[usize]) -> Option<(usize, usize)> {
     let reduced: usize = axes.iter().map(|a| shape[*a]).product();
@@ -69,9 +80,8 @@ fn pieces(shape: &Dims, axes: &[usize]) -> Option<(usize, usize)> {
 impl Lowering<'_> {
     /// True if the root is a reduction in two steps.
     pub(super) fn is_split(&self, root: Value) -> bool {
-        self.region.defining_node(root).is_some_and(|node| match &node.op {
-            Op::Reduce(reduce) => pieces(self.shape(node.inputs[0]), &reduce.axes).is_some(),
-            _ => false,
+        self.region.defining_node(root).is_some_and(|node| {
+            reduction(&node.op).is_some_and(|(axes, _)| pieces(self.shape(node.inputs[0]), &axes).is_some())
         })
     }
 
@@ -79,25 +89,30 @@ impl Lowering<'_> {
     pub(super) fn reduce_chunks(&mut self, root: Value, cluster: &Cluster) {
         let region = self.region;
         let Some(node) = region.defining_node(root) else { return };
-        let Op::Reduce(reduce) = &node.op else { return };
+        let Some((axes, kind)) = reduction(&node.op) else { return };
         let operand = node.inputs[0];
         let shape = self.shape(operand);
-        let Some((axis, len)) = pieces(shape, &reduce.axes) else { return };
+        let Some((axis, len)) = pieces(shape, &axes) else { return };
         let total = shape[axis];
         let (full, rest) = (total / len, total % len);
         let count = full + usize::from(rest > 0);
         let dtype = region.ty(operand).dtype.compute();
         let points: usize = cluster.grid.iter().product();
-        let place =
-            if cluster.prepared { self.new_prepared(points * count * dtype.size()) } else { Place::Arena(0) };
-        let buffer = self.raw_buffer(dtype, points * count * dtype.size(), place);
-        let partial = Partial { buffer, count };
+        let mut partial_buffer = |dtype: DType| {
+            let bytes = points * count * dtype.size();
+            let place = if cluster.prepared { self.new_prepared(bytes) } else { Place::Arena(0) };
+            self.raw_buffer(dtype, bytes, place)
+        };
+        let buffer = partial_buffer(dtype);
+        let arg = matches!(kind, AccKind::ArgMax | AccKind::ArgMin);
+        let positions = arg.then(|| partial_buffer(DType::I64));
+        let partial = Partial { buffer, positions, count };
         let whole = Chunks { axis, start: 0, first: 0, count: full, len };
         let tail = Chunks { axis, start: full * len, first: full, count: 1, len: rest };
         for chunks in [whole, tail].iter().filter(|c| c.len > 0) {
             let grid: Dims = cluster.grid.iter().copied().chain([chunks.count]).collect();
             let mut emitter = Emitter::new(self, grid, None);
-            emitter.partial(operand, &reduce.axes, acc_kind(reduce.kind), chunks, partial);
+            emitter.partial(operand, &axes, kind, chunks, partial);
             let (kernel, args) = emitter.finish();
             let kind = StepKind::Kernel { kernel: Arc::new(kernel), args };
             self.push_step(Step { kind, site: SiteLabel(node.site.clone()) }, cluster.prepared);
@@ -127,10 +142,23 @@ impl Emitter<'_, '_> {
             map.push(lin);
         }
         let value = self.value(operand, &map, None);
-        let out = self.accumulate(kind, value);
+        let best = match kind {
+            AccKind::ArgMax => AccKind::Max,
+            AccKind::ArgMin => AccKind::Min,
+            other => other,
+        };
+        let out = self.accumulate(best, value);
+        let position = to.positions.map(|_| self.accumulate(kind, value));
         let mut at = identity(rank);
         at[chunk].offset += chunks.first as i64;
         let shape: Dims = self.kernel.grid[..chunk].iter().copied().chain([to.count]).collect();
         self.store_after(to.buffer, &shape, &at, out);
+        if let (Some(buffer), Some(position)) = (to.positions, position) {
+            let mut start = Lin::computed(position);
+            start.add_affine(&Lin::axis(chunk), chunks.len as i64);
+            start.offset += chunks.start as i64;
+            let position = self.index_reg(&start);
+            self.store_at(buffer, &shape, &at, position);
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! kernels become one.
 
 use super::Lowering;
-use crate::kernel::{Address, Inst, InstOp, Kernel, Lanes, Reg, Stage};
+use crate::kernel::{Address, Arg, Inst, InstOp, Kernel, Lanes, Reg, Stage};
 use crate::{BufferId, ControlStep, GemmStep, Kernel as SharedKernel, Rhs, Step, StepKind};
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
@@ -34,9 +34,12 @@ fn trim(
     match &mut step.kind {
         StepKind::Kernel { kernel, args } => {
             let mut code = Arc::unwrap_or_clone(kernel.clone());
+            let later: Vec<bool> = args.iter().map(|b| live.contains(b)).collect();
             if code.points() == 0 || !trim_kernel(&mut code, args, live) {
                 return false;
             }
+            super::rows::keep_in_outputs(&mut code, &later);
+            renumber(&mut code, args);
             finish(&mut code);
             *kernel = share(shared, code);
         }
@@ -78,6 +81,7 @@ fn trim_gemm(
         if !trim_kernel(&mut code, &mut epilogue.args, live) {
             return false;
         }
+        renumber(&mut code, &mut epilogue.args);
         match plain_store(&code, gemm.dtype) {
             // The epilogue only stores the product: no epilogue.
             true => {
@@ -129,8 +133,8 @@ fn control_reads(control: &ControlStep) -> Vec<BufferId> {
     }
 }
 
-/// Removes dead stores, dead registers and unused arguments; false if the kernel stores nothing any more.
-fn trim_kernel(kernel: &mut Kernel, args: &mut Vec<BufferId>, live: &mut HashSet<BufferId>) -> bool {
+/// Removes dead stores and dead registers; false if the kernel stores nothing any more.
+fn trim_kernel(kernel: &mut Kernel, args: &[BufferId], live: &mut HashSet<BufferId>) -> bool {
     let mut needed = vec![false; kernel.regs.len()];
     let mut stores = false;
     for stage in kernel.stages.iter_mut().rev() {
@@ -156,52 +160,53 @@ fn trim_kernel(kernel: &mut Kernel, args: &mut Vec<BufferId>, live: &mut HashSet
         stage.body = body;
     }
     kernel.stages.retain(|s| !s.body.is_empty() || !s.reduce.is_empty());
-    if stores {
-        renumber(kernel, args);
-    }
     stores
 }
 
-/// Numbers registers in order of definition and drops unused arguments.
+/// Numbers registers in order of definition, arguments in order of use; drops those not used.
 fn renumber(kernel: &mut Kernel, args: &mut Vec<BufferId>) {
-    let mut regs = vec![Reg(0); kernel.regs.len()];
-    let mut types = Vec::new();
-    let mut used: Vec<Option<u32>> = vec![None; kernel.args.len()];
+    number_registers(kernel);
+    let mut numbers: Vec<Option<u32>> = vec![None; kernel.args.len()];
     let mut order = Vec::new();
     let mut written = vec![false; kernel.args.len()];
+    for inst in kernel.stages.iter_mut().flat_map(|s| &mut s.body) {
+        if let InstOp::Load { arg, .. } | InstOp::Store { arg, .. } = &mut inst.op {
+            let old = arg.0 as usize;
+            arg.0 = *numbers[old].get_or_insert_with(|| {
+                order.push(old);
+                order.len() as u32 - 1
+            });
+            written[old] |= inst.out.is_none();
+        }
+    }
+    kernel.args = order.iter().map(|i| Arg { write: written[*i], ..kernel.args[*i] }).collect();
+    *args = order.iter().map(|i| args[*i]).collect();
+}
+
+/// Numbers registers in order of definition; drops those that are not defined.
+pub(super) fn number_registers(kernel: &mut Kernel) {
+    let mut regs = vec![Reg(0); kernel.regs.len()];
+    let mut types = Vec::new();
+    let mut define = |regs: &mut [Reg], out: &mut Reg| {
+        types.push(kernel.regs[out.0 as usize]);
+        regs[out.0 as usize] = Reg(types.len() as u32 - 1);
+        *out = Reg(types.len() as u32 - 1);
+    };
     for stage in &mut kernel.stages {
         for inst in &mut stage.body {
             inst.op.map_operands(|r| regs[r.0 as usize]);
-            if let InstOp::Load { arg, .. } | InstOp::Store { arg, .. } = &mut inst.op {
-                let old = arg.0 as usize;
-                let new = *used[old].get_or_insert_with(|| {
-                    order.push(old);
-                    order.len() as u32 - 1
-                });
-                arg.0 = new;
-                written[old] |= inst.out.is_none();
-            }
             if let Some(out) = &mut inst.out {
-                types.push(kernel.regs[out.0 as usize]);
-                regs[out.0 as usize] = Reg(types.len() as u32 - 1);
-                *out = Reg(types.len() as u32 - 1);
+                define(&mut regs, out);
             }
         }
         for acc in &mut stage.reduce {
             acc.value = regs[acc.value.0 as usize];
         }
         for acc in &mut stage.reduce {
-            types.push(kernel.regs[acc.out.0 as usize]);
-            regs[acc.out.0 as usize] = Reg(types.len() as u32 - 1);
-            acc.out = Reg(types.len() as u32 - 1);
+            define(&mut regs, &mut acc.out);
         }
     }
     kernel.regs = types;
-    for (old, arg) in kernel.args.iter_mut().enumerate() {
-        arg.write = written[old];
-    }
-    kernel.args = order.iter().map(|i| kernel.args[*i]).collect();
-    *args = order.iter().map(|i| args[*i]).collect();
 }
 
 /// Drops and joins loops, then picks the lanes.
@@ -212,6 +217,7 @@ fn finish(kernel: &mut Kernel) {
         simplify_loops(stage, rank);
     }
     kernel.lanes = pick_lanes(kernel);
+    super::sums::widen(kernel);
 }
 
 fn simplify_grid(kernel: &mut Kernel) {

@@ -146,6 +146,24 @@ fn large_reductions_go_by_chunks() {
 }
 
 #[test]
+fn positions_of_large_reductions_are_those_of_the_first() {
+    let plan = run(r#"graph(%x: f32[3, 8300] = input "x", %w: f16[2, 3, 8192] = param "w") {
+             %a = argmax[axis=1] %x
+             %b = argmin[axis=1] %x
+             %r = reshape[shape=[24900]] %x
+             %c = argmax[axis=0] %r
+             %f = cast[dtype=f32] %c
+             %d = argmin[axis=2] %w
+             return "a" = %a, "b" = %b, "c" = %c, "f" = %f, "d" = %d
+           }"#);
+    let long = |step: &Step| match &step.kind {
+        StepKind::Kernel { kernel, .. } => kernel.stages.iter().any(|s| s.loops.iter().any(|n| *n > 5000)),
+        _ => false,
+    };
+    assert!(!plan.steps.iter().any(long), "{plan}");
+}
+
+#[test]
 fn large_reductions_of_parameters_and_halves() {
     run(
         r#"graph(%x: f16[5, 4100] = input "x", %w: f32[2, 128, 129] = param "w", %f: bool[9000] = input "f") {
