@@ -82,7 +82,7 @@ pub(crate) fn tolerance_of(op: &Op) -> Tolerance {
         Op::ArgReduce(_) | Op::Movement(_) | Op::Gather(_) | Op::Source(_) | Op::Random(_) => {
             Tolerance::ELEMENT
         }
-        Op::Reduce(_) | Op::Dot(_) | Op::Scatter(_) | Op::Segment(_) => Tolerance::TENSOR,
+        Op::Reduce(_) | Op::Dot(_) | Op::Scatter(_) | Op::Segment(_) | Op::Cumsum(_) => Tolerance::TENSOR,
         Op::Linalg(_) | Op::Composite(_) | Op::Control(_) => Tolerance { factor: 4.0, scale: Scale::Tensor },
     }
 }

@@ -128,6 +128,11 @@ impl Compiled {
             StepKind::Copy { bytes, .. } => ("copy", format!("{bytes} bytes"), 0),
             StepKind::Scatter(s) => ("scatter", format!("{} of {}", s.batch * s.count, s.slice), 0),
             StepKind::Segment(s) => ("segment", format!("{} of {}", s.batch * s.rows, s.inner), 0),
+            StepKind::Cumsum(s) => (
+                "cumsum",
+                format!("{}x{}x{} {}", s.outer, s.count, s.inner, s.dtype),
+                (s.outer * s.count * s.inner) as u64,
+            ),
             StepKind::Linalg(s) => (
                 wootz_ir::Op::Linalg(s.op).name(),
                 format!("{}x{}x{} {}", s.batch, s.n, s.columns, s.dtype),
@@ -179,6 +184,7 @@ fn touched(step: &StepKind) -> Vec<BufferId> {
         StepKind::Copy { from, to, .. } => vec![*from, *to],
         StepKind::Scatter(s) => vec![s.indices, s.updates, s.out],
         StepKind::Segment(s) => vec![s.data, s.ids, s.out],
+        StepKind::Cumsum(s) => vec![s.data, s.out],
         StepKind::Linalg(s) => s.inputs.iter().copied().chain([s.out]).collect(),
         StepKind::Control(control) => match &**control {
             ControlStep::Call { inputs, outputs, .. } => [&inputs[..], outputs].concat(),

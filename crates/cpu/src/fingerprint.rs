@@ -65,6 +65,7 @@ fn buffers(step: &mut StepKind) -> Vec<&mut BufferId> {
         StepKind::Copy { from, to, .. } => vec![from, to],
         StepKind::Scatter(s) => vec![&mut s.indices, &mut s.updates, &mut s.out],
         StepKind::Segment(s) => vec![&mut s.data, &mut s.ids, &mut s.out],
+        StepKind::Cumsum(s) => vec![&mut s.data, &mut s.out],
         StepKind::Linalg(s) => s.inputs.iter_mut().chain([&mut s.out]).collect(),
         StepKind::Control(control) => control_buffers(control),
     }

@@ -126,7 +126,7 @@ fn is_exact(e: &Emit<'_, '_>, op: &Op, inputs: &[Value]) -> bool {
         Op::Movement(movement) => !matches!(movement, Movement::Broadcast { .. }),
         Op::Scatter(scatter) => integer || scatter.kind == ScatterKind::Set,
         Op::ArgReduce(_) | Op::Gather(_) | Op::Random(_) => true,
-        Op::Dot(_) | Op::Segment(_) => integer,
+        Op::Dot(_) | Op::Segment(_) | Op::Cumsum(_) => integer,
         Op::Linalg(_) | Op::Source(_) | Op::Composite(_) | Op::Control(_) => false,
     }
 }

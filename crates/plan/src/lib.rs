@@ -22,7 +22,7 @@ pub use kernel::Kernel;
 pub use lower::{PlanError, lower};
 pub use parse::{KernelParseError, KernelParseErrorKind};
 pub use plan::{
-    ALIGN, Buffer, BufferId, ControlStep, Epilogue, GemmStep, LinalgStep, Matrix, Place, Plan, Rhs,
-    ScatterStep, SegmentStep, SiteLabel, Step, StepKind, SubPlan,
+    ALIGN, Buffer, BufferId, ControlStep, CumsumStep, Epilogue, GemmStep, LinalgStep, Matrix, Place, Plan,
+    Rhs, ScatterStep, SegmentStep, SiteLabel, Step, StepKind, SubPlan,
 };
 pub use verify::{KernelError, verify_kernel, verify_kernel_on};

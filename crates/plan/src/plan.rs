@@ -120,6 +120,8 @@ pub enum StepKind {
     Scatter(Box<ScatterStep>),
     /// Combines runs of rows with equal ids.
     Segment(Box<SegmentStep>),
+    /// Sums of all elements before each along an axis.
+    Cumsum(Box<CumsumStep>),
     /// Factorises or solves dense systems.
     Linalg(Box<LinalgStep>),
     /// Ops that own regions.
@@ -214,6 +216,20 @@ pub struct SegmentStep {
     pub inner: usize,
     pub data: BufferId,
     pub ids: BufferId,
+    pub out: BufferId,
+}
+
+/// A cumulative sum with every size resolved: data and out `[outer, count, inner]`, summed along `count`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // described above
+pub struct CumsumStep {
+    pub dtype: DType,
+    pub outer: usize,
+    pub count: usize,
+    pub inner: usize,
+    pub reverse: bool,
+    pub exclusive: bool,
+    pub data: BufferId,
     pub out: BufferId,
 }
 

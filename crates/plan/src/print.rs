@@ -191,6 +191,12 @@ impl Display for Step {
             StepKind::Scatter(s) => {
                 write!(f, "{:?} scatter {}, {} -> {}", s.kind, s.indices, s.updates, s.out)?
             }
+            StepKind::Cumsum(s) => {
+                let order = if s.reverse { " reversed" } else { "" };
+                let own = if s.exclusive { " exclusive" } else { "" };
+                let sizes = format!("{}×{}×{}", s.outer, s.count, s.inner);
+                write!(f, "cumsum{order}{own} {} [{sizes}] {} -> {}", s.dtype, s.data, s.out)?
+            }
             StepKind::Linalg(s) => {
                 let (name, inputs) = (Op::Linalg(s.op).name(), list(&s.inputs));
                 write!(f, "{name} {} [{}×{}×{}] {inputs} -> {}", s.dtype, s.batch, s.n, s.columns, s.out)?

@@ -111,6 +111,7 @@ impl Compiler {
             }
             StepKind::Scatter(s) => (Op::Scatter(s.clone()), (s.batch * s.count * s.slice) as f64),
             StepKind::Segment(s) => (Op::Segment(s.clone()), (s.batch * s.rows * s.inner) as f64),
+            StepKind::Cumsum(s) => (Op::Cumsum(s.clone()), super::cumsum::cost(s)),
             StepKind::Linalg(s) => (Op::Linalg(s.clone()), super::linalg::cost(s)),
             StepKind::Control(control) => self.control(plan, control)?,
         })

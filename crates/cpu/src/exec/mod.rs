@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 mod compile;
+mod cumsum;
 mod epilogue;
 mod gather;
 mod linalg;
@@ -23,7 +24,7 @@ use product::Product;
 use std::ops::Range;
 use std::sync::Arc;
 use wootz_ir::HostTensor;
-use wootz_plan::{BufferId, LinalgStep, Place, ScatterStep, SegmentStep};
+use wootz_plan::{BufferId, CumsumStep, LinalgStep, Place, ScatterStep, SegmentStep};
 
 pub(crate) use memory::{Buffers, Bytes, Memory};
 pub(crate) use run::{Cancelled, Io, PrepareError};
@@ -85,6 +86,7 @@ enum Op {
     Copy { from: BufferId, to: BufferId, bytes: usize },
     Scatter(Box<ScatterStep>),
     Segment(Box<SegmentStep>),
+    Cumsum(Box<CumsumStep>),
     Linalg(Box<LinalgStep>),
     Call { body: Sub, inputs: Vec<BufferId>, outputs: Vec<BufferId> },
     Cond { predicate: BufferId, branches: [Sub; 2], inputs: Vec<BufferId>, outputs: Vec<BufferId> },

@@ -1,11 +1,11 @@
 //! Executes a [`Program`].
 
 use super::product::Operands;
-use super::{Buffers, Loop, Memory, Op, Program, Routine, Scan, Sub, gather, linalg, part};
+use super::{Buffers, Loop, Memory, Op, Program, Routine, Scan, Sub, cumsum, gather, linalg, part};
 use crate::gemm;
 use crate::pool::{self, PoolError, Team};
 use crate::vm::Code;
-use wootz_plan::{BufferId, LinalgStep, Place};
+use wootz_plan::{BufferId, CumsumStep, LinalgStep, Place};
 
 /// The caller asked for the run to stop.
 #[derive(Clone, Copy, Debug)]
@@ -255,6 +255,7 @@ impl Run<'_> {
                     let [data, ids, out] = [s.data, s.ids, s.out].map(|b| self.at(routine, b));
                     gather::segment(s, data, ids, out);
                 }
+                Op::Cumsum(s) => self.cumsum(routine, s),
                 Op::Linalg(s) => self.linalg(routine, s),
                 Op::Call { body, inputs, outputs } => self.call(routine, *body, &[inputs], &[outputs])?,
                 Op::Cond { predicate, branches, inputs, outputs } => {
@@ -317,6 +318,20 @@ impl Run<'_> {
                 return std::ptr::copy(pair.from, pair.to, bytes);
             }
             self.team.run(tasks, &|task, _| pair.copy(part(bytes, tasks, task)));
+        }
+    }
+
+    /// # Safety
+    /// As [`Run::steps`].
+    unsafe fn cumsum(&self, routine: &Routine, step: &CumsumStep) {
+        // SAFETY: the caller's contract; groups of lines are disjoint.
+        unsafe {
+            let lines = cumsum::Lines::new(step, self.at(routine, step.data), self.at(routine, step.out));
+            let tasks = self.tasks(cumsum::cost(step), lines.groups());
+            if tasks <= 1 {
+                return lines.run(0..lines.groups());
+            }
+            self.team.run(tasks, &|task, _| lines.run(part(lines.groups(), tasks, task)));
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::Builder;
 use crate::ops::{
-    ArgReduce, Binary, Cast, Compare, Composite, Dot, Gather, Linalg, Movement, Random, Reduce, ReduceKind,
-    Scatter, ScatterKind, Segment, SegmentKind, Source, Ternary, TriangularSolve, Unary,
+    ArgReduce, Binary, Cast, Compare, Composite, Cumsum, Dot, Gather, Linalg, Movement, Random, Reduce,
+    ReduceKind, Scatter, ScatterKind, Segment, SegmentKind, Source, Ternary, TriangularSolve, Unary,
 };
 use crate::{Axes, DType, Dim, HostTensor, Shape, TensorType, TypeError, TypeErrorKind, Value};
 
@@ -320,6 +320,11 @@ impl Builder {
         segments: Dim,
     ) -> Built {
         self.push(Segment { kind, batch, segments }, &[data, ids])
+    }
+
+    /// Sums of the elements up to each along an axis; see [`Cumsum`] for other directions.
+    pub fn cumsum(&mut self, x: Value, axis: usize) -> Built {
+        self.push(Cumsum { axis, reverse: false, exclusive: false }, &[x])
     }
 
     /// The Cholesky factor of symmetric matrices; see [`Linalg::Cholesky`].

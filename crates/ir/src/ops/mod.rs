@@ -8,6 +8,7 @@ pub mod binary;
 pub mod composite;
 pub mod contract;
 pub mod control;
+pub mod cumulative;
 mod elementwise;
 pub mod index;
 pub mod linalg;
@@ -23,6 +24,7 @@ pub use binary::{Binary, Compare};
 pub use composite::{Composite, CompositeKind};
 pub use contract::Dot;
 pub use control::Control;
+pub use cumulative::Cumsum;
 pub use index::{Gather, Scatter, ScatterKind, Segment, SegmentKind};
 pub use linalg::{Linalg, TriangularSolve};
 pub use movement::Movement;
@@ -66,6 +68,8 @@ pub enum Op {
     Scatter(Scatter),
     /// Reduction of runs of rows with equal, sorted ids.
     Segment(Segment),
+    /// Sums of all elements before each along an axis.
+    Cumsum(Cumsum),
     /// Factorisation and solution of dense systems.
     Linalg(Linalg),
     /// A value without operands: constant, iota.
@@ -94,6 +98,7 @@ macro_rules! with_family {
             Op::Gather($family) => $body,
             Op::Scatter($family) => $body,
             Op::Segment($family) => $body,
+            Op::Cumsum($family) => $body,
             Op::Linalg($family) => $body,
             Op::Source($family) => $body,
             Op::Random($family) => $body,
@@ -133,6 +138,7 @@ impl Op {
             .or_else(|| family::<Gather>(name, &attrs))
             .or_else(|| family::<Scatter>(name, &attrs))
             .or_else(|| family::<Segment>(name, &attrs))
+            .or_else(|| family::<Cumsum>(name, &attrs))
             .or_else(|| family::<Linalg>(name, &attrs))
             .or_else(|| family::<Source>(name, &attrs))
             .or_else(|| family::<Random>(name, &attrs))
@@ -204,6 +210,7 @@ impl Op {
             Gather::samples(),
             Scatter::samples(),
             Segment::samples(),
+            Cumsum::samples(),
             Linalg::samples(),
             Source::samples(),
             Random::samples(),
@@ -219,5 +226,5 @@ macro_rules! into_op {
 }
 into_op!(
     Unary, Binary, Compare, Ternary, Cast, Reduce, ArgReduce, Movement, Dot, Gather, Scatter, Segment,
-    Linalg, Source, Random, Composite, Control
+    Cumsum, Linalg, Source, Random, Composite, Control
 );

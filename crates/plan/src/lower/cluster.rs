@@ -106,6 +106,7 @@ impl Former<'_> {
             Op::Dot(_) => ClusterKind::Dot(id),
             Op::Scatter(_)
             | Op::Segment(_)
+            | Op::Cumsum(_)
             | Op::Linalg(_)
             | Op::Control(_)
             | Op::Movement(Movement::Concat { .. }) => ClusterKind::Single(id),
@@ -237,6 +238,7 @@ impl Former<'_> {
             Op::Scatter(_) => node.inputs[1..].iter().all(|v| self.analysis.storage(*v) != param),
             Op::Dot(_)
             | Op::Segment(_)
+            | Op::Cumsum(_)
             | Op::Linalg(_)
             | Op::Control(_)
             | Op::Reduce(_)
@@ -296,6 +298,7 @@ fn reads(region: &Region, shapes: &[Dims], analysis: &Analysis, id: NodeId) -> V
         Op::Dot(_)
         | Op::Scatter(_)
         | Op::Segment(_)
+        | Op::Cumsum(_)
         | Op::Linalg(_)
         | Op::Control(_)
         | Op::Movement(Movement::Concat { .. }) => {

@@ -57,6 +57,7 @@ impl Emitter<'_, '_> {
             | Op::Dot(_)
             | Op::Scatter(_)
             | Op::Segment(_)
+            | Op::Cumsum(_)
             | Op::Linalg(_)
             | Op::Composite(_)
             | Op::Control(_) => unreachable!("{} is a root with a step of its own", node.op.name()),

@@ -86,6 +86,7 @@ fn each_buffer(step: &mut Step, f: &mut dyn FnMut(&mut BufferId)) {
         StepKind::Copy { from, to, .. } => [from, to].into_iter().for_each(f),
         StepKind::Scatter(s) => [&mut s.indices, &mut s.updates, &mut s.out].into_iter().for_each(f),
         StepKind::Segment(s) => [&mut s.data, &mut s.ids, &mut s.out].into_iter().for_each(f),
+        StepKind::Cumsum(s) => [&mut s.data, &mut s.out].into_iter().for_each(f),
         StepKind::Linalg(s) => s.inputs.iter_mut().chain([&mut s.out]).for_each(f),
         StepKind::Control(control) => each_control_buffer(control, f),
     }

@@ -138,6 +138,7 @@ fn owns_step(op: &Op) -> bool {
         | Op::Dot(_)
         | Op::Scatter(_)
         | Op::Segment(_)
+        | Op::Cumsum(_)
         | Op::Linalg(_)
         | Op::Control(_)
         | Op::Movement(Movement::Concat { .. }) => true,
@@ -166,7 +167,7 @@ fn count_uses(region: &Region) -> Vec<u32> {
 /// many times.
 fn mark_operands(region: &Region, shapes: &[Dims], node: &Node, must_store: &mut [bool]) {
     match &node.op {
-        Op::Scatter(_) | Op::Segment(_) | Op::Linalg(_) | Op::Control(_) => {
+        Op::Scatter(_) | Op::Segment(_) | Op::Cumsum(_) | Op::Linalg(_) | Op::Control(_) => {
             for v in &node.inputs {
                 must_store[v.index()] = true;
             }

@@ -4,9 +4,9 @@ use super::cluster::{Cluster, ClusterKind};
 use super::emit::Emitter;
 use super::index::{Lin, Map, identity};
 use super::{Lowering, PlanError, control};
-use crate::{BufferId, LinalgStep, ScatterStep, SegmentStep, SiteLabel, Step, StepKind};
+use crate::{BufferId, CumsumStep, LinalgStep, ScatterStep, SegmentStep, SiteLabel, Step, StepKind};
 use std::sync::Arc;
-use wootz_ir::ops::{Linalg, Movement, Op, Scatter, Segment};
+use wootz_ir::ops::{Cumsum, Linalg, Movement, Op, Scatter, Segment};
 use wootz_ir::{Node, NodeId, Value};
 
 impl Lowering<'_> {
@@ -68,6 +68,7 @@ impl Lowering<'_> {
             Op::Movement(Movement::Concat { axis }) => self.concat(id, node, *axis, prepared),
             Op::Scatter(op) => self.scatter(id, node, op, prepared),
             Op::Segment(op) => self.segment(id, node, op, prepared),
+            Op::Cumsum(op) => self.cumsum(id, node, *op, prepared),
             Op::Linalg(op) => self.linalg(id, node, *op, prepared),
             Op::Control(op) => self.control(id, node, op, regions)?,
             other => unreachable!("{} is fused", other.name()),
@@ -134,6 +135,21 @@ impl Lowering<'_> {
             out: self.buffer(node.output()),
         };
         self.push(StepKind::Segment(Box::new(step)), id, prepared);
+    }
+
+    fn cumsum(&mut self, id: NodeId, node: &Node, op: Cumsum, prepared: bool) {
+        let dims = self.shape(node.output()).clone();
+        let step = CumsumStep {
+            dtype: self.region.ty(node.output()).dtype,
+            outer: dims[..op.axis].iter().product(),
+            count: dims[op.axis],
+            inner: dims[op.axis + 1..].iter().product(),
+            reverse: op.reverse,
+            exclusive: op.exclusive,
+            data: self.buffer(node.inputs[0]),
+            out: self.buffer(node.output()),
+        };
+        self.push(StepKind::Cumsum(Box::new(step)), id, prepared);
     }
 
     fn linalg(&mut self, id: NodeId, node: &Node, op: Linalg, prepared: bool) {

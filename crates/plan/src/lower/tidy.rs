@@ -62,6 +62,7 @@ fn trim(
         }
         StepKind::Scatter(s) => live.extend([s.indices, s.updates, s.out]),
         StepKind::Segment(s) => live.extend([s.data, s.ids]),
+        StepKind::Cumsum(s) => live.extend([s.data]),
         StepKind::Linalg(s) => live.extend(&s.inputs),
         StepKind::Control(control) => live.extend(control_reads(control)),
     }

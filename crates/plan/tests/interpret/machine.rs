@@ -4,11 +4,11 @@ use crate::kernel::{self, apply, indices};
 use crate::memory::{Memory, Slot};
 use std::collections::HashMap;
 use wootz_ir::eval::scalar::Scalar;
-use wootz_ir::ops::{Op, Scatter, Segment};
+use wootz_ir::ops::{Cumsum, Op, Scatter, Segment};
 use wootz_ir::{DType, Graph, HostTensor, Role};
 use wootz_plan::{
-    ALIGN, BufferId, ControlStep, GemmStep, LinalgStep, Matrix, Place, Plan, Rhs, ScatterStep, SegmentStep,
-    Step, StepKind, SubPlan,
+    ALIGN, BufferId, ControlStep, CumsumStep, GemmStep, LinalgStep, Matrix, Place, Plan, Rhs, ScatterStep,
+    SegmentStep, Step, StepKind, SubPlan,
 };
 
 /// A plan with its memory: prepared once, run any number of times.
@@ -150,6 +150,7 @@ impl<'p> Machine<'p> {
             }
             StepKind::Scatter(s) => self.scatter(frame, s),
             StepKind::Segment(s) => self.segment(frame, s),
+            StepKind::Cumsum(s) => self.cumsum(frame, s),
             StepKind::Linalg(s) => self.linalg(frame, s),
             StepKind::Control(c) => self.control(frame, c),
         }
@@ -240,6 +241,15 @@ impl<'p> Machine<'p> {
         assert_eq!((data.dtype(), ids.dtype()), (s.dtype, s.index_dtype));
         let op = Op::Segment(Segment { kind: s.kind, batch: 1, segments: s.segments.into() });
         let result = apply(&op, &[data, ids], s.dtype, &[s.batch, s.segments, s.inner]);
+        self.memory.write_bytes(frame.arg(s.out).1, 0, result.as_bytes());
+    }
+
+    fn cumsum(&mut self, frame: &Frame<'_>, s: &CumsumStep) {
+        let dims = [s.outer, s.count, s.inner];
+        let data = self.read(frame, s.data, &dims);
+        assert_eq!(data.dtype(), s.dtype);
+        let op = Op::Cumsum(Cumsum { axis: 1, reverse: s.reverse, exclusive: s.exclusive });
+        let result = apply(&op, &[data], s.dtype, &dims);
         self.memory.write_bytes(frame.arg(s.out).1, 0, result.as_bytes());
     }
 

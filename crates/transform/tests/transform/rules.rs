@@ -6,8 +6,8 @@
 
 use crate::common::{distance, gradient, inner, noise, run, single};
 use wootz_ir::ops::{
-    ArgReduce, Binary, Cast, Compare, Composite, Control, Dot, Family, Gather, Linalg, Movement, Random,
-    Reduce, Sample, Scatter, Segment, Source, Ternary, Unary,
+    ArgReduce, Binary, Cast, Compare, Composite, Control, Cumsum, Dot, Family, Gather, Linalg, Movement,
+    Random, Reduce, Sample, Scatter, Segment, Source, Ternary, Unary,
 };
 use wootz_ir::{DType, Dim, Graph, HostTensor};
 use wootz_transform::{jvp, vjp, vmap};
@@ -37,7 +37,7 @@ macro_rules! families {
 }
 families! {
     unary Unary; binary Binary; compare Compare; ternary Ternary; cast Cast; reduce Reduce; arg_reduce ArgReduce;
-    movement Movement; dot Dot; gather Gather; scatter Scatter; segment Segment; linalg Linalg; source Source; random Random;
+    movement Movement; dot Dot; gather Gather; scatter Scatter; segment Segment; cumsum Cumsum; linalg Linalg; source Source; random Random;
     composite Composite; control Control;
 }
 
