@@ -1,6 +1,6 @@
 //! Random kernels.
 
-use crate::check;
+use crate::execute::check;
 use wootz_plan_testing::{Options, generate};
 
 /// `WOOTZ_KERNELS=first..last` runs other kernels than the usual ones, to look longer or to repeat one.

@@ -1,0 +1,17 @@
+//! Generated kernels.
+#![no_main]
+
+#[path = "../../crates/cpu/tests/kernels/guard.rs"]
+#[allow(dead_code)] // the guard pages' own test
+mod guard;
+#[path = "../../crates/cpu/tests/kernels/execute.rs"]
+mod execute;
+
+use libfuzzer_sys::fuzz_target;
+use wootz_plan_testing::{Options, generate};
+
+fuzz_target!(|input: (u64, u16)| {
+    let (seed, iterations) = input;
+    let options = Options { iterations: usize::from(iterations) % 4000, ..Options::default() };
+    execute::check(&generate(seed, &options), &format!("kernel {seed} of {iterations}"));
+});
