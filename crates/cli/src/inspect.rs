@@ -12,6 +12,7 @@ use wootz::plan;
 use wootz::runtime::{self, Backend, KernelInfo, Options, Report, Stages};
 
 use crate::backends;
+use crate::kernels::{self, Listed, Math};
 use crate::model::{self, MODELS, Source};
 use crate::output::{print, print_json};
 use crate::shape::{NamedShape, parse_shape};
@@ -36,9 +37,12 @@ pub(crate) struct Args {
     /// The plan: steps, fused kernels, buffers; of the graph that --after names, else after all passes
     #[arg(long)]
     plan: bool,
-    /// Compile it; each step's kind, work and bytes
+    /// Compile it; each step's kind, work and bytes, and the code of every kernel
     #[arg(long)]
     kernels: bool,
+    /// With --kernels: elementary functions written out in the instructions that are executed
+    #[arg(long, requires = "kernels")]
+    expand: bool,
     /// Compile it; the time of each stage
     #[arg(long)]
     stages: bool,
@@ -73,7 +77,13 @@ pub(crate) fn inspect(args: &Args) -> Result<()> {
     }
     if args.kernels || args.stages {
         let report = compile(&source, &shapes, &*backend)?;
-        view.kernels = args.kernels.then(|| report.clone());
+        if args.kernels {
+            let graph = runtime::specialise(&source.definition.graph, &shapes)?;
+            let target = backend.target();
+            let plan = plan::lower(&graph_after(&graph, "full", &target)?, &target)?;
+            let math = if args.expand { Math::Expanded } else { Math::Named };
+            view.kernels = Some((report.clone(), kernels::list(&plan, math)));
+        }
         view.stages = args.stages.then_some(report.stages);
     }
     if view.is_empty() {
@@ -127,7 +137,7 @@ struct View {
     summary: Option<wootz::nn::Summary>,
     graph: Option<Graph>,
     plan: Option<String>,
-    kernels: Option<Report>,
+    kernels: Option<(Report, Vec<Listed>)>,
     stages: Option<Stages>,
 }
 
@@ -142,7 +152,10 @@ impl View {
         parts.extend(self.summary.as_ref().map(ToString::to_string));
         parts.extend(self.graph.as_ref().map(|graph| text::print(graph).trim_end().to_owned()));
         parts.extend(self.plan.clone());
-        parts.extend(self.kernels.as_ref().map(kernel_table));
+        if let Some((report, kernels)) = &self.kernels {
+            parts.push(kernel_table(report));
+            parts.push(kernels::text(kernels));
+        }
         parts.extend(self.stages.as_ref().map(ToString::to_string));
         parts.join("\n\n")
     }
@@ -156,7 +169,7 @@ impl View {
         put("summary", self.summary.as_ref().map(summary_json));
         put("graph", self.graph.as_ref().map(|graph| json!(text::print(graph))));
         put("plan", self.plan.as_ref().map(|plan| json!(plan)));
-        put("kernels", self.kernels.as_ref().map(kernels_json));
+        put("kernels", self.kernels.as_ref().map(|(report, kernels)| kernels_json(report, kernels)));
         put("stages", self.stages.as_ref().map(stages_json));
         Value::Object(out)
     }
@@ -187,7 +200,7 @@ fn kernel_table(report: &Report) -> String {
     out.trim_end().to_owned()
 }
 
-fn kernels_json(report: &Report) -> Value {
+fn kernels_json(report: &Report, kernels: &[Listed]) -> Value {
     let d = &report.description;
     let list = |kernels: &[KernelInfo]| -> Vec<Value> {
         let one = |k: &KernelInfo| json!({"kind": k.kind, "detail": k.detail, "site": k.site, "flops": k.flops, "bytes": k.bytes});
@@ -196,6 +209,7 @@ fn kernels_json(report: &Report) -> Value {
     json!({
         "prepare": list(&d.prepare),
         "run": list(&d.kernels),
+        "code": kernels::json(kernels),
         "arena_bytes": d.arena,
         "scratch_bytes": d.scratch,
         "prepared_bytes": d.prepared,

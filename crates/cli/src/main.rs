@@ -4,6 +4,7 @@ mod backends;
 mod bench;
 mod exit;
 mod inspect;
+mod kernels;
 mod model;
 mod output;
 mod run;

@@ -98,6 +98,31 @@ fn inspect_shows_blocks_kernels_and_stages_as_json() {
 }
 
 #[test]
+fn inspect_prints_the_code_of_kernels() {
+    let folder = Folder::new();
+    let graph = b"graph(%x: f32[4, 8] = input \"x\") {\n  %y = tanh %x\n  return \"y\" = %y\n}";
+    let path = folder.write("tanh.graph", graph);
+    let shown = stdout(&["inspect", &path, "--kernels"]);
+    let code = shown.split_once("# step ").unwrap().1;
+    expect![[r#"
+        run 0
+        kernel(a0: f32 read, a1: f32 write) grid [32] lanes grid {
+          stage [] {
+            %0 = load a0[g0] : f32
+            %1 = tanh %0 : f32
+            store a1[g0] = %1
+          }
+        }
+    "#]]
+    .assert_eq(code);
+    let expanded = stdout(&["inspect", &path, "--kernels", "--expand", "--json"]);
+    let expanded: serde_json::Value = serde_json::from_str(&expanded).unwrap();
+    let code = expanded["kernels"]["code"][0]["code"].as_str().unwrap();
+    assert!(!code.contains("tanh") && code.contains("fma"), "{code}");
+    code.parse::<wootz::plan::Kernel>().unwrap();
+}
+
+#[test]
 fn bad_arguments_of_inspect() {
     let folder = Folder::new();
     let broken = folder.write("broken.graph", b"graph(%0: f32[2] = input \"x\") {\n  %1 = frobnicate %0\n}");
