@@ -143,7 +143,7 @@ impl CaseData {
     }
 }
 
-fn uniform(seed: u64, name: &str, shape: &[usize], bound: f32) -> Tensor {
+pub(crate) fn uniform(seed: u64, name: &str, shape: &[usize], bound: f32) -> Tensor {
     let stream = Stream::new(seed, name);
     let elements = shape.iter().product::<usize>() as u64;
     let values = (0..elements).map(|i| stream.signed_unit(i) * bound).collect();

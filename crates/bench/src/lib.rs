@@ -15,6 +15,7 @@ pub mod compare;
 pub mod error;
 pub mod isa;
 mod journal;
+pub mod kernels;
 pub mod machine;
 mod measure;
 pub mod options;

@@ -321,18 +321,22 @@ impl Active {
 
     /// Waits until the worker's threads sleep; from then on it has to be idle.
     fn rest(&mut self) {
-        let pid = self.process.id();
-        let deadline = Instant::now() + QUIET_LIMIT;
-        let (mut before, mut quiet) = (cpu_ns(pid), 0);
-        while quiet < 2 && Instant::now() < deadline {
-            thread::sleep(QUIET_POLL);
-            let now = cpu_ns(pid);
-            let used = now.unwrap_or(0).saturating_sub(before.unwrap_or(0));
-            quiet = if used < QUIET_NS { quiet + 1 } else { 0 };
-            before = now;
-        }
-        self.idle.since = before.map(|used| (Instant::now(), used));
+        self.idle.since = settle(self.process.id()).map(|used| (Instant::now(), used));
     }
+}
+
+/// Waits until a process's threads sleep; the CPU time it has used, where the system tells.
+pub(crate) fn settle(pid: u32) -> Option<u64> {
+    let deadline = Instant::now() + QUIET_LIMIT;
+    let (mut before, mut quiet) = (cpu_ns(pid), 0);
+    while quiet < 2 && Instant::now() < deadline {
+        thread::sleep(QUIET_POLL);
+        let now = cpu_ns(pid);
+        let used = now.unwrap_or(0).saturating_sub(before.unwrap_or(0));
+        quiet = if used < QUIET_NS { quiet + 1 } else { 0 };
+        before = now;
+    }
+    before
 }
 
 impl Idle {

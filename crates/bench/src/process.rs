@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde::Serialize;
 
 use crate::clock::monotonic_ns;
 use crate::protocol::{Failure, Request, Response};
@@ -129,7 +130,16 @@ impl WorkerProcess {
 
     /// Sends `request` and waits for the answer. A [`Response::Error`] comes back as [`WorkerError::Reported`].
     pub fn ask(&mut self, request: &Request, timeout: Duration) -> Result<Response, WorkerError> {
-        let name = request_name(request);
+        self.ask_as(request_name(request), request, timeout)
+    }
+
+    /// As [`WorkerProcess::ask`], with a request of another kind.
+    pub(crate) fn ask_as(
+        &mut self,
+        name: &'static str,
+        request: &impl Serialize,
+        timeout: Duration,
+    ) -> Result<Response, WorkerError> {
         let line = serde_json::to_string(request).map_err(|error| garbage(name, "", &error.to_string()))?;
         // A worker that is gone shows itself as the end of its output, with an exit status to tell.
         let _ = self.send_line(&line);

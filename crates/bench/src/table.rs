@@ -171,14 +171,14 @@ pub(crate) fn comparison(comparison: &Comparison) -> Table {
     table
 }
 
-fn new_table(headings: &[&str]) -> Table {
+pub(crate) fn new_table(headings: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
     table.set_header(headings.iter().map(Cell::new));
     table
 }
 
-fn right_align(table: &mut Table, columns: &[usize]) {
+pub(crate) fn right_align(table: &mut Table, columns: &[usize]) {
     for index in columns {
         if let Some(column) = table.column_mut(*index) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -186,12 +186,12 @@ fn right_align(table: &mut Table, columns: &[usize]) {
     }
 }
 
-fn interval(interval: &Interval) -> String {
+pub(crate) fn interval(interval: &Interval) -> String {
     format!("{:.2} [{:.2}, {:.2}]", interval.estimate, interval.low, interval.high)
 }
 
 /// A duration in nanoseconds with three significant digits and a unit.
-fn time(ns: f64) -> String {
+pub(crate) fn time(ns: f64) -> String {
     let (value, unit) = match ns {
         ns if ns < 1e3 => (ns, "ns"),
         ns if ns < 1e6 => (ns / 1e3, "µs"),

@@ -10,5 +10,6 @@ pub mod pool;
 #[doc(hidden)]
 pub mod testing;
 pub mod vm;
+pub mod yardstick;
 
 pub use backend::Cpu;

@@ -1,7 +1,9 @@
 //! `wootz bench`: compile against execution, by the method of the suite in `wootz-bench`.
 
 mod compare;
+mod kernels;
 mod report;
+mod roofline;
 mod run;
 mod worker;
 
@@ -13,6 +15,8 @@ pub(crate) enum Command {
     Run(run::Args),
     Report(report::Args),
     Compare(compare::Args),
+    Kernels(kernels::Args),
+    Roofline(roofline::Args),
 }
 
 pub(crate) fn dispatch(command: Command) -> Result<()> {
@@ -20,6 +24,8 @@ pub(crate) fn dispatch(command: Command) -> Result<()> {
         Command::Run(args) => run::run(args),
         Command::Report(args) => report::report(&args),
         Command::Compare(args) => compare::compare(&args),
+        Command::Kernels(args) => kernels::kernels(&args),
+        Command::Roofline(args) => roofline::roofline(&args),
     }
 }
 

@@ -6,4 +6,5 @@
 mod bench;
 mod common;
 mod inspect;
+mod kernels;
 mod run;

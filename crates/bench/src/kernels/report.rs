@@ -1,0 +1,160 @@
+//! What came of it, as JSON.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Goal, Options, Per};
+use crate::machine::{Machine, git_revision};
+use crate::stats::{Interval, Summary};
+
+/// Version of the report.
+pub const KERNELS_VERSION: u32 = 1;
+
+/// The benchmarks of kernels on one machine.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct Report {
+    /// [`KERNELS_VERSION`].
+    pub version: u32,
+    /// When it began, RFC 3339, UTC.
+    pub started: String,
+    /// Git revision of the checkout it ran in, with `-dirty` if it had changes.
+    pub revision: Option<String>,
+    /// The machine.
+    pub machine: Machine,
+    /// What wootz says of itself: its version and instruction set, whether it compiles to machine code.
+    pub subject: String,
+    /// Rounds that count.
+    pub rounds: usize,
+    /// Shortest duration of a sample, nanoseconds.
+    pub sample_time_ns: u64,
+    /// One row a case and contender.
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    /// A report without rows, begun now.
+    pub fn begin(subject: String, options: &Options) -> Report {
+        Report {
+            version: KERNELS_VERSION,
+            started: format!("{:.0}", jiff::Timestamp::now()),
+            revision: git_revision(),
+            machine: Machine::describe(),
+            subject,
+            rounds: options.rounds,
+            sample_time_ns: u64::try_from(options.sample_time.as_nanos()).unwrap_or(u64::MAX),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Rows that failed.
+    pub fn failures(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| matches!(row.outcome, Outcome::Failed { .. }))
+    }
+}
+
+/// One contender in one case.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct Row {
+    /// What was computed.
+    pub case: String,
+    /// Who computed it.
+    pub contender: String,
+    /// Threads it might use.
+    pub threads: usize,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+impl Row {
+    pub(super) fn failed(case: &str, contender: &str, threads: usize, reason: String) -> Row {
+        let outcome = Outcome::Failed { reason };
+        Row { case: case.to_owned(), contender: contender.to_owned(), threads, outcome }
+    }
+
+    pub(super) fn missing(case: &str, contender: &str, threads: usize, reason: String) -> Row {
+        let outcome = Outcome::Missing { reason };
+        Row { case: case.to_owned(), contender: contender.to_owned(), threads, outcome }
+    }
+}
+
+/// What came of a row.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Checked and measured.
+    Ok(Box<Measured>),
+    /// Wrong result, error or crash.
+    Failed {
+        /// One line.
+        reason: String,
+    },
+    /// The stack is not installed.
+    Missing {
+        /// What is missing and how to get it.
+        reason: String,
+    },
+}
+
+/// The times of a row.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// Steps a sample.
+    pub iterations: u64,
+    /// Summary of the samples, nanoseconds a step.
+    pub step_ns: Summary,
+    /// Nanoseconds a step, one value a round.
+    pub samples_ns: Vec<f64>,
+    /// What the time is shown by.
+    pub per: Per,
+    /// The subject's time over this one's; absent for the subject itself.
+    pub ratio: Option<Ratio>,
+    /// What the subject should reach here.
+    pub goal: Option<Goal>,
+    /// Whether it does.
+    pub verdict: Option<Verdict>,
+}
+
+/// A ratio of times.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq)]
+pub struct Ratio {
+    /// Who is in the numerator.
+    pub subject: String,
+    /// Median over the rounds (above 1: the subject is slower), 95 % bootstrap interval.
+    #[serde(flatten)]
+    pub interval: Interval,
+}
+
+/// Whether a goal is reached.
+#[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The whole interval is on the good side.
+    Reached,
+    /// The interval holds the goal.
+    Unclear,
+    /// The whole interval is on the bad side.
+    Missed,
+}
+
+pub(super) fn verdict(interval: &Interval, at_most: f64) -> Verdict {
+    if interval.high <= at_most {
+        Verdict::Reached
+    } else if interval.low > at_most {
+        Verdict::Missed
+    } else {
+        Verdict::Unclear
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_is_reached_by_the_whole_interval() {
+        let interval = Interval { estimate: 1.0, low: 0.9, high: 1.1 };
+        assert_eq!(verdict(&interval, 1.1), Verdict::Reached);
+        assert_eq!(verdict(&interval, 1.0), Verdict::Unclear);
+        assert_eq!(verdict(&interval, 0.8), Verdict::Missed);
+    }
+}

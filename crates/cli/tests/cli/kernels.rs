@@ -1,0 +1,70 @@
+//! `wootz bench kernels` and `wootz bench roofline`.
+
+use serde_json::Value;
+
+use crate::common::{check_error, stdout};
+
+#[test]
+fn every_kernel_is_listed() {
+    let names = stdout(&["bench", "kernels", "--list"]);
+    for part in [
+        "gelu_tanh",
+        "chain of 10 ops, 4K",
+        "softmax",
+        "layer_norm",
+        "sum of 10M",
+        "Adam",
+        "code of 30 kernels",
+    ] {
+        assert!(names.contains(part), "{part} is missing in {names}");
+    }
+    let some: Value =
+        serde_json::from_str(&stdout(&["bench", "kernels", "softmax", "--list", "--json"])).unwrap();
+    assert_eq!(some.as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn kernels_are_checked_and_measured() {
+    let args = ["bench", "kernels", "chain of 10 ops, 4K", "64 f64", "a of 64K"];
+    let rest = ["--without", "numpy", "--sample-time", "1", "--json"];
+    let report: Value = serde_json::from_str(&stdout(&[&args[..], &rest].concat())).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["status"] == "ok"), "{rows:?}");
+    let of = |case: &str| rows.iter().filter(|row| row["case"].as_str().unwrap().contains(case)).count();
+    assert!(of("chain") >= 2 && of("64 f64") == 1 && of("gelu") >= 1, "{rows:?}");
+    for row in rows {
+        assert_eq!(row["samples_ns"].as_array().unwrap().len(), 10);
+        let subject = row["contender"] == "wootz";
+        assert_eq!(row["ratio"].is_null(), subject, "{row}");
+        assert!(subject || row["ratio"]["low"].as_f64() <= row["ratio"]["high"].as_f64());
+    }
+}
+
+#[test]
+fn a_stack_that_is_not_installed_is_a_row() {
+    let args = ["bench", "kernels", "chain of 10 ops, 4K", "--sample-time", "1"];
+    let output = crate::common::wootz(&args, &[("WOOTZ_PEERS_PYTHON", "/nonexistent")]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("NumPy") && text.contains("failed"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn mistakes_are_named() {
+    check_error(&["bench", "kernels", "abacus"], 1, "no kernel's name contains abacus");
+    check_error(&["bench", "kernels", "chain", "--repeats", "3", "--without", "numpy"], 1, "at least 10");
+    check_error(&["bench", "roofline", "--threads", "65000"], 1, "65000 threads are more than");
+}
+
+#[test]
+fn the_roofline_is_a_table_and_json() {
+    let json: Value =
+        serde_json::from_str(&stdout(&["bench", "roofline", "--threads", "1", "--json"])).unwrap();
+    let bandwidth = json["bandwidth"].as_array().unwrap();
+    for level in ["L1", "memory"] {
+        assert!(bandwidth.iter().any(|b| b["level"] == level), "{level}");
+    }
+    assert!(bandwidth.iter().all(|b| b["gigabytes_per_second"].as_f64().unwrap() > 0.0));
+    let text = stdout(&["bench", "roofline", "--threads", "1"]);
+    assert!(text.contains("triad") && text.contains("GFLOP/s"), "{text}");
+}
