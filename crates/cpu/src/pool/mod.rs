@@ -8,9 +8,12 @@
 //! * **Workers join if they can.** A run does not wait for a worker that has not woken yet (or that the system
 //!   has descheduled before it joined): the caller claims tasks like everyone else and, when none is left, waits only
 //!   for those who are inside a task.
-//! * **A busy team is never waited for.** A session that finds the team taken, by another thread or by an outer
-//!   session of its own thread, runs serially on its caller. So programs that run at the same time neither deadlock
-//!   nor oversubscribe the machine, and nested calls run inline.
+//! * **A busy team is never waited for.** A session that finds the team taken by another thread, or that is opened inside
+//!   of another session, runs serially on its caller, so nothing deadlocks. Callers are counted: a team works with as
+//!   many threads as the pool has, less those on which other sessions run, so that programs that run at the same time do
+//!   not oversubscribe the machine.
+//! * **Small work shares if that is cheap** ([`session_for`]): workers that are awake take part in little work; sleeping
+//!   ones are woken for it only if it keeps coming.
 //! * **Panics** in tasks stop the claiming of further tasks and are raised again on the caller.
 //! * **Fork:** a child process has none of its parent's workers; its first session builds a pool of its own.
 //!
@@ -20,13 +23,16 @@
 #![allow(unsafe_code)]
 
 mod shared;
+mod sync;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use shared::Shared;
 
@@ -35,6 +41,13 @@ pub const THREADS_ENV: &str = "WOOTZ_THREADS";
 
 /// Most threads a pool can have.
 pub const MAX_THREADS: usize = 1024;
+
+/// Nanoseconds of work below which handing out tasks costs more than it gains.
+const WORTH_SHARING: f64 = 5_000.0;
+/// Nanoseconds of work that are worth the wake of a sleeping worker.
+const WORTH_WAKING: f64 = 60_000.0;
+/// Work that comes again within this time keeps workers awake once they are.
+const AGAIN: Duration = Duration::from_micros(80);
 
 /// The thread pool cannot be set up as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +95,24 @@ pub fn session<R>(threads: usize, body: impl FnOnce(&Team<'_>) -> R) -> Result<R
     Ok(Pool::global()?.session_in_owner(threads, body))
 }
 
+/// As [`session`], for about `work` nanoseconds of work on one thread: a team of one where sharing it does not pay.
+///
+/// # Errors
+/// As [`session`].
+pub fn session_for<R>(threads: usize, work: f64, body: impl FnOnce(&Team<'_>) -> R) -> Result<R, PoolError> {
+    if threads <= 1 || work < WORTH_SHARING {
+        return Ok(body(&Team::serial()));
+    }
+    let pool = Pool::global()?;
+    let pays = work >= WORTH_WAKING || pool.shared.is_awake() || pool.again();
+    Ok(pool.session_in_owner(if pays { threads } else { 1 }, body))
+}
+
+thread_local! {
+    /// Whether this thread is in a session, as its caller or as a worker.
+    static IN_SESSION: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Worker threads that wait for jobs; dropping a pool ends them.
 #[derive(Debug)]
 pub struct Pool {
@@ -89,6 +120,9 @@ pub struct Pool {
     workers: Vec<JoinHandle<()>>,
     /// The process that owns the workers: a forked child must not wait for them.
     pid: u32,
+    started: Instant,
+    /// When small work came last, in nanoseconds since `started`.
+    last: AtomicU64,
 }
 
 impl Pool {
@@ -100,15 +134,17 @@ impl Pool {
         let mut workers = Vec::with_capacity(shared.capacity());
         for index in 1..=shared.capacity() {
             let its_shared = Arc::clone(&shared);
-            let started = std::thread::Builder::new()
-                .name(format!("wootz-{index}"))
-                .spawn(move || its_shared.work(index));
+            let started = std::thread::Builder::new().name(format!("wootz-{index}")).spawn(move || {
+                IN_SESSION.set(true);
+                its_shared.work(index);
+            });
             match started {
                 Ok(handle) => workers.push(handle),
                 Err(_) => break,
             }
         }
-        Pool { shared, workers, pid: std::process::id() }
+        let (started, last) = (Instant::now(), AtomicU64::new(0));
+        Pool { shared, workers, pid: std::process::id(), started, last }
     }
 
     /// The process-wide pool, started at the first call.
@@ -163,6 +199,10 @@ impl Pool {
 
     /// [`Pool::session`] in the process that owns the workers.
     fn session_in_owner<R>(&self, threads: usize, body: impl FnOnce(&Team<'_>) -> R) -> R {
+        if IN_SESSION.get() {
+            return body(&Team::serial());
+        }
+        let _caller = Caller::enter(&self.shared);
         let threads = threads.min(self.threads());
         if threads <= 1 || !self.shared.acquire() {
             return body(&Team::serial());
@@ -170,6 +210,13 @@ impl Pool {
         let _release = Release(&self.shared);
         self.shared.heat(threads);
         body(&Team { shared: Some(&self.shared), threads, not_sync: PhantomData })
+    }
+
+    /// Whether small work came a moment ago as well.
+    fn again(&self) -> bool {
+        let now = self.started.elapsed().as_nanos() as u64;
+        let last = self.last.swap(now, Ordering::Relaxed);
+        now.saturating_sub(last) < AGAIN.as_nanos() as u64
     }
 
     /// One run as a session of its own: calls `task(index, worker)` for every `index` below `tasks`, see [`Team::run`].
@@ -193,6 +240,24 @@ impl Drop for Pool {
             // Tasks' panics are caught, so a worker ends normally.
             let _ = worker.join();
         }
+    }
+}
+
+/// A thread on which a session runs, until the session ends.
+struct Caller<'a>(&'a Shared);
+
+impl<'a> Caller<'a> {
+    fn enter(shared: &'a Shared) -> Caller<'a> {
+        IN_SESSION.set(true);
+        shared.enter();
+        Caller(shared)
+    }
+}
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        IN_SESSION.set(false);
+        self.0.leave();
     }
 }
 

@@ -5,20 +5,18 @@
 //! the job is open. The caller closes the job once no task is left to claim and then waits until the count is zero; only
 //! then may the job's closure go away. A worker that comes too late sees a closed job and touches nothing of it.
 
+use super::sync::{
+    AtomicBool, AtomicU64, AtomicUsize, Idle, Mutex, OnceLock, Ordering, PoisonError, SharedCell, Thread,
+    current, fence, park,
+};
 use std::any::Any;
-use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long an idle worker spins after its last job before it parks.
 const SPIN: Duration = Duration::from_micros(100);
 /// The same while a session that may use the worker is open (a long serial step must not burn a core for ever).
 const SPIN_HOT: Duration = Duration::from_millis(2);
-/// After this long a spinning thread yields its core to whoever else wants it.
-const SPIN_POLITE: Duration = Duration::from_micros(20);
 
 /// `state`, low to high: workers inside (16 bits), open (1), threads the job is for (15), job number (32).
 const OPEN: u64 = 1 << 16;
@@ -52,12 +50,14 @@ struct Berth {
 pub(super) struct Shared {
     state: Padded<AtomicU64>,
     next: Padded<AtomicUsize>,
-    job: UnsafeCell<Job>,
+    job: SharedCell<Job>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     /// Whether a session is open.
     busy: AtomicBool,
     /// Threads that the open session uses; 0 when none is open.
     hot: AtomicUsize,
+    /// Threads on which sessions run, those that found the pool taken included.
+    callers: AtomicUsize,
     shutdown: AtomicBool,
     berths: Box<[Padded<Berth>]>,
 }
@@ -80,10 +80,11 @@ impl Shared {
         Shared {
             state: Padded::default(),
             next: Padded::default(),
-            job: UnsafeCell::new(Job { task: &|_, _| {}, tasks: 0, chunk: 1 }),
+            job: SharedCell::new(Job { task: &|_, _| {}, tasks: 0, chunk: 1 }),
             panic: Mutex::new(None),
             busy: AtomicBool::new(false),
             hot: AtomicUsize::new(0),
+            callers: AtomicUsize::new(0),
             shutdown: AtomicBool::new(false),
             berths: (0..workers).map(|_| Padded::default()).collect(),
         }
@@ -105,6 +106,21 @@ impl Shared {
         self.busy.store(false, Ordering::Release);
     }
 
+    /// A session begins on a thread.
+    pub(super) fn enter(&self) {
+        self.callers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It ends.
+    pub(super) fn leave(&self) {
+        self.callers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the first worker spins or works, and with it most likely the others.
+    pub(super) fn is_awake(&self) -> bool {
+        self.berths.first().is_some_and(|Padded(berth)| !berth.parked.load(Ordering::Relaxed))
+    }
+
     /// Wakes the workers of a team of `threads` and keeps them from parking.
     pub(super) fn heat(&self, threads: usize) {
         self.hot.store(threads, Ordering::SeqCst);
@@ -123,7 +139,8 @@ impl Shared {
         fence(Ordering::SeqCst);
         for Padded(berth) in &self.berths[..threads - 1] {
             if berth.parked.load(Ordering::Relaxed)
-                && berth.parked.swap(false, Ordering::Relaxed)
+                // Acquires the thread's name, which the worker left before it first parked.
+                && berth.parked.swap(false, Ordering::Acquire)
                 && let Some(thread) = berth.thread.get()
             {
                 thread.unpark();
@@ -133,6 +150,12 @@ impl Shared {
 
     /// Runs a job on at most `threads` threads; the calling thread must hold the session.
     pub(super) fn run(&self, tasks: usize, threads: usize, task: &Task<'_>) {
+        // Every other caller has a processor to itself.
+        let others = self.callers.load(Ordering::Relaxed).saturating_sub(1);
+        let threads = threads.min((self.capacity() + 1).saturating_sub(others)).max(1);
+        if threads == 1 {
+            return (0..tasks).for_each(|index| task(index, 0));
+        }
         // SAFETY: only the lifetime changes. The job is closed and without workers when this function returns, so the
         // pointer is never used after `task`'s borrow ends.
         let task: *const Task<'static> =
@@ -140,7 +163,7 @@ impl Shared {
         // About eight claims a thread balance uneven tasks well enough; more would only fight over `next`.
         let job = Job { task, tasks, chunk: (tasks / (threads * 8)).max(1) };
         // SAFETY: this thread holds the session and the last job is closed and empty, so nobody reads `job`.
-        unsafe { *self.job.get() = job };
+        unsafe { self.job.set(job) };
         self.next.0.store(0, Ordering::Relaxed);
         let number = (self.state.0.load(Ordering::Relaxed) >> NUMBER_SHIFT).wrapping_add(1);
         let state = number << NUMBER_SHIFT | (threads as u64) << THREADS_SHIFT | OPEN;
@@ -181,7 +204,7 @@ impl Shared {
     /// A worker's life.
     pub(super) fn work(&self, index: usize) {
         let Padded(berth) = &self.berths[index - 1];
-        berth.thread.get_or_init(std::thread::current);
+        berth.thread.get_or_init(current);
         let mut last = 0;
         let mut idle = Idle::new();
         while !self.shutdown.load(Ordering::Relaxed) {
@@ -196,7 +219,7 @@ impl Shared {
                 if joined.is_ok() {
                     last = state >> NUMBER_SHIFT;
                     // SAFETY: inside the job, which was released by the store that `joined` acquired.
-                    let job = unsafe { *self.job.get() };
+                    let job = unsafe { self.job.get() };
                     self.claim(job, index);
                     self.state.0.fetch_sub(1, Ordering::Release);
                     idle = Idle::new();
@@ -215,7 +238,7 @@ impl Shared {
 
     /// Parks until somebody calls [`Shared::wake`], unless there is something to do already.
     fn park(&self, berth: &Berth, index: usize, last: u64) {
-        berth.parked.store(true, Ordering::Relaxed);
+        berth.parked.store(true, Ordering::Release);
         // Pairs with the fence in `wake`.
         fence(Ordering::SeqCst);
         while berth.parked.load(Ordering::Relaxed) {
@@ -224,7 +247,7 @@ impl Shared {
                 berth.parked.store(false, Ordering::Relaxed);
                 return;
             }
-            std::thread::park();
+            park();
         }
     }
 }
@@ -233,31 +256,4 @@ impl Shared {
 fn joinable(state: u64, index: usize, last: u64) -> bool {
     let threads = (state >> THREADS_SHIFT) & ((1 << (NUMBER_SHIFT - THREADS_SHIFT)) - 1);
     state & OPEN != 0 && state >> NUMBER_SHIFT != last && (index as u64) < threads
-}
-
-/// Busy waiting that looks at the clock now and then, and lets others run once it has lasted.
-struct Idle {
-    rounds: u32,
-    since: Option<Instant>,
-    waited: Duration,
-}
-
-impl Idle {
-    fn new() -> Idle {
-        Idle { rounds: 0, since: None, waited: Duration::ZERO }
-    }
-
-    /// Waits a little; the time waited so far.
-    fn wait(&mut self) -> Duration {
-        std::hint::spin_loop();
-        self.rounds = self.rounds.wrapping_add(1);
-        if self.rounds.is_multiple_of(32) {
-            let since = *self.since.get_or_insert_with(Instant::now);
-            self.waited = since.elapsed();
-            if self.waited > SPIN_POLITE {
-                std::thread::yield_now();
-            }
-        }
-        self.waited
-    }
 }

@@ -163,6 +163,86 @@ fn global_pool_and_serial_session() {
 }
 
 #[test]
+fn callers_make_room_for_each_other() {
+    let pool = Pool::new(2);
+    let (entered, leave) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    pool.session(2, |team| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                pool.session(2, |other| {
+                    assert_eq!(other.threads(), 1, "the team is taken");
+                    entered.wait();
+                    leave.wait();
+                });
+            });
+            entered.wait();
+            // Both processors have a caller: nothing is left for the worker.
+            let own = std::thread::current().id();
+            team.run(100, &|_, worker| {
+                assert_eq!((worker, std::thread::current().id()), (0, own));
+            });
+            leave.wait();
+        });
+    });
+    // Alone again, the caller has both threads.
+    let met = AtomicUsize::new(0);
+    pool.run(2, 2, &|_, _| {
+        met.fetch_add(1, Ordering::SeqCst);
+        while met.load(Ordering::SeqCst) < 2 {
+            std::thread::yield_now();
+        }
+    });
+}
+
+#[test]
+fn little_work_stays_with_its_caller_until_it_keeps_coming() {
+    let threads =
+        |work: f64| session_for(usize::MAX, work, |team| team.threads()).expect("the environment is sane");
+    let all = default_threads().expect("the environment is sane");
+    assert_eq!(threads(0.0), 1);
+    // Another test may have the team, and a slow machine may take longer between two calls than work may: it must come to
+    // all threads sooner or later.
+    let shared = |work: f64| (0..100_000).any(|_| threads(work) == all);
+    assert!(shared(WORTH_WAKING) && shared(WORTH_SHARING));
+}
+
+#[test]
+fn signals_disturb_nothing() {
+    #[cfg(unix)]
+    {
+        unsafe extern "C" {
+            fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+            fn raise(number: i32) -> i32;
+            fn kill(pid: i32, number: i32) -> i32;
+        }
+        static SEEN: AtomicUsize = AtomicUsize::new(0);
+        extern "C" fn handler(_: i32) {
+            SEEN.fetch_add(1, Ordering::Relaxed);
+        }
+        // The number of SIGURG, which is ignored where nobody handles it, on Linux and on BSDs.
+        let number = if cfg!(target_os = "linux") { 23 } else { 16 };
+        let pool = Pool::new(3);
+        // SAFETY: the handler only counts; signals go to this process.
+        unsafe {
+            signal(number, handler);
+            for round in 0..300 {
+                pool.session(3, |team| {
+                    kill(std::process::id() as i32, number);
+                    check_run(team, 50);
+                    raise(number);
+                    if round % 100 == 0 {
+                        // Long enough for workers to park.
+                        std::thread::sleep(std::time::Duration::from_millis(5));
+                    }
+                    check_run(team, 50);
+                });
+            }
+        }
+        assert!(SEEN.load(Ordering::Relaxed) >= 300);
+    }
+}
+
+#[test]
 fn thread_counts_parse() {
     assert_eq!(parse_threads("3"), Ok(3));
     assert_eq!(parse_threads(" 12 "), Ok(12));
@@ -175,13 +255,32 @@ fn thread_counts_parse() {
 #[cfg(unix)]
 #[test]
 fn fork_gets_its_own_pool() {
+    let before = Pool::global().expect("the environment is sane");
+    before.run(8, usize::MAX, &|_, _| {});
+    // The child is made while another thread has the pool, in the middle of a session.
+    let (entered, leave) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            before.session(usize::MAX, |team| {
+                entered.wait();
+                team.run(10, &|_, _| {});
+                leave.wait();
+            });
+        });
+        entered.wait();
+        fork_and_run(before);
+        leave.wait();
+    });
+}
+
+/// Forks; the child runs something on a pool of its own.
+#[cfg(unix)]
+fn fork_and_run(before: &Pool) {
     unsafe extern "C" {
         fn fork() -> i32;
         fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
         fn _exit(status: i32) -> !;
     }
-    let before = Pool::global().expect("the environment is sane");
-    before.run(8, usize::MAX, &|_, _| {});
     // SAFETY: the child only runs the pool's code and leaves by `_exit`, which runs no destructors of the parent's.
     unsafe {
         let child = fork();
