@@ -6,6 +6,7 @@ mod fingerprint;
 pub mod gemm;
 pub mod isa;
 mod math;
+pub mod perf_map;
 pub mod pool;
 #[doc(hidden)]
 pub mod testing;
