@@ -3,6 +3,7 @@
 mod bless;
 mod docs;
 mod generate;
+mod memcheck;
 mod peers;
 mod process;
 mod repo;
@@ -35,6 +36,7 @@ enum Command {
     Bless(bless::Args),
     Peers(peers::Args),
     Snapshot(snapshot::Args),
+    Memcheck(memcheck::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,5 +59,6 @@ fn run(command: Command) -> Result<()> {
         Command::Bless(args) => bless::run(&repo, &args),
         Command::Peers(args) => peers::run(&repo, &args),
         Command::Snapshot(args) => snapshot::run(&repo, &args),
+        Command::Memcheck(args) => memcheck::run(&repo, &args),
     }
 }
