@@ -28,7 +28,7 @@ from wootz._errors import (
     UnknownNameError,
     WootzError,
 )
-from wootz._native import Dim, DType, Graph, Params, Program, Report, Session, Spec, State
+from wootz._native import Dim, DType, Graph, Params, Profile, Program, Report, Session, Spec, State
 from wootz._promotion import bf16, f16, f32, f64, i32, i64, result_type, u8, u32
 from wootz._promotion import bool_ as bool_
 from wootz._tree import register as register_pytree
@@ -91,6 +91,7 @@ __all__ = [
     "ModelError",
     "NanError",
     "Params",
+    "Profile",
     "Program",
     "Report",
     "Session",

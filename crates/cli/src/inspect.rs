@@ -9,12 +9,13 @@ use wootz::ir::{Dims, Graph, Target, text};
 use wootz::nn::Mode;
 use wootz::passes::{self, Optimize};
 use wootz::plan;
-use wootz::runtime::{self, Backend, KernelInfo, Options, Report, Stages};
+use wootz::runtime::{self, KernelInfo, Options, Profile, Report, Stages};
 
 use crate::backends;
 use crate::kernels::{self, Listed, Math};
 use crate::model::{self, MODELS, Source};
 use crate::output::{print, print_json};
+use crate::profile;
 use crate::shape::{NamedShape, parse_shape};
 
 /// Show a model's graph after any pass, its plan, its kernels and what compiling it costs
@@ -46,6 +47,8 @@ pub(crate) struct Args {
     /// Compile it; the time of each stage
     #[arg(long)]
     stages: bool,
+    #[command(flatten)]
+    profile: profile::Args,
     /// The table of blocks with their outputs and parameters (named models)
     #[arg(long)]
     summary: bool,
@@ -75,8 +78,10 @@ pub(crate) fn inspect(args: &Args) -> Result<()> {
         let optimized = graph_after(&graph, args.after.as_deref().unwrap_or("full"), &target)?;
         view.plan = Some(plan::lower(&optimized, &target)?.to_string());
     }
-    if args.kernels || args.stages {
-        let report = compile(&source, &shapes, &*backend)?;
+    if args.kernels || args.stages || args.profile.profile.is_some() {
+        let program = runtime::compile(&source.definition, &shapes, &*backend, &Options::default())?;
+        let report = program.report();
+        view.profile = args.profile.profile(|runs| profile::on_made_up_inputs(&program, runs))?;
         if args.kernels {
             let graph = runtime::specialise(&source.definition.graph, &shapes)?;
             let target = backend.target();
@@ -100,10 +105,6 @@ fn summary(args: &Args, source: &Source) -> Result<wootz::nn::Summary> {
     summary.with_context(|| {
         format!("`{}` is a graph file, which has no blocks; leave --summary out", args.model)
     })
-}
-
-fn compile(source: &Source, shapes: &BTreeMap<String, Dims>, backend: &dyn Backend) -> Result<Report> {
-    Ok(runtime::compile(&source.definition, shapes, backend, &Options::default())?.report())
 }
 
 /// The graph after all passes of a level, or after one pass of the level `full` (or `basic`).
@@ -139,12 +140,18 @@ struct View {
     plan: Option<String>,
     kernels: Option<(Report, Vec<Listed>)>,
     stages: Option<Stages>,
+    profile: Option<Profile>,
 }
 
 impl View {
     fn is_empty(&self) -> bool {
-        let View { title: _, summary, graph, plan, kernels, stages } = self;
-        summary.is_none() && graph.is_none() && plan.is_none() && kernels.is_none() && stages.is_none()
+        let View { title: _, summary, graph, plan, kernels, stages, profile } = self;
+        summary.is_none()
+            && graph.is_none()
+            && plan.is_none()
+            && kernels.is_none()
+            && stages.is_none()
+            && profile.is_none()
     }
 
     fn text(&self) -> String {
@@ -157,6 +164,7 @@ impl View {
             parts.push(kernels::text(kernels));
         }
         parts.extend(self.stages.as_ref().map(ToString::to_string));
+        parts.extend(self.profile.as_ref().map(ToString::to_string));
         parts.join("\n\n")
     }
 
@@ -171,6 +179,7 @@ impl View {
         put("plan", self.plan.as_ref().map(|plan| json!(plan)));
         put("kernels", self.kernels.as_ref().map(|(report, kernels)| kernels_json(report, kernels)));
         put("stages", self.stages.as_ref().map(stages_json));
+        put("profile", self.profile.as_ref().map(profile::as_json));
         Value::Object(out)
     }
 }

@@ -7,6 +7,7 @@ mod inspect;
 mod kernels;
 mod model;
 mod output;
+mod profile;
 mod run;
 mod shape;
 

@@ -10,11 +10,12 @@ use wootz::io::{TensorFile, npy, npz, safetensors};
 use wootz::ir::{HostTensor, Role};
 use wootz::nn::Mode;
 use wootz::passes::Optimize;
-use wootz::runtime::{self, BackendOptions, Definition, Options, Params, Program, State};
+use wootz::runtime::{self, BackendOptions, Definition, Options, Params, Profile, Program, State};
 
 use crate::backends;
 use crate::model::{self, MODELS};
 use crate::output::{print, print_json};
+use crate::profile;
 use crate::shape::{InputFile, parse_input};
 
 /// Run a graph or a named model once, on tensors from files
@@ -46,6 +47,8 @@ pub(crate) struct Args {
     /// The most threads to use [default: every core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    #[command(flatten)]
+    profile: profile::Args,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -76,12 +79,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let threads = args.threads.map(usize::from);
     let options = Options { level, nan_check: false, backend: BackendOptions { threads, fast_math: false } };
     let program = runtime::compile(&definition, &shapes, &*backend, &options)?;
-    let outputs = execute(args, &definition, &program, &inputs, held)?;
+    let (outputs, profile) = execute(args, &definition, &program, &inputs, held)?;
     let written = args.output.as_deref().map(|to| write(to, &outputs)).transpose()?;
     if args.json {
-        print_json(&as_json(&outputs, written.as_deref()))
+        print_json(&as_json(&outputs, written.as_deref(), profile.as_ref()))
     } else {
-        print(&as_text(&outputs, written))
+        let profile = profile.map_or(String::new(), |profile| format!("\n\n{profile}"));
+        print(&(as_text(&outputs, written) + &profile))
     }
 }
 
@@ -91,7 +95,7 @@ fn execute(
     program: &Program,
     inputs: &Named,
     held: Named,
-) -> Result<Named> {
+) -> Result<(Named, Option<Profile>)> {
     let given: Vec<(&str, HostTensor)> = inputs.iter().map(|(name, t)| (&**name, t.clone())).collect();
     let signature = program.signature();
     let is_held = |role: Role| role != Role::Input;
@@ -103,7 +107,9 @@ fn execute(
     if !signature.updates() {
         let params = if initial { program.init(args.seed)? } else { Params::new(held) };
         let outputs = program.run(&params, &given)?;
-        return Ok(outputs.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect());
+        let profile = args.profile.profile(|runs| Ok(program.profile(&params, &given, runs)?))?;
+        let outputs = outputs.iter().map(|(name, tensor)| (name.clone(), tensor.clone()));
+        return Ok((outputs.collect(), profile));
     }
     let state = if initial { program.init_state(args.seed)? } else { State::from_tensors(signature, held)? };
     let (state, outputs) = program.step(state, &given).map_err(|e| e.error)?;
@@ -115,7 +121,9 @@ fn execute(
         };
         all.extend(tensor.map(|tensor| (output.name.clone(), tensor.clone())));
     }
-    Ok(all)
+    let profile =
+        args.profile.profile(|runs| Ok(program.profile_step(state, &given, runs).map_err(|e| e.error)?.1))?;
+    Ok((all, profile))
 }
 
 /// A parameter or state that has no initial value.
@@ -208,11 +216,15 @@ fn describe(name: &str, tensor: &HostTensor) -> String {
     format!("{name}: {} from {low:.6} to {high:.6}, mean {mean:.6}{nans}", tensor.ty())
 }
 
-fn as_json(outputs: &Named, written: Option<&[PathBuf]>) -> Value {
+fn as_json(outputs: &Named, written: Option<&[PathBuf]>, profile: Option<&Profile>) -> Value {
     let output = |(name, tensor): &(Arc<str>, HostTensor)| {
         // JSON has no NaN and no infinities: they are null.
         let values = (tensor.len() <= SHOWN).then(|| tensor.to_f64());
         json!({"name": &**name, "dtype": tensor.dtype().name(), "shape": tensor.dims(), "values": values})
     };
-    json!({"outputs": outputs.iter().map(output).collect::<Vec<_>>(), "written": written})
+    let mut all = json!({"outputs": outputs.iter().map(output).collect::<Vec<_>>(), "written": written});
+    if let Some(profile) = profile {
+        all["profile"] = profile::as_json(profile);
+    }
+    all
 }

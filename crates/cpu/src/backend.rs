@@ -3,18 +3,19 @@
 // Reason: bound memory is handed to the executor as pointers.
 #![allow(unsafe_code)]
 
-use crate::exec::{Buffers, Bytes, Cancelled, ExecError, Io, Memory, PrepareError, Program};
+use crate::exec::{Buffers, Bytes, Cancelled, ExecError, Io, Memory, PrepareError, Program, plans};
 use crate::fingerprint::fingerprint;
 use crate::isa::{Caches, Isa};
 use crate::pool;
+use crate::yardstick::{Fma, Roofline};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use wootz_ir::ops::Linalg;
 use wootz_ir::{DType, Graph, HostTensor, Target};
 use wootz_plan::{BufferId, ControlStep, GemmStep, LinalgStep, Place, Plan, PlanError, Rhs, Step, StepKind};
 use wootz_runtime::{
-    Backend, BackendError, BackendOptions, Bindings, Description, Executable, Instance, KernelInfo, Prepared,
-    Stages, Unavailable,
+    Backend, BackendError, BackendOptions, Bindings, Bound, Description, Executable, Instance, KernelInfo,
+    Limit, Prepared, Stages, Trace, Unavailable,
 };
 
 /// The processor this runs on.
@@ -116,9 +117,13 @@ impl Compiled {
         steps.iter().flat_map(|s| touched(&s.kind)).any(|b| self.plan.buffers[b.0 as usize].place == place)
     }
 
-    fn info(&self, step: &Step) -> KernelInfo {
+    fn infos(plan: &Plan, steps: &[Step]) -> Vec<KernelInfo> {
+        steps.iter().map(|step| Compiled::info(plan, step)).collect()
+    }
+
+    fn info(plan: &Plan, step: &Step) -> KernelInfo {
         let buffers: BTreeSet<BufferId> = touched(&step.kind).into_iter().collect();
-        let bytes = buffers.iter().map(|b| self.plan.buffers[b.0 as usize].bytes as u64).sum();
+        let bytes = buffers.iter().map(|b| plan.buffers[b.0 as usize].bytes as u64).sum();
         let (kind, detail, flops) = match &step.kind {
             StepKind::Kernel { kernel, .. } => {
                 ("fused", format!("grid {:?}", &kernel.grid[..]), kernel.flops())
@@ -142,6 +147,24 @@ impl Compiled {
         };
         KernelInfo { kind, detail, site: step.site.0.path().to_owned(), flops, bytes }
     }
+}
+
+/// The least time of a step.
+fn bound(step: &StepKind, info: &KernelInfo, roofline: &Roofline) -> Option<Bound> {
+    let fma = match step {
+        // What it calls has bounds of its own.
+        StepKind::Control(_) => return None,
+        StepKind::Gemm(gemm) if gemm.dtype == DType::F64 => Fma::F64,
+        StepKind::Kernel { kernel, .. } if kernel.regs.contains(&DType::F64) => Fma::F64,
+        _ => Fma::F32,
+    };
+    let peak = roofline.arithmetic_of(fma);
+    let moved = info.bytes as f64 / roofline.bandwidth_at(info.bytes as usize);
+    let computed = if peak > 0.0 { info.flops as f64 / peak } else { 0.0 };
+    Some(match moved >= computed {
+        true => Bound { ns: moved, limit: Limit::Memory },
+        false => Bound { ns: computed, limit: Limit::Arithmetic },
+    })
 }
 
 fn gemm_info(gemm: &GemmStep) -> (&'static str, String, u64) {
@@ -203,8 +226,8 @@ fn touched(step: &StepKind) -> Vec<BufferId> {
 impl Executable for Compiled {
     fn describe(&self) -> Description {
         Description {
-            kernels: self.plan.steps.iter().map(|s| self.info(s)).collect(),
-            prepare: self.plan.prepare.iter().map(|s| self.info(s)).collect(),
+            kernels: Compiled::infos(&self.plan, &self.plan.steps),
+            prepare: Compiled::infos(&self.plan, &self.plan.prepare),
             arena: self.program.arena(),
             scratch: self.program.scratch(),
             prepared: self.plan.prepared.iter().sum(),
@@ -216,6 +239,21 @@ impl Executable for Compiled {
                 _ => vec![],
             },
         }
+    }
+
+    fn steps(&self) -> Vec<Vec<KernelInfo>> {
+        plans(&self.plan).into_iter().map(|plan| Compiled::infos(plan, &plan.steps)).collect()
+    }
+
+    fn bounds(&self) -> Vec<Vec<Option<Bound>>> {
+        let roofline = Roofline::quick(self.isa, self.program.threads());
+        let plans = plans(&self.plan).into_iter();
+        plans
+            .map(|plan| {
+                let steps = plan.steps.iter().zip(Compiled::infos(plan, &plan.steps));
+                steps.map(|(step, info)| bound(&step.kind, &info, &roofline)).collect()
+            })
+            .collect()
     }
 
     fn source(&self) -> String {
@@ -258,7 +296,7 @@ impl Executable for Compiled {
         let slots = |ids: &[BufferId]| {
             ids.iter().map(|b| Slot::new(self.plan.buffers[b.0 as usize].dtype)).collect::<Vec<_>>()
         };
-        let bound = Bound {
+        let bound = BoundMemory {
             inputs: slots(&self.plan.inputs),
             outputs: slots(&self.plan.outputs),
             aliases: self.aliases.clone(),
@@ -292,7 +330,7 @@ impl Io for Params<'_> {
 struct Running {
     program: Arc<Program>,
     memory: Memory,
-    bound: Bound,
+    bound: BoundMemory,
 }
 
 /// A bound tensor.
@@ -306,7 +344,7 @@ struct Slot {
 }
 
 /// A run's inputs and outputs.
-struct Bound {
+struct BoundMemory {
     inputs: Vec<Slot>,
     outputs: Vec<Slot>,
     /// The output that takes over each input.
@@ -316,7 +354,7 @@ struct Bound {
 }
 
 // SAFETY: the pointers are set anew at each run, and used during it only.
-unsafe impl Send for Bound {}
+unsafe impl Send for BoundMemory {}
 
 impl Slot {
     fn new(dtype: DType) -> Slot {
@@ -343,7 +381,7 @@ impl Slot {
     }
 }
 
-impl Bound {
+impl BoundMemory {
     /// Finds the memory of a run; what is not aligned for its dtype is copied.
     fn bind(&mut self, bindings: &mut dyn Bindings) -> Result<(), BackendError> {
         for (i, slot) in self.outputs.iter_mut().enumerate() {
@@ -375,7 +413,7 @@ impl Bound {
 
 /// The bound memory as the executor sees it.
 struct RunIo<'a> {
-    bound: &'a Bound,
+    bound: &'a BoundMemory,
     bindings: &'a dyn Bindings,
 }
 
@@ -395,6 +433,26 @@ impl Io for RunIo<'_> {
 
 impl Instance for Running {
     fn run(&mut self, prepared: &Prepared, bindings: &mut dyn Bindings) -> Result<(), BackendError> {
+        self.execute(prepared, bindings, None)
+    }
+
+    fn run_traced(
+        &mut self,
+        prepared: &Prepared,
+        bindings: &mut dyn Bindings,
+        trace: &mut Trace,
+    ) -> Result<(), BackendError> {
+        self.execute(prepared, bindings, Some(trace))
+    }
+}
+
+impl Running {
+    fn execute(
+        &mut self,
+        prepared: &Prepared,
+        bindings: &mut dyn Bindings,
+        trace: Option<&mut Trace>,
+    ) -> Result<(), BackendError> {
         let Some(prepared) = prepared.downcast_ref::<Buffers>() else {
             return Err(bug("parameters prepared by another backend"));
         };
@@ -402,7 +460,7 @@ impl Instance for Running {
         let mut io = RunIo { bound: &self.bound, bindings };
         // SAFETY: the runtime binds dense memory of the signature's sizes and dtypes, and what is not aligned was copied;
         // `memory` was made for the program.
-        let done = unsafe { self.program.run(&mut self.memory, prepared, &mut io) };
+        let done = unsafe { self.program.run(&mut self.memory, prepared, &mut io, trace) };
         self.bound.release(bindings);
         match done {
             Ok(Ok(())) => Ok(()),

@@ -2,7 +2,7 @@
 //!
 //! * `types`: dtypes, symbolic sizes, specs. `array`: NumPy and DLPack in and out. `attr`: attributes of ops.
 //! * `trace`: a graph under construction. `graph`: finished graphs and their transformations.
-//! * `nn`: models, losses, optimizers. `program`: compiled programs. `state`: their parameters and state.
+//! * `nn`: models, losses, optimizers. `program`: compiled programs. `profile`: where their time goes. `state`: their parameters and state.
 //! * `files`: safetensors. `error`: Rust errors become Python exceptions.
 //!
 //! No lock is held where Python code may run: its holder could then wait for the interpreter, and whoever has that for the lock.
@@ -18,6 +18,7 @@ mod error;
 mod files;
 mod graph;
 mod nn;
+mod profile;
 mod program;
 mod state;
 mod trace;
@@ -34,6 +35,8 @@ mod _native {
     use crate::graph::{Graph, Region};
     #[pymodule_export]
     use crate::nn::{Model, Optimizer, Training, TransformerLayer};
+    #[pymodule_export]
+    use crate::profile::Profile;
     #[pymodule_export]
     use crate::program::{Definition, Program, cache_clear, cache_info, cache_limit, compile};
     #[pymodule_export]

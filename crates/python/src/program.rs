@@ -101,7 +101,7 @@ pub(crate) fn cache_limit(limit: usize) {
 /// A compiled program: immutable, shared by any number of threads.
 #[pyclass(frozen, module = "wootz")]
 pub(crate) struct Program {
-    inner: wootz_runtime::Program,
+    pub(crate) inner: wootz_runtime::Program,
     /// The inputs given at every run.
     given: Vec<Given>,
     /// The outputs that update nothing.
@@ -139,7 +139,7 @@ impl Program {
     }
 
     /// The arrays for the inputs by keyword, checked.
-    fn arrays<'py>(
+    pub(crate) fn arrays<'py>(
         &self,
         py: Python<'py>,
         given: Option<&Bound<'py, PyDict>>,
@@ -187,7 +187,7 @@ impl Program {
     }
 
     /// New arrays for the outputs, and where a run reads and writes.
-    fn memory<'py>(
+    pub(crate) fn memory<'py>(
         &self,
         py: Python<'py>,
         inputs: &[Input<'py>],
@@ -371,6 +371,19 @@ impl Program {
         guarded(|| py.detach(|| self.inner.prepare(params, consume)).or_raise())
     }
 
+    /// Runs `runs` times (and once before) and tells where the time went: `program.profile(params, x=images)` gives a `Profile`;
+    /// `step.profile(state, x=images, y=labels)` makes as many steps and gives the state after them and a `Profile`.
+    #[pyo3(signature = (*args, runs = 20, **inputs))]
+    fn profile<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        runs: usize,
+        inputs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        crate::profile::profile(self, py, args, runs, inputs)
+    }
+
     /// What compiling cost and what the program consists of: stages, kernels, memory.
     fn report(&self) -> Report {
         Report(self.inner.report())
@@ -416,7 +429,7 @@ fn specs<'py>(py: Python<'py>, slots: &[Given]) -> PyResult<Bound<'py, PyDict>> 
 }
 
 /// Where a run reads and writes: arrays that the caller keeps alive, by position in the signature.
-struct Memory {
+pub(crate) struct Memory {
     inputs: SmallVec<[(*const u8, usize); 8]>,
     outputs: SmallVec<[(*mut u8, usize); 8]>,
     watch: Mutex<Watch>,

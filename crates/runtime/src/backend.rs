@@ -1,5 +1,6 @@
 //! What a backend is: four methods, none for an op.
 
+use crate::{Bound, Trace};
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
@@ -58,6 +59,16 @@ pub trait Executable: Send + Sync {
     /// prepare part reads are `Some`.
     fn prepare(&self, params: &[Option<HostTensor>]) -> Result<Prepared, BackendError>;
 
+    /// The steps of every plan of the program, its own and those it calls: what a [`Trace`]'s entries refer to.
+    fn steps(&self) -> Vec<Vec<KernelInfo>> {
+        vec![self.describe().kernels]
+    }
+
+    /// The least time each of [`Executable::steps`] could take here, where the backend knows; it may measure the machine first.
+    fn bounds(&self) -> Vec<Vec<Option<Bound>>> {
+        Vec::new()
+    }
+
     /// Everything one run at a time needs: arena, scratch memory.
     fn instance(&self) -> Result<Box<dyn Instance>, BackendError>;
 }
@@ -69,6 +80,16 @@ pub type Prepared = Arc<dyn Any + Send + Sync>;
 pub trait Instance: Send {
     /// Runs once. Allocates nothing.
     fn run(&mut self, prepared: &Prepared, bindings: &mut dyn Bindings) -> Result<(), BackendError>;
+
+    /// Runs once and records each step. A backend that does not see its steps records none.
+    fn run_traced(
+        &mut self,
+        prepared: &Prepared,
+        bindings: &mut dyn Bindings,
+        _trace: &mut Trace,
+    ) -> Result<(), BackendError> {
+        self.run(prepared, bindings)
+    }
 }
 
 /// Where a run's inputs and outputs lie: dense, row-major, of the signature's dtypes and sizes.

@@ -7,11 +7,13 @@
 //! This crate knows no op and no kernel.
 
 mod backend;
+mod bindings;
 mod cache;
 mod compile;
 mod error;
 pub mod nan;
 mod params;
+mod profile;
 mod program;
 mod reference;
 mod report;
@@ -27,6 +29,7 @@ pub use cache::{CacheInfo, cache_info, clear_cache, set_cache_limit};
 pub use compile::{Definition, Options, compile, specialise};
 pub use error::{CompileError, RunError};
 pub use params::Params;
+pub use profile::{Bound, Limit, Profile, Span, StepId, StepProfile, Trace};
 pub use program::{Outputs, Program, StepError};
 pub use reference::Reference;
 pub use report::Report;

@@ -1,12 +1,15 @@
 //! Programs: compiled, immutable, shared.
 
+use crate::bindings::{Owned, Stateful, WithParams};
 use crate::cache::Entry;
 use crate::error::RunError;
 use crate::nan::{first_nan, has_nan};
 use crate::params::Bound;
+use crate::profile::profile;
 use crate::state::StepPrepared;
 use crate::{
-    Bindings, Executable, Instance, Options, Params, Prepared, Report, Session, Signature, Stages, State,
+    Bindings, Executable, Instance, Options, Params, Prepared, Profile, Report, Session, Signature, Stages,
+    State, Trace,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -165,6 +168,17 @@ impl Program {
     }
 
     fn try_step(&self, state: &mut State, inputs: &[(&str, HostTensor)]) -> Result<Outputs, RunError> {
+        let (given, mut outputs) = self.step_memory(inputs)?;
+        self.step_with(state, &mut Owned { given: &given, outputs: &mut outputs })?;
+        let outputs = self.0.signature.outputs.iter().zip(outputs);
+        Ok(Outputs(outputs.filter_map(|(o, t)| Some((o.name.clone(), t?))).collect()))
+    }
+
+    /// The tensors of a step by position: inputs as given, checked, and new ones for the outputs that update nothing.
+    fn step_memory(
+        &self,
+        inputs: &[(&str, HostTensor)],
+    ) -> Result<(Vec<Option<HostTensor>>, Vec<Option<HostTensor>>), RunError> {
         self.check_names(inputs)?;
         let signature = &self.0.signature;
         let mut given: Vec<Option<HostTensor>> = vec![None; signature.inputs.len()];
@@ -189,14 +203,21 @@ impl Program {
             let tensor = if output.updates.is_none() { Some(fresh()) } else { None };
             outputs.push(tensor.transpose().map_err(|e| bug(e.to_string()))?);
         }
-        self.step_with(state, &mut Owned { given: &given, outputs: &mut outputs })?;
-        let named = signature.outputs.iter().zip(outputs).filter_map(|(o, t)| Some((o.name.clone(), t?)));
-        Ok(Outputs(named.collect()))
+        Ok((given, outputs))
     }
 
     /// One step, in place, with inputs and outputs in the caller's memory: `bindings` serves the inputs given at every run
     /// and the outputs that update nothing.
     pub fn step_with(&self, state: &mut State, bindings: &mut dyn Bindings) -> Result<(), RunError> {
+        self.step_traced(state, bindings, None)
+    }
+
+    fn step_traced(
+        &self,
+        state: &mut State,
+        bindings: &mut dyn Bindings,
+        trace: Option<&mut Trace>,
+    ) -> Result<(), RunError> {
         let signature = &self.0.signature;
         let held: usize = signature.inputs.iter().filter(|i| i.role != Role::Input).count();
         let mut names = signature.inputs.iter().filter(|i| i.role != Role::Input).zip(&state.tensors);
@@ -208,7 +229,11 @@ impl Program {
         let before = self.0.nan_check.then(|| self.arguments(state, bindings)).transpose()?;
         let mut instance = self.take_instance()?;
         let prepared = self.step_prepared(state)?;
-        let result = instance.run(&prepared, &mut Stateful { signature, state, rest: bindings });
+        let mut bindings = Stateful { signature, state, rest: bindings };
+        let result = match trace {
+            None => instance.run(&prepared, &mut bindings),
+            Some(trace) => instance.run_traced(&prepared, &mut bindings, trace),
+        };
         self.put_back(instance);
         result?;
         if let Some(before) = before
@@ -247,6 +272,68 @@ impl Program {
             instance.run(&bound.prepared, &mut WithParams { params: &bound.tensors, rest: bindings });
         self.put_back(instance);
         Ok(result?)
+    }
+
+    /// Runs `runs` times on named inputs, and once before, and tells where the time went.
+    pub fn profile(
+        &self,
+        params: &Params,
+        inputs: &[(&str, HostTensor)],
+        runs: usize,
+    ) -> Result<Profile, RunError> {
+        let mut session = self.session(params)?;
+        self.check_names(inputs)?;
+        for (name, tensor) in inputs {
+            session.set(name, tensor.clone())?;
+        }
+        session.profile(runs)
+    }
+
+    /// As [`Program::profile`] with inputs and outputs in the caller's memory, see [`Program::run_with`].
+    pub fn profile_with(
+        &self,
+        params: &Params,
+        bindings: &mut dyn Bindings,
+        runs: usize,
+    ) -> Result<Profile, RunError> {
+        let bound = self.resolve(params)?;
+        let mut instance = self.take_instance()?;
+        let profile = profile(self.executable(), runs, |trace| {
+            let mut bindings = WithParams { params: &bound.tensors, rest: &mut *bindings };
+            Ok(instance.run_traced(&bound.prepared, &mut bindings, trace)?)
+        });
+        self.put_back(instance);
+        profile
+    }
+
+    /// Makes `runs` steps with the same inputs, and one before, and tells where the time went; the state moves on by all
+    /// of them. Inputs and outputs are in the caller's memory, see [`Program::step_with`].
+    pub fn profile_step_with(
+        &self,
+        state: &mut State,
+        bindings: &mut dyn Bindings,
+        runs: usize,
+    ) -> Result<Profile, RunError> {
+        profile(self.executable(), runs, |trace| self.step_traced(state, &mut *bindings, Some(trace)))
+    }
+
+    /// As [`Program::profile_step_with`], on named inputs.
+    pub fn profile_step(
+        &self,
+        state: State,
+        inputs: &[(&str, HostTensor)],
+        runs: usize,
+    ) -> Result<(State, Profile), StepError> {
+        let mut state = state;
+        let memory = self.step_memory(inputs);
+        let profiled = memory.and_then(|(given, mut outputs)| {
+            self.profile_step_with(&mut state, &mut Owned { given: &given, outputs: &mut outputs }, runs)
+        });
+        match profiled {
+            Ok(profile) => Ok((state, profile)),
+            Err(error @ RunError::Backend(_)) => Err(StepError { error, state: None }),
+            Err(error) => Err(StepError { error, state: Some(Box::new(state)) }),
+        }
     }
 
     /// A session: bound slots and memory of its own, for running without allocation.
@@ -342,78 +429,4 @@ fn has_type(tensor: &HostTensor, input: &crate::InputSpec) -> bool {
 
 fn bug(message: String) -> RunError {
     RunError::Backend(crate::BackendError::Bug { backend: "runtime", message })
-}
-
-/// Inputs and outputs owned by one call.
-struct Owned<'a> {
-    given: &'a [Option<HostTensor>],
-    outputs: &'a mut [Option<HostTensor>],
-}
-
-impl Bindings for Owned<'_> {
-    fn input(&self, index: usize) -> &[u8] {
-        self.given[index].as_ref().map_or(&[], HostTensor::as_bytes)
-    }
-
-    fn output(&mut self, index: usize) -> &mut [u8] {
-        self.outputs[index].as_mut().map_or(&mut [], HostTensor::bytes_mut)
-    }
-}
-
-/// Parameters from a handle, the rest from the caller.
-struct WithParams<'a> {
-    params: &'a [Option<HostTensor>],
-    rest: &'a mut dyn Bindings,
-}
-
-impl Bindings for WithParams<'_> {
-    fn input(&self, index: usize) -> &[u8] {
-        match &self.params[index] {
-            Some(tensor) => tensor.as_bytes(),
-            None => self.rest.input(index),
-        }
-    }
-
-    fn output(&mut self, index: usize) -> &mut [u8] {
-        self.rest.output(index)
-    }
-
-    fn cancelled(&self) -> bool {
-        self.rest.cancelled()
-    }
-}
-
-/// State from its handle, updated in place; the rest from the caller.
-struct Stateful<'a> {
-    signature: &'a Signature,
-    state: &'a mut State,
-    rest: &'a mut dyn Bindings,
-}
-
-impl Stateful<'_> {
-    /// The position in the state of an input that is not given at every run.
-    fn held(&self, input: usize) -> Option<usize> {
-        let own = self.signature.inputs[input].role != Role::Input;
-        own.then(|| self.signature.inputs[..input].iter().filter(|i| i.role != Role::Input).count())
-    }
-}
-
-impl Bindings for Stateful<'_> {
-    fn input(&self, index: usize) -> &[u8] {
-        match self.held(index) {
-            Some(at) => self.state.tensors[at].2.as_bytes(),
-            None => self.rest.input(index),
-        }
-    }
-
-    fn output(&mut self, index: usize) -> &mut [u8] {
-        match self.signature.outputs[index].updates.and_then(|i| self.held(i)) {
-            Some(at) => self.state.tensors[at].2.bytes_mut(),
-            None => self.rest.output(index),
-        }
-    }
-
-    fn cancelled(&self) -> bool {
-        self.rest.cancelled()
-    }
 }

@@ -2,8 +2,9 @@
 
 use crate::error::RunError;
 use crate::nan::has_nan;
+use crate::profile::profile;
 use crate::program::{Outputs, check};
-use crate::{Bindings, Instance, Params, Prepared, Program};
+use crate::{Bindings, Instance, Params, Prepared, Profile, Program};
 use wootz_ir::{HostTensor, Role};
 
 /// One run at a time of a program over some parameters. Different sessions run at once.
@@ -83,8 +84,31 @@ impl Session {
         self.inputs[index].as_mut().ok_or(RunError::Kind("the input was bound just now"))
     }
 
+    /// Runs `runs` times on the bound inputs, and once before, and tells where the time went.
+    pub fn profile(&mut self, runs: usize) -> Result<Profile, RunError> {
+        let program = self.program.clone();
+        profile(program.executable(), runs, |trace| {
+            self.ready()?;
+            let mut slots = Slots { inputs: &self.inputs, outputs: &mut self.outputs };
+            Ok(self.instance.run_traced(&self.prepared, &mut slots, trace)?)
+        })
+    }
+
     /// Runs on the bound inputs. Parameters written since the last run are taken in first.
     pub fn run(&mut self) -> Result<(), RunError> {
+        self.ready()?;
+        self.instance.run(&self.prepared, &mut Slots { inputs: &self.inputs, outputs: &mut self.outputs })?;
+        if self.program.nan_check() && self.outputs.iter().any(has_nan) {
+            let args: Vec<HostTensor> = self.inputs.iter().flatten().cloned().collect();
+            if args.len() == self.inputs.len() {
+                self.program.blame(&args)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in written parameters and sees that every input is bound.
+    fn ready(&mut self) -> Result<(), RunError> {
         if self.params.generation() != self.generation {
             self.refresh()?;
         }
@@ -96,13 +120,6 @@ impl Session {
                     name: input.name.to_string(),
                     expected: Box::new(input.ty.clone()),
                 });
-            }
-        }
-        self.instance.run(&self.prepared, &mut Slots { inputs: &self.inputs, outputs: &mut self.outputs })?;
-        if self.program.nan_check() && self.outputs.iter().any(has_nan) {
-            let args: Vec<HostTensor> = self.inputs.iter().flatten().cloned().collect();
-            if args.len() == self.inputs.len() {
-                self.program.blame(&args)?;
             }
         }
         Ok(())

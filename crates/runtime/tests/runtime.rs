@@ -149,3 +149,20 @@ fn the_first_nan_is_named_with_its_place() {
     let error = program.run(&Params::default(), &[("x", f32s(&[f64::NAN, 0.0]))]).unwrap_err();
     assert_eq!(error.to_string(), "input `x` holds a NaN");
 }
+
+#[test]
+fn profiling_runs_what_it_says() {
+    let params = params(&[("w", f32s(&[2.0, 3.0]))]);
+    let profile = program(SCALE).profile(&params, &[("x", f32s(&[5.0, 7.0]))], 3).unwrap();
+    assert_eq!((profile.runs, profile.spans().len()), (3, 0), "the reference does not see its steps");
+    assert!(profile.to_string().contains("mean of 3 runs"), "{profile}");
+
+    let program = program(COUNT);
+    let state = State::from_tensors(program.signature(), [("n".into(), f32s(&[0.0, 1.0]))]).unwrap();
+    let (state, profile) = program.profile_step(state, &[("x", f32s(&[1.0, 1.0]))], 3).unwrap();
+    assert_eq!(profile.runs, 3);
+    // Three steps, and the one before them.
+    assert_eq!(state.get("n").unwrap().to_f64(), [4.0, 5.0]);
+    let error = program.profile_step(state, &[], 3).unwrap_err();
+    assert!(error.state.is_some() && error.to_string().contains("input `x`"), "{error}");
+}

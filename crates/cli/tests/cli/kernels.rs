@@ -68,3 +68,24 @@ fn the_roofline_is_a_table_and_json() {
     let text = stdout(&["bench", "roofline", "--threads", "1"]);
     assert!(text.contains("triad") && text.contains("GFLOP/s"), "{text}");
 }
+
+#[test]
+fn a_profile_adds_up_and_has_a_timeline() {
+    let folder = crate::common::Folder::new();
+    let trace = folder.path("trace.json");
+    let args = ["inspect", "mlp", "--profile=3", "--trace", &trace, "--json"];
+    let json: Value = serde_json::from_str(&stdout(&args)).unwrap();
+    let profile = &json["profile"];
+    assert_eq!(profile["runs"], 3);
+    let steps = profile["steps"].as_array().unwrap();
+    let share: f64 = steps.iter().map(|step| step["share"].as_f64().unwrap()).sum();
+    assert!(share > 0.0 && share <= 1.0, "{share}");
+    assert!(steps.iter().all(|step| step["roofline"].as_f64().unwrap() > 0.0), "{steps:?}");
+    let events: Value = serde_json::from_str(&std::fs::read_to_string(&trace).unwrap()).unwrap();
+    let events = events["traceEvents"].as_array().unwrap();
+    assert_eq!(events.len(), 3 * steps.len());
+    assert!(events.iter().all(|e| e["ph"] == "X" && e["dur"].as_f64().unwrap() >= 0.0));
+    let training = stdout(&["inspect", "mlp", "--training", "--profile=2"]);
+    assert!(training.contains("mean of 2 runs") && training.contains("gemm"), "{training}");
+    check_error(&["inspect", "mlp", "--trace", "x.json"], 2, "--profile");
+}

@@ -21,6 +21,30 @@ impl Program {
     }
 }
 
+/// A plan and those it calls, in the order of a program's routines: callees first, each once.
+pub(crate) fn plans(plan: &Plan) -> Vec<&Plan> {
+    let mut found = Vec::new();
+    collect(plan, &mut found);
+    found
+}
+
+fn collect<'a>(plan: &'a Plan, found: &mut Vec<&'a Plan>) {
+    for step in plan.prepare.iter().chain(&plan.steps) {
+        let StepKind::Control(control) = &step.kind else { continue };
+        let called = match &**control {
+            ControlStep::Call { body, .. } | ControlStep::Scan { body, .. } => [Some(body), None],
+            ControlStep::Cond { then, otherwise, .. } => [Some(then), Some(otherwise)],
+            ControlStep::While { cond, body, .. } => [Some(cond), Some(body)],
+        };
+        for sub in called.into_iter().flatten() {
+            if !found.iter().any(|p| std::ptr::eq(*p, Arc::as_ptr(&sub.plan))) {
+                collect(&sub.plan, found);
+            }
+        }
+    }
+    found.push(plan);
+}
+
 struct Compiler {
     program: Program,
     isa: Isa,
@@ -58,6 +82,7 @@ impl Compiler {
         let table = self.program.table;
         self.program.table += plan.buffers.len();
         self.program.routines.push(Routine {
+            index: self.program.routines.len() as u32,
             prepare,
             steps,
             constants: plan.constants.clone(),

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use wootz_ir::HostTensor;
 use wootz_plan::{BufferId, CumsumStep, LinalgStep, Place, ScatterStep, SegmentStep};
 
+pub(crate) use compile::plans;
 pub(crate) use memory::{Buffers, Bytes, Memory};
 pub(crate) use run::{Cancelled, Io, PrepareError};
 
@@ -60,6 +61,8 @@ pub(crate) struct Program {
 
 /// One compiled plan.
 struct Routine {
+    /// Its position among the program's routines.
+    index: u32,
     prepare: Vec<Op>,
     steps: Vec<Op>,
     /// What constant buffers point to.
@@ -126,6 +129,11 @@ struct Scan {
 impl Program {
     fn main(&self) -> &Routine {
         self.routines.last().expect("invariant: the plan itself is a routine")
+    }
+
+    /// Most threads that a run uses.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
     }
 
     /// Bytes of the arena.

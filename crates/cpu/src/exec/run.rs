@@ -5,7 +5,9 @@ use super::{Buffers, Loop, Memory, Op, Program, Routine, Scan, Sub, cumsum, gath
 use crate::gemm;
 use crate::pool::{self, PoolError, Team};
 use crate::vm::Code;
+use std::cell::RefCell;
 use wootz_plan::{BufferId, CumsumStep, LinalgStep, Place};
+use wootz_runtime::{StepId, Trace};
 
 /// The caller asked for the run to stop.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +23,6 @@ pub(crate) trait Io {
     fn cancelled(&self) -> bool;
 }
 
-/// Programs below this many nanoseconds run on the caller's thread alone.
-const PARALLEL: f64 = 40_000.0;
 /// Nanoseconds of a task that is worth handing to a thread.
 const TASK: f64 = 5_000.0;
 /// Bytes that one thread copies in a nanosecond.
@@ -37,7 +37,11 @@ struct Run<'a> {
     work: *mut u8,
     scratch: *mut u8,
     cancelled: &'a dyn Fn() -> bool,
+    /// Records each step, if somebody asked.
+    trace: Tracer<'a>,
 }
+
+type Tracer<'a> = Option<&'a RefCell<Trace>>;
 
 /// Working memory, shared by the threads.
 struct Work<'a> {
@@ -87,7 +91,7 @@ impl Pair {
 }
 
 impl Program {
-    /// Runs the steps.
+    /// Runs the steps, and records them.
     ///
     /// # Safety
     /// `io`'s pointers are valid for the inputs and outputs of the plan, outputs for writing, and aligned for their
@@ -98,14 +102,20 @@ impl Program {
         memory: &mut Memory,
         prepared: &Buffers,
         io: &mut dyn Io,
+        mut trace: Option<&mut Trace>,
     ) -> Result<Result<(), Cancelled>, PoolError> {
         // SAFETY: the caller's contract.
         unsafe { self.bind(memory, prepared, io) };
         let main = self.main();
+        let cell = trace.as_mut().map(|trace| RefCell::new(std::mem::take(*trace)));
         // SAFETY: as above; all buffers are bound.
-        self.with_team(main.cost, |team| unsafe {
-            self.steps(team, memory, &main.steps, main, &|| io.cancelled())
-        })
+        let done = self.with_team(main.cost, |team| unsafe {
+            self.steps(team, memory, &main.steps, main, &|| io.cancelled(), cell.as_ref())
+        });
+        if let (Some(trace), Some(cell)) = (trace, cell) {
+            *trace = cell.into_inner();
+        }
+        done
     }
 
     /// Computes the prepared buffers.
@@ -122,7 +132,7 @@ impl Program {
         unsafe { self.bind(&mut memory, prepared, io) };
         self.with_team(main.prepare_cost, |team| {
             // SAFETY: as above; all buffers are bound. Nothing cancels it.
-            let done = unsafe { self.steps(team, &mut memory, &main.prepare, main, &|| false) };
+            let done = unsafe { self.steps(team, &mut memory, &main.prepare, main, &|| false, None) };
             done.unwrap_or(());
         })
         .map_err(PrepareError::Pool)
@@ -130,10 +140,7 @@ impl Program {
 
     /// Runs `f` with as many threads as `cost` is worth.
     fn with_team<R>(&self, cost: f64, f: impl FnOnce(&Team<'_>) -> R) -> Result<R, PoolError> {
-        match self.threads {
-            threads if threads > 1 && cost > PARALLEL => pool::session(threads, f),
-            _ => Ok(f(&Team::serial())),
-        }
+        pool::session_for(self.threads, cost, f)
     }
 
     /// Fills the plan's own pointer table.
@@ -163,6 +170,7 @@ impl Program {
         steps: &[Op],
         routine: &Routine,
         cancelled: &dyn Fn() -> bool,
+        trace: Tracer<'_>,
     ) -> Result<(), Cancelled> {
         let run = Run {
             program: self,
@@ -172,6 +180,7 @@ impl Program {
             work: memory.work.as_mut_ptr(),
             scratch: memory.scratch.as_mut_ptr(),
             cancelled,
+            trace,
         };
         // SAFETY: the caller's contract.
         unsafe { run.steps(routine, steps) }
@@ -191,9 +200,18 @@ impl Run<'_> {
     /// # Safety
     /// As [`Program::run`]; the routine's table is filled.
     unsafe fn steps(&self, routine: &Routine, steps: &[Op]) -> Result<(), Cancelled> {
-        for step in steps {
+        for (index, step) in steps.iter().enumerate() {
             // SAFETY: the caller's contract.
-            unsafe { self.step(routine, step)? }
+            let run = || unsafe { self.step(routine, step) };
+            match self.trace {
+                None => run()?,
+                Some(trace) => {
+                    trace.borrow_mut().enter(StepId { plan: routine.index, step: index as u32 });
+                    let done = run();
+                    trace.borrow_mut().exit();
+                    done?;
+                }
+            }
         }
         Ok(())
     }
