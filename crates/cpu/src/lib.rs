@@ -5,6 +5,7 @@ mod exec;
 mod fingerprint;
 pub mod gemm;
 pub mod isa;
+mod jit;
 mod math;
 pub mod perf_map;
 pub mod pool;

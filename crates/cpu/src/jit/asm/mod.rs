@@ -1,0 +1,222 @@
+//! An x86-64 assembler: only the instructions that kernels need, each encoded in a few nanoseconds.
+//!
+//! Vector instructions are rows of a table ([`vector`]) over two encoders, VEX for 128- and 256-bit vectors and EVEX for 512-bit
+//! ones. References: *Intel 64 and IA-32 Architectures Software Developer's Manual*, volume 2, chapters 2.3 (VEX) and 2.7 (EVEX).
+
+mod integer;
+pub(super) mod vector;
+
+pub(super) use integer::Condition;
+pub(super) use vector::{Length, VectorOp};
+
+/// A general-purpose register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gpr(pub(super) u8);
+
+#[allow(missing_docs)] // the processor's names
+impl Gpr {
+    pub(super) const RAX: Gpr = Gpr(0);
+    pub(super) const RCX: Gpr = Gpr(1);
+    pub(super) const RDX: Gpr = Gpr(2);
+    pub(super) const RBX: Gpr = Gpr(3);
+    pub(super) const RSP: Gpr = Gpr(4);
+    pub(super) const RBP: Gpr = Gpr(5);
+    pub(super) const RSI: Gpr = Gpr(6);
+    pub(super) const RDI: Gpr = Gpr(7);
+    pub(super) const R8: Gpr = Gpr(8);
+    pub(super) const R9: Gpr = Gpr(9);
+    pub(super) const R10: Gpr = Gpr(10);
+    pub(super) const R11: Gpr = Gpr(11);
+    pub(super) const R12: Gpr = Gpr(12);
+    pub(super) const R13: Gpr = Gpr(13);
+    pub(super) const R14: Gpr = Gpr(14);
+    pub(super) const R15: Gpr = Gpr(15);
+}
+
+/// A vector register, or a mask register where an instruction takes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Vec(pub(super) u8);
+
+/// A place in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mem {
+    /// [base + disp]
+    Base(Gpr, i32),
+    /// [base + index · 2^shift + disp]
+    Indexed(Gpr, Gpr, u8, i32),
+    /// [base + lane's index · 2^shift], of gathers and scatters.
+    Lanes(Gpr, Vec, u8),
+    /// A position in the pool of constants.
+    Pool(u32),
+}
+
+/// A register or a place in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rm {
+    Reg(u8),
+    Mem(Mem),
+}
+
+impl From<Vec> for Rm {
+    fn from(reg: Vec) -> Rm {
+        Rm::Reg(reg.0)
+    }
+}
+
+impl From<Mem> for Rm {
+    fn from(mem: Mem) -> Rm {
+        Rm::Mem(mem)
+    }
+}
+
+/// A place in the code.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Label(usize);
+
+/// Code being written.
+pub(super) struct Assembler {
+    code: std::vec::Vec<u8>,
+    /// Whether vector instructions are EVEX-encoded.
+    evex: bool,
+    labels: std::vec::Vec<Option<usize>>,
+    /// Where a 32-bit displacement to a label must be written.
+    jumps: std::vec::Vec<(usize, Label)>,
+    /// Where a 32-bit displacement to the pool must be written, with the end of the instruction.
+    pooled: std::vec::Vec<(usize, usize, u32)>,
+    pool: Pool,
+}
+
+/// Bytes of a constant: as long as the longest vector, so that every instruction can take it as an operand.
+pub(super) const POOLED: usize = 64;
+
+/// Constants, each filling a vector.
+#[derive(Default)]
+struct Pool {
+    constants: std::vec::Vec<[u8; POOLED]>,
+}
+
+impl Assembler {
+    pub(super) fn new(evex: bool) -> Assembler {
+        Assembler {
+            code: std::vec::Vec::with_capacity(4096),
+            evex,
+            labels: vec![],
+            jumps: vec![],
+            pooled: vec![],
+            pool: Pool::default(),
+        }
+    }
+
+    /// Bytes written so far.
+    pub(super) fn position(&self) -> usize {
+        self.code.len()
+    }
+
+    pub(super) fn label(&mut self) -> Label {
+        self.labels.push(None);
+        Label(self.labels.len() - 1)
+    }
+
+    pub(super) fn bind(&mut self, label: Label) {
+        self.labels[label.0] = Some(self.code.len());
+    }
+
+    /// A label at this place.
+    pub(super) fn here(&mut self) -> Label {
+        let label = self.label();
+        self.bind(label);
+        label
+    }
+
+    /// The place of a constant, equal ones shared.
+    pub(super) fn constant(&mut self, bytes: [u8; POOLED]) -> Mem {
+        let known = self.pool.constants.iter().position(|c| *c == bytes);
+        let at = known.unwrap_or_else(|| {
+            self.pool.constants.push(bytes);
+            self.pool.constants.len() - 1
+        });
+        Mem::Pool(at as u32)
+    }
+
+    /// The code followed by its constants; it may be placed at any multiple of [`POOLED`].
+    pub(super) fn finish(mut self) -> std::vec::Vec<u8> {
+        for (at, label) in std::mem::take(&mut self.jumps) {
+            let target = self.labels[label.0].expect("every label is bound");
+            self.patch(at, target as i64 - (at as i64 + 4));
+        }
+        self.code.resize(self.code.len().next_multiple_of(POOLED), 0xcc);
+        let pool = self.code.len();
+        for (at, end, index) in std::mem::take(&mut self.pooled) {
+            self.patch(at, (pool + index as usize * POOLED) as i64 - end as i64);
+        }
+        for constant in std::mem::take(&mut self.pool.constants) {
+            self.code.extend_from_slice(&constant);
+        }
+        self.code
+    }
+
+    fn patch(&mut self, at: usize, displacement: i64) {
+        let bytes = i32::try_from(displacement).expect("code is smaller than 2 GiB").to_le_bytes();
+        self.code[at..at + 4].copy_from_slice(&bytes);
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.code.push(byte);
+    }
+
+    fn long(&mut self, value: i32) {
+        self.code.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// The ModRM byte and what follows it, for an operand and a register number (their high bits are in a prefix).
+    /// `short` allows 8-bit displacements; `trailing` bytes follow before the instruction ends.
+    fn modrm(&mut self, reg: u8, rm: Rm, short: bool, trailing: usize) {
+        let reg = (reg & 7) << 3;
+        match rm {
+            Rm::Reg(r) => self.byte(0xc0 | reg | (r & 7)),
+            Rm::Mem(Mem::Pool(index)) => {
+                self.byte(reg | 5);
+                let at = self.code.len();
+                self.pooled.push((at, at + 4 + trailing, index));
+                self.long(0);
+            }
+            Rm::Mem(Mem::Base(base, disp)) => {
+                let mode = Assembler::mode(base, disp, short);
+                self.byte(mode << 6 | reg | (base.0 & 7));
+                if base.0 & 7 == 4 {
+                    self.byte(0x24);
+                }
+                self.displacement(mode, disp);
+            }
+            Rm::Mem(Mem::Indexed(base, index, shift, disp)) => self.sib(reg, base, index.0, shift, disp, short),
+            Rm::Mem(Mem::Lanes(base, index, shift)) => self.sib(reg, base, index.0, shift, 0, short),
+        }
+    }
+
+    fn sib(&mut self, reg: u8, base: Gpr, index: u8, shift: u8, disp: i32, short: bool) {
+        let mode = Assembler::mode(base, disp, short);
+        self.byte(mode << 6 | reg | 4);
+        self.byte(shift << 6 | (index & 7) << 3 | (base.0 & 7));
+        self.displacement(mode, disp);
+    }
+
+    /// The addressing mode: no displacement, one byte, four bytes.
+    fn mode(base: Gpr, disp: i32, short: bool) -> u8 {
+        match disp {
+            0 if base.0 & 7 != 5 => 0,
+            -128..=127 if short => 1,
+            _ => 2,
+        }
+    }
+
+    fn displacement(&mut self, mode: u8, disp: i32) {
+        match mode {
+            0 => {}
+            1 => self.byte(disp as u8),
+            _ => self.long(disp),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

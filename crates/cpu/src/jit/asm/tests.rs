@@ -1,0 +1,486 @@
+//! Every row of the table against an independent disassembler.
+
+use super::vector::*;
+use super::{Assembler, Condition, Gpr, Mem, Rm, Vec};
+use expect_test::{Expect, expect};
+use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
+
+fn listing(evex: bool, write: impl FnOnce(&mut Assembler)) -> String {
+    let mut asm = Assembler::new(evex);
+    write(&mut asm);
+    let end = asm.position();
+    let code = asm.finish();
+    let mut decoder = Decoder::with_ip(64, &code[..end], 0, DecoderOptions::NONE);
+    let mut formatter = NasmFormatter::new();
+    let mut out = String::new();
+    while decoder.can_decode() {
+        let instruction = decoder.decode();
+        let mut line = String::new();
+        formatter.format(&instruction, &mut line);
+        out += &line;
+        out.push('\n');
+    }
+    out
+}
+
+fn check(evex: bool, write: impl FnOnce(&mut Assembler), expected: Expect) {
+    expected.assert_eq(&listing(evex, write));
+}
+
+#[test]
+fn integers() {
+    check(
+        false,
+        |a| {
+            a.mov(Gpr::R15, Gpr::RDI);
+            a.load(Gpr::RAX, Mem::Base(Gpr::R12, 8));
+            a.load(Gpr::RAX, Mem::Base(Gpr::R13, 0));
+            a.store(Mem::Indexed(Gpr::RBP, Gpr::R9, 3, 4096), Gpr::R11);
+            a.lea(Gpr::RCX, Mem::Pool(0));
+            a.mov_imm(Gpr::R8, -5);
+            a.mov_imm(Gpr::R8, 1 << 40);
+            a.store_imm(Mem::Base(Gpr::RSP, 16), 7);
+            a.add(Gpr::RAX, Rm::Reg(9));
+            a.sub(Gpr::RAX, Mem::Base(Gpr::RDI, 300).into());
+            a.and(Gpr::R10, Rm::Reg(3));
+            a.add_imm(Rm::Reg(1), 1000);
+            a.sub_imm(Mem::Base(Gpr::R13, 24).into(), 1);
+            a.cmp_imm(Rm::Reg(10), 8);
+            a.cmp(Gpr::RCX, Mem::Base(Gpr::R13, 40).into());
+            a.imul_imm(Gpr::RDX, Mem::Base(Gpr::R13, 48).into(), 4096);
+            a.imul(Gpr::RDX, Rm::Reg(12));
+            a.shl(Gpr::R9, 3);
+            a.cmov(Condition::Above, Gpr::RAX, Rm::Reg(2));
+            a.divide(Gpr::RBX);
+            a.load_byte(Gpr::RAX, Mem::Base(Gpr::R9, 1));
+            a.load_half(Gpr::R10, Mem::Indexed(Gpr::RAX, Gpr::RCX, 1, 0));
+            a.push(Gpr::R12);
+            a.pop(Gpr::RBX);
+            a.call(Gpr::RAX);
+            let top = a.here();
+            a.jump_if(Condition::Less, top);
+            a.jump(top);
+            a.ret();
+        },
+        expect![[r#"
+            mov r15,rdi
+            mov rax,[r12+8]
+            mov rax,[r13]
+            mov [rbp+r9*8+1000h],r11
+            lea rcx,[rel 0C0h]
+            mov r8,0FFFFFFFFFFFFFFFBh
+            mov r8,10000000000h
+            mov qword [rsp+10h],7
+            add rax,r9
+            sub rax,[rdi+12Ch]
+            and r10,rbx
+            add rcx,3E8h
+            sub qword [r13+18h],1
+            cmp r10,8
+            cmp rcx,[r13+28h]
+            imul rdx,[r13+30h],1000h
+            imul rdx,r12
+            shl r9,3
+            cmovg rax,rdx
+            cqo
+            idiv rbx
+            movzx rax,byte [r9+1]
+            movzx r10,word [rax+rcx*2]
+            push r12
+            pop rbx
+            call rax
+            jl near 000000000000007Fh
+            jmp 000000000000007Fh
+            ret
+        "#]],
+    );
+}
+
+/// Instructions of every shape.
+fn shapes(a: &mut Assembler, length: Length, high: u8) {
+    let (x, y, z) = (Vec(high), Vec(high - 3), Vec(7));
+    let far = Mem::Indexed(Gpr::R9, Gpr::RCX, 2, 64);
+    for lane in 0..2 {
+        for op in [ADD, MUL, SUB, MIN, DIV, MAX, AND, AND_NOT, OR, XOR, FMA_132, FMA_213, FMA_231] {
+            a.v(op[lane], length, x, y, z);
+        }
+        for op in [ADD_INT, SUB_INT, SHIFT_LEFT, SHIFT_RIGHT] {
+            a.v(op[lane], length, z, x, far);
+        }
+        for op in [LOAD, SQRT, BROADCAST] {
+            a.v1(op[lane], length, x, Mem::Base(Gpr::RBP, 0));
+        }
+        a.v1(STORE[lane], length, x, Mem::Base(Gpr::R12, 64));
+        a.v1(LOAD_ONE[lane], Length::L128, x, Mem::Base(Gpr::R12, 64));
+        a.v1(STORE_ONE[lane], Length::L128, x, far);
+        a.vi(ROUND[lane], length, x, Vec(0), y, 8);
+        a.shift(SHIFT_LEFT_BY[lane], length, x, y, 23);
+        a.shift(SHIFT_RIGHT_BY[lane], length, x, y, 9);
+        a.vi(EXTRACT[lane], Length::L128, x, Vec(0), far, 1);
+        a.vi(INSERT[lane], Length::L128, x, y, far, 1);
+    }
+    a.v(MUL_INT[0], length, x, y, z);
+    a.v(MUL_LOW_HALVES, length, x, y, z);
+    for op in [MIN_INT[0], MAX_INT[0], MIN_UNSIGNED, MAX_UNSIGNED, PACK_SIGNED, PACK_UNSIGNED, PACK_SIGNED_BYTES, PACK_UNSIGNED_BYTES] {
+        a.v(op, length, x, y, z);
+    }
+    a.v1(ABS_INT[0], length, x, y);
+    a.shift(SHIFT_RIGHT_SIGNED_BY, length, x, y, 31);
+    a.v(SHIFT_RIGHT_SIGNED[0], length, x, y, z);
+    for op in [F32_TO_F64, I32_TO_F64, ZERO_EXTEND, SIGN_EXTEND, ZERO_EXTEND_BYTES[0], ZERO_EXTEND_BYTES[1], ZERO_EXTEND_HALVES, F16_TO_F32] {
+        a.v1(op, length, x, far);
+    }
+    for op in [F64_TO_F32, I32_TO_F32, F32_TO_I32, F64_TO_I32] {
+        a.v1(op, length, x, y);
+    }
+    a.vi(F32_TO_F16, length, x, Vec(0), far, 0);
+    a.vi(SHUFFLE, length, x, y, z, 0x88);
+    a.vi(SHUFFLE_INT, length, x, Vec(0), z, 0x4e);
+    a.v1(MOVD_TO, Length::L128, x, Mem::Base(Gpr::RAX, 0));
+    a.v1(MOVD_FROM, Length::L128, x, Mem::Base(Gpr::RAX, 0));
+    a.from_gpr(x, Gpr::R10);
+    a.to_gpr(Gpr::RDX, x);
+    a.vi(EXTRACT_BYTE, Length::L128, x, Vec(0), far, 3);
+    a.vi(EXTRACT_HALF, Length::L128, x, Vec(0), far, 3);
+    let constant = a.constant([1; super::POOLED]);
+    a.v(ADD[0], length, x, y, constant);
+    a.vi(ROUND[0], length, x, Vec(0), constant, 1);
+}
+
+#[test]
+fn vex() {
+    check(
+        false,
+        |a| {
+            shapes(a, Length::L256, 15);
+            let (x, y, z) = (Vec(15), Vec(12), Vec(7));
+            for lane in 0..2 {
+                a.vi(COMPARE[lane], Length::L256, x, y, z, 1);
+                a.v(EQUAL_INT[lane], Length::L256, x, y, z);
+                a.v(GREATER_INT[lane], Length::L256, x, y, z);
+                a.blend(BLEND[lane], Length::L256, x, y, z, Vec(14));
+                a.v(MASKED_LOAD[lane], Length::L256, x, y, Mem::Base(Gpr::RAX, 32));
+                a.v(MASKED_STORE[lane], Length::L256, x, y, Mem::Base(Gpr::RAX, 32));
+                a.v(GATHER_BY_32[lane], Length::L256, x, y, Mem::Lanes(Gpr::R8, Vec(9), 2));
+                a.v(GATHER_BY_64[lane], Length::L256, x, y, Mem::Lanes(Gpr::R8, Vec(9), 3));
+            }
+            a.vi(EXTRACT_128, Length::L256, x, Vec(0), y, 1);
+            a.vi(INSERT_128, Length::L256, x, y, z, 1);
+            a.zero_upper();
+        },
+        expect![[r#"
+            vaddps ymm15,ymm12,ymm7
+            vmulps ymm15,ymm12,ymm7
+            vsubps ymm15,ymm12,ymm7
+            vminps ymm15,ymm12,ymm7
+            vdivps ymm15,ymm12,ymm7
+            vmaxps ymm15,ymm12,ymm7
+            vandps ymm15,ymm12,ymm7
+            vandnps ymm15,ymm12,ymm7
+            vorps ymm15,ymm12,ymm7
+            vxorps ymm15,ymm12,ymm7
+            vfmadd132ps ymm15,ymm12,ymm7
+            vfmadd213ps ymm15,ymm12,ymm7
+            vfmadd231ps ymm15,ymm12,ymm7
+            vpaddd ymm7,ymm15,[r9+rcx*4+40h]
+            vpsubd ymm7,ymm15,[r9+rcx*4+40h]
+            vpsllvd ymm7,ymm15,[r9+rcx*4+40h]
+            vpsrlvd ymm7,ymm15,[r9+rcx*4+40h]
+            vmovups ymm15,[rbp]
+            vsqrtps ymm15,[rbp]
+            vpbroadcastd ymm15,[rbp]
+            vmovups [r12+40h],ymm15
+            vmovss xmm15,[r12+40h]
+            vmovss [r9+rcx*4+40h],xmm15
+            vroundps ymm15,ymm12,8
+            vpslld ymm15,ymm12,17h
+            vpsrld ymm15,ymm12,9
+            vpextrd [r9+rcx*4+40h],xmm15,1
+            vpinsrd xmm15,xmm12,[r9+rcx*4+40h],1
+            vaddpd ymm15,ymm12,ymm7
+            vmulpd ymm15,ymm12,ymm7
+            vsubpd ymm15,ymm12,ymm7
+            vminpd ymm15,ymm12,ymm7
+            vdivpd ymm15,ymm12,ymm7
+            vmaxpd ymm15,ymm12,ymm7
+            vandpd ymm15,ymm12,ymm7
+            vandnpd ymm15,ymm12,ymm7
+            vorpd ymm15,ymm12,ymm7
+            vxorpd ymm15,ymm12,ymm7
+            vfmadd132pd ymm15,ymm12,ymm7
+            vfmadd213pd ymm15,ymm12,ymm7
+            vfmadd231pd ymm15,ymm12,ymm7
+            vpaddq ymm7,ymm15,[r9+rcx*4+40h]
+            vpsubq ymm7,ymm15,[r9+rcx*4+40h]
+            vpsllvq ymm7,ymm15,[r9+rcx*4+40h]
+            vpsrlvq ymm7,ymm15,[r9+rcx*4+40h]
+            vmovupd ymm15,[rbp]
+            vsqrtpd ymm15,[rbp]
+            vpbroadcastq ymm15,[rbp]
+            vmovupd [r12+40h],ymm15
+            vmovsd xmm15,[r12+40h]
+            vmovsd [r9+rcx*4+40h],xmm15
+            vroundpd ymm15,ymm12,8
+            vpsllq ymm15,ymm12,17h
+            vpsrlq ymm15,ymm12,9
+            vpextrq [r9+rcx*4+40h],xmm15,1
+            vpinsrq xmm15,xmm12,[r9+rcx*4+40h],1
+            vpmulld ymm15,ymm12,ymm7
+            vpmuludq ymm15,ymm12,ymm7
+            vpminsd ymm15,ymm12,ymm7
+            vpmaxsd ymm15,ymm12,ymm7
+            vpminud ymm15,ymm12,ymm7
+            vpmaxud ymm15,ymm12,ymm7
+            vpackssdw ymm15,ymm12,ymm7
+            vpackusdw ymm15,ymm12,ymm7
+            vpacksswb ymm15,ymm12,ymm7
+            vpackuswb ymm15,ymm12,ymm7
+            vpabsd ymm15,ymm12
+            vpsrad ymm15,ymm12,1Fh
+            vpsravd ymm15,ymm12,ymm7
+            vcvtps2pd ymm15,[r9+rcx*4+40h]
+            vcvtdq2pd ymm15,[r9+rcx*4+40h]
+            vpmovzxdq ymm15,[r9+rcx*4+40h]
+            vpmovsxdq ymm15,[r9+rcx*4+40h]
+            vpmovzxbd ymm15,[r9+rcx*4+40h]
+            vpmovzxbq ymm15,[r9+rcx*4+40h]
+            vpmovzxwd ymm15,[r9+rcx*4+40h]
+            vcvtph2ps ymm15,[r9+rcx*4+40h]
+            vcvtpd2ps xmm15,ymm12
+            vcvtdq2ps ymm15,ymm12
+            vcvttps2dq ymm15,ymm12
+            vcvttpd2dq xmm15,ymm12
+            vcvtps2ph [r9+rcx*4+40h],ymm15,0
+            vshufps ymm15,ymm12,ymm7,88h
+            vpshufd ymm15,ymm7,4Eh
+            vmovd xmm15,[rax]
+            vmovd [rax],xmm15
+            vmovq xmm15,r10
+            vmovq rdx,xmm15
+            vpextrb [r9+rcx*4+40h],xmm15,3
+            vpextrw [r9+rcx*4+40h],xmm15,3
+            vaddps ymm15,ymm12,[rel 2C0h]
+            vroundps ymm15,[rel 2C0h],1
+            vcmpltps ymm15,ymm12,ymm7
+            vpcmpeqd ymm15,ymm12,ymm7
+            vpcmpgtd ymm15,ymm12,ymm7
+            vblendvps ymm15,ymm12,ymm7,ymm14
+            vmaskmovps ymm15,ymm12,[rax+20h]
+            vmaskmovps [rax+20h],ymm12,ymm15
+            vgatherdps ymm15,[r8+ymm9*4],ymm12
+            vgatherqps xmm15,[r8+ymm9*8],xmm12
+            vcmpltpd ymm15,ymm12,ymm7
+            vpcmpeqq ymm15,ymm12,ymm7
+            vpcmpgtq ymm15,ymm12,ymm7
+            vblendvpd ymm15,ymm12,ymm7,ymm14
+            vmaskmovpd ymm15,ymm12,[rax+20h]
+            vmaskmovpd [rax+20h],ymm12,ymm15
+            vgatherdpd ymm15,[r8+xmm9*4],ymm12
+            vgatherqpd ymm15,[r8+ymm9*8],ymm12
+            vextracti128 xmm12,ymm15,1
+            vinserti128 ymm15,ymm12,xmm7,1
+            vzeroupper
+        "#]],
+    );
+}
+
+#[test]
+fn evex() {
+    check(
+        true,
+        |a| {
+            shapes(a, Length::L512, 31);
+            let (x, y, z) = (Vec(31), Vec(20), Vec(7));
+            for lane in 0..2 {
+                a.vi(COMPARE[lane], Length::L512, Vec(3), y, z, 1);
+                a.vi(COMPARE_INT[lane], Length::L512, Vec(3), y, z, 6);
+                a.vm(BLEND_MASK[lane], Length::L512, x, y, z, Masked { by: 5, zero: false });
+                a.vm(LOAD[lane], Length::L512, x, Vec(0), Mem::Base(Gpr::RAX, 32), Masked { by: 7, zero: true });
+                a.vm(STORE[lane], Length::L512, x, Vec(0), Mem::Base(Gpr::RAX, 32), Masked { by: 7, zero: false });
+                a.vm(GATHER_BY_32[lane], Length::L512, x, Vec(0), Mem::Lanes(Gpr::R8, Vec(30), 2), Masked { by: 1, zero: false });
+                a.vm(SCATTER_BY_64[lane], Length::L512, x, Vec(0), Mem::Lanes(Gpr::R8, Vec(9), 3), Masked { by: 1, zero: false });
+                a.v(TEST[lane], Length::L512, Vec(2), x, y);
+            }
+            for op in [MUL_INT[1], MIN_INT[1], MAX_INT[1], SHIFT_RIGHT_SIGNED[1]] {
+                a.v(op, Length::L512, x, y, z);
+            }
+            a.v1(ABS_INT[1], Length::L512, x, y);
+            a.vi(COMPARE_UNSIGNED, Length::L512, Vec(3), y, z, 1);
+            for op in [U32_TO_F32, I64_TO_F64, F64_TO_I64] {
+                a.v1(op, Length::L512, x, y);
+            }
+            for op in [U32_TO_F64, F32_TO_I64] {
+                a.v1(op, Length::L512, x, Vec(18));
+            }
+            a.v1(I64_TO_F32, Length::L512, x, y);
+            for op in [NARROW, NARROW_TO_BYTES[0], NARROW_TO_BYTES[1], NARROW_TO_HALVES] {
+                a.vm(op, Length::L512, x, Vec(0), Mem::Base(Gpr::RAX, 32), Masked { by: 7, zero: false });
+            }
+            for op in [LOAD_BYTES, LOAD_HALVES, STORE_BYTES, STORE_HALVES] {
+                a.vm(op, Length::L128, x, Vec(0), Mem::Base(Gpr::RAX, 32), Masked { by: 7, zero: false });
+            }
+            a.v(TEST_BYTES, Length::L128, Vec(3), x, x);
+            a.v1(MASK_TO_BYTES, Length::L128, x, Vec(3));
+            a.v1(BROADCAST_BYTE, Length::L128, x, Mem::Base(Gpr::RAX, 1));
+            a.vi(EXTRACT_256, Length::L512, x, Vec(0), y, 1);
+            a.vi(EXTRACT_128, Length::L256, x, Vec(0), y, 1);
+            a.v1(MASK_LOAD, Length::L128, Vec(3), Mem::Base(Gpr::RAX, 32));
+            a.v1(MASK_LOAD, Length::L128, Vec(3), Vec(5));
+            a.v1(MASK_STORE, Length::L128, Vec(3), Mem::Base(Gpr::RAX, 32));
+            a.v1(MASK_FROM_GPR, Length::L128, Vec(3), Rm::Reg(0));
+            a.v1(MASK_TO_GPR, Length::L128, Vec(0), Rm::Reg(3));
+            for op in [MASK_AND, MASK_AND_NOT, MASK_OR, MASK_XOR, MASK_XNOR] {
+                a.v(op, Length::L256, Vec(3), Vec(4), Vec(5));
+            }
+            a.v1(MASK_NOT, Length::L128, Vec(3), Vec(5));
+            a.low_bits(Gpr::RAX, Gpr::RDX, Gpr::RCX);
+        },
+        expect![[r#"
+            vaddps zmm31,zmm28,zmm7
+            vmulps zmm31,zmm28,zmm7
+            vsubps zmm31,zmm28,zmm7
+            vminps zmm31,zmm28,zmm7
+            vdivps zmm31,zmm28,zmm7
+            vmaxps zmm31,zmm28,zmm7
+            vandps zmm31,zmm28,zmm7
+            vandnps zmm31,zmm28,zmm7
+            vorps zmm31,zmm28,zmm7
+            vxorps zmm31,zmm28,zmm7
+            vfmadd132ps zmm31,zmm28,zmm7
+            vfmadd213ps zmm31,zmm28,zmm7
+            vfmadd231ps zmm31,zmm28,zmm7
+            vpaddd zmm7,zmm31,[r9+rcx*4+40h]
+            vpsubd zmm7,zmm31,[r9+rcx*4+40h]
+            vpsllvd zmm7,zmm31,[r9+rcx*4+40h]
+            vpsrlvd zmm7,zmm31,[r9+rcx*4+40h]
+            vmovups zmm31,[rbp]
+            vsqrtps zmm31,[rbp]
+            vpbroadcastd zmm31,[rbp]
+            vmovups [r12+40h],zmm31
+            vmovss xmm31,[r12+40h]
+            vmovss [r9+rcx*4+40h],xmm31
+            vrndscaleps zmm31,zmm28,8
+            vpslld zmm31,zmm28,17h
+            vpsrld zmm31,zmm28,9
+            vpextrd [r9+rcx*4+40h],xmm31,1
+            vpinsrd xmm31,xmm28,[r9+rcx*4+40h],1
+            vaddpd zmm31,zmm28,zmm7
+            vmulpd zmm31,zmm28,zmm7
+            vsubpd zmm31,zmm28,zmm7
+            vminpd zmm31,zmm28,zmm7
+            vdivpd zmm31,zmm28,zmm7
+            vmaxpd zmm31,zmm28,zmm7
+            vandpd zmm31,zmm28,zmm7
+            vandnpd zmm31,zmm28,zmm7
+            vorpd zmm31,zmm28,zmm7
+            vxorpd zmm31,zmm28,zmm7
+            vfmadd132pd zmm31,zmm28,zmm7
+            vfmadd213pd zmm31,zmm28,zmm7
+            vfmadd231pd zmm31,zmm28,zmm7
+            vpaddq zmm7,zmm31,[r9+rcx*4+40h]
+            vpsubq zmm7,zmm31,[r9+rcx*4+40h]
+            vpsllvq zmm7,zmm31,[r9+rcx*4+40h]
+            vpsrlvq zmm7,zmm31,[r9+rcx*4+40h]
+            vmovupd zmm31,[rbp]
+            vsqrtpd zmm31,[rbp]
+            vpbroadcastq zmm31,[rbp]
+            vmovupd [r12+40h],zmm31
+            vmovsd xmm31,[r12+40h]
+            vmovsd [r9+rcx*4+40h],xmm31
+            vrndscalepd zmm31,zmm28,8
+            vpsllq zmm31,zmm28,17h
+            vpsrlq zmm31,zmm28,9
+            vpextrq [r9+rcx*4+40h],xmm31,1
+            vpinsrq xmm31,xmm28,[r9+rcx*4+40h],1
+            vpmulld zmm31,zmm28,zmm7
+            vpmuludq zmm31,zmm28,zmm7
+            vpminsd zmm31,zmm28,zmm7
+            vpmaxsd zmm31,zmm28,zmm7
+            vpminud zmm31,zmm28,zmm7
+            vpmaxud zmm31,zmm28,zmm7
+            vpackssdw zmm31,zmm28,zmm7
+            vpackusdw zmm31,zmm28,zmm7
+            vpacksswb zmm31,zmm28,zmm7
+            vpackuswb zmm31,zmm28,zmm7
+            vpabsd zmm31,zmm28
+            vpsrad zmm31,zmm28,1Fh
+            vpsravd zmm31,zmm28,zmm7
+            vcvtps2pd zmm31,[r9+rcx*4+40h]
+            vcvtdq2pd zmm31,[r9+rcx*4+40h]
+            vpmovzxdq zmm31,[r9+rcx*4+40h]
+            vpmovsxdq zmm31,[r9+rcx*4+40h]
+            vpmovzxbd zmm31,[r9+rcx*4+40h]
+            vpmovzxbq zmm31,[r9+rcx*4+40h]
+            vpmovzxwd zmm31,[r9+rcx*4+40h]
+            vcvtph2ps zmm31,[r9+rcx*4+40h]
+            vcvtpd2ps ymm31,zmm28
+            vcvtdq2ps zmm31,zmm28
+            vcvttps2dq zmm31,zmm28
+            vcvttpd2dq ymm31,zmm28
+            vcvtps2ph [r9+rcx*4+40h],zmm31,0
+            vshufps zmm31,zmm28,zmm7,88h
+            vpshufd zmm31,zmm7,4Eh
+            vmovd xmm31,[rax]
+            vmovd [rax],xmm31
+            vmovq xmm31,r10
+            vmovq rdx,xmm31
+            vpextrb [r9+rcx*4+40h],xmm31,3
+            vpextrw [r9+rcx*4+40h],xmm31,3
+            vaddps zmm31,zmm28,[rel 480h]
+            vrndscaleps zmm31,[rel 480h],1
+            vcmpltps k3,zmm20,zmm7
+            vpcmpnled k3,zmm20,zmm7
+            vblendmps zmm31{k5},zmm20,zmm7
+            vmovups zmm31{k7}{z},[rax+20h]
+            vmovups [rax+20h]{k7},zmm31
+            vgatherdps zmm31{k1},[r8+zmm30*4]
+            vscatterqps [r8+zmm9*8]{k1},ymm31
+            vptestmd k2,zmm31,zmm20
+            vcmpltpd k3,zmm20,zmm7
+            vpcmpnleq k3,zmm20,zmm7
+            vblendmpd zmm31{k5},zmm20,zmm7
+            vmovupd zmm31{k7}{z},[rax+20h]
+            vmovupd [rax+20h]{k7},zmm31
+            vgatherdpd zmm31{k1},[r8+ymm30*4]
+            vscatterqpd [r8+zmm9*8]{k1},zmm31
+            vptestmq k2,zmm31,zmm20
+            vpmullq zmm31,zmm20,zmm7
+            vpminsq zmm31,zmm20,zmm7
+            vpmaxsq zmm31,zmm20,zmm7
+            vpsravq zmm31,zmm20,zmm7
+            vpabsq zmm31,zmm20
+            vpcmpltud k3,zmm20,zmm7
+            vcvtudq2ps zmm31,zmm20
+            vcvtqq2pd zmm31,zmm20
+            vcvttpd2qq zmm31,zmm20
+            vcvtudq2pd zmm31,ymm18
+            vcvttps2qq zmm31,ymm18
+            vcvtqq2ps ymm31,zmm20
+            vpmovqd [rax+20h]{k7},zmm31
+            vpmovdb [rax+20h]{k7},zmm31
+            vpmovqb [rax+20h]{k7},zmm31
+            vpmovdw [rax+20h]{k7},zmm31
+            vmovdqu8 xmm31{k7},[rax+20h]
+            vmovdqu16 xmm31{k7},[rax+20h]
+            vmovdqu8 [rax+20h]{k7},xmm31
+            vmovdqu16 [rax+20h]{k7},xmm31
+            vptestmb k3,xmm31,xmm31
+            vpmovm2b xmm31,k3
+            vpbroadcastb xmm31,[rax+1]
+            vextracti64x4 ymm20,zmm31,1
+            vextracti32x4 xmm20,ymm31,1
+            kmovw k3,[rax+20h]
+            kmovw k3,k5
+            kmovw [rax+20h],k3
+            kmovd k3,eax
+            kmovd eax,k3
+            kandw k3,k4,k5
+            kandnw k3,k4,k5
+            korw k3,k4,k5
+            kxorw k3,k4,k5
+            kxnorw k3,k4,k5
+            knotw k3,k5
+            bzhi eax,edx,ecx
+        "#]],
+    );
+}

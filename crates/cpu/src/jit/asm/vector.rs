@@ -1,0 +1,324 @@
+//! Vector instructions: two encoders, and a table of what they encode.
+
+use super::{Assembler, Gpr, Mem, Rm, Vec};
+
+/// Bytes of a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(in crate::jit) enum Length {
+    L128 = 0,
+    L256 = 1,
+    L512 = 2,
+}
+
+impl Length {
+    /// The shortest vector that holds that many bytes.
+    pub(in crate::jit) fn of(bytes: usize) -> Length {
+        match bytes {
+            0..=16 => Length::L128,
+            17..=32 => Length::L256,
+            _ => Length::L512,
+        }
+    }
+}
+
+/// A row of the processor's opcode map.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::jit) struct VectorOp {
+    /// The prefix the encoding implies: none, 66, F3, F2.
+    prefix: u8,
+    /// The map: 0F, 0F 38, 0F 3A.
+    map: u8,
+    opcode: u8,
+    /// The W bit in VEX and in EVEX.
+    wide: [bool; 2],
+    /// Encoded with VEX also where everything else is EVEX: mask registers and instructions on one.
+    vex_only: bool,
+}
+
+/// The lanes that an EVEX instruction writes: those of a mask register; the others are kept or set to zero.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::jit) struct Masked {
+    /// 0 means all lanes.
+    pub(in crate::jit) by: u8,
+    pub(in crate::jit) zero: bool,
+}
+
+impl Assembler {
+    /// dst = op(a, b); instructions of one operand take it as `b`, with register 0 as `a`.
+    pub(in crate::jit) fn v(&mut self, op: VectorOp, length: Length, dst: Vec, a: Vec, b: impl Into<Rm>) {
+        self.vector(op, length, dst.0, a.0, b.into(), Masked::default(), None);
+    }
+
+    /// The same with an immediate operand.
+    pub(in crate::jit) fn vi(
+        &mut self,
+        op: VectorOp,
+        length: Length,
+        dst: Vec,
+        a: Vec,
+        b: impl Into<Rm>,
+        immediate: u8,
+    ) {
+        self.vector(op, length, dst.0, a.0, b.into(), Masked::default(), Some(immediate));
+    }
+
+    /// dst = op(b)
+    pub(in crate::jit) fn v1(&mut self, op: VectorOp, length: Length, dst: Vec, b: impl Into<Rm>) {
+        self.v(op, length, dst, Vec(0), b);
+    }
+
+    /// As [`Assembler::v`], for some lanes.
+    pub(in crate::jit) fn vm(
+        &mut self,
+        op: VectorOp,
+        length: Length,
+        dst: Vec,
+        a: Vec,
+        b: impl Into<Rm>,
+        mask: Masked,
+    ) {
+        self.vector(op, length, dst.0, a.0, b.into(), mask, None);
+    }
+
+    /// A shift of every lane by a constant: one of the `SHIFT` opcodes with its group number.
+    pub(in crate::jit) fn shift(&mut self, op: (VectorOp, u8), length: Length, dst: Vec, x: Vec, bits: u8) {
+        self.vector(op.0, length, op.1, dst.0, Rm::Reg(x.0), Masked::default(), Some(bits));
+    }
+
+    /// Chooses `b` where the mask in a vector register is set, else `a`; VEX only.
+    pub(in crate::jit) fn blend(
+        &mut self,
+        op: VectorOp,
+        length: Length,
+        dst: Vec,
+        a: Vec,
+        b: impl Into<Rm>,
+        mask: Vec,
+    ) {
+        self.vector(op, length, dst.0, a.0, b.into(), Masked::default(), Some(mask.0 << 4));
+    }
+
+    /// A general-purpose register moved to the first lane of `dst`.
+    pub(in crate::jit) fn from_gpr(&mut self, dst: Vec, from: Gpr) {
+        self.v1(MOVQ_TO, Length::L128, dst, Rm::Reg(from.0));
+    }
+
+    /// The first lane of `x` moved to a general-purpose register.
+    pub(in crate::jit) fn to_gpr(&mut self, to: Gpr, x: Vec) {
+        self.vector(MOVQ_FROM, Length::L128, x.0, 0, Rm::Reg(to.0), Masked::default(), None);
+    }
+
+    /// to = the low `count` bits of `x`, both 32-bit; BMI2.
+    pub(in crate::jit) fn low_bits(&mut self, to: Gpr, x: Gpr, count: Gpr) {
+        self.vex(BZHI, Length::L128, to.0, count.0, Rm::Reg(x.0), None);
+    }
+
+    /// Leaves the upper halves of all vector registers zero, as code compiled for shorter vectors needs it.
+    pub(in crate::jit) fn zero_upper(&mut self) {
+        [0xc5, 0xf8, 0x77].into_iter().for_each(|b| self.byte(b));
+    }
+
+    #[allow(clippy::too_many_arguments)] // Reason: the fields of one instruction.
+    fn vector(
+        &mut self,
+        op: VectorOp,
+        length: Length,
+        reg: u8,
+        a: u8,
+        rm: Rm,
+        mask: Masked,
+        immediate: Option<u8>,
+    ) {
+        if self.evex && !op.vex_only {
+            self.evex(op, length, reg, a, rm, mask, immediate);
+        } else {
+            self.vex(op, length, reg, a, rm, immediate);
+        }
+    }
+
+    fn vex(&mut self, op: VectorOp, length: Length, reg: u8, a: u8, rm: Rm, immediate: Option<u8>) {
+        let (x, b) = match rm {
+            Rm::Reg(r) => (0, r >> 3),
+            Rm::Mem(Mem::Base(base, _)) => (0, base.0 >> 3),
+            Rm::Mem(Mem::Indexed(base, index, ..)) => (index.0 >> 3, base.0 >> 3),
+            Rm::Mem(Mem::Lanes(base, index, _)) => (index.0 >> 3, base.0 >> 3),
+            Rm::Mem(Mem::Pool(_)) => (0, 0),
+        };
+        self.byte(0xc4);
+        self.byte((!(reg >> 3) & 1) << 7 | (!x & 1) << 6 | (!b & 1) << 5 | op.map);
+        self.byte(u8::from(op.wide[0]) << 7 | (!a & 15) << 3 | (length as u8) << 2 | op.prefix);
+        self.byte(op.opcode);
+        self.modrm(reg, rm, true, usize::from(immediate.is_some()));
+        if let Some(immediate) = immediate {
+            self.byte(immediate);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // Reason: the fields of one instruction.
+    fn evex(&mut self, op: VectorOp, length: Length, reg: u8, a: u8, rm: Rm, mask: Masked, immediate: Option<u8>) {
+        // The high bit of a lane index register lies where that of `a` would.
+        let (x, b, high) = match rm {
+            Rm::Reg(r) => (r >> 4, r >> 3, a >> 4),
+            Rm::Mem(Mem::Base(base, _)) => (0, base.0 >> 3, a >> 4),
+            Rm::Mem(Mem::Indexed(base, index, ..)) => (index.0 >> 3, base.0 >> 3, a >> 4),
+            Rm::Mem(Mem::Lanes(base, index, _)) => (index.0 >> 3, base.0 >> 3, index.0 >> 4),
+            Rm::Mem(Mem::Pool(_)) => (0, 0, a >> 4),
+        };
+        self.byte(0x62);
+        self.byte(
+            (!(reg >> 3) & 1) << 7 | (!x & 1) << 6 | (!b & 1) << 5 | (!(reg >> 4) & 1) << 4 | op.map,
+        );
+        self.byte(u8::from(op.wide[1]) << 7 | (!a & 15) << 3 | 4 | op.prefix);
+        self.byte(u8::from(mask.zero) << 7 | (length as u8) << 5 | (!high & 1) << 3 | mask.by);
+        self.byte(op.opcode);
+        // 8-bit displacements count vectors or elements, depending on the instruction: longer ones do not.
+        self.modrm(reg, rm, false, usize::from(immediate.is_some()));
+        if let Some(immediate) = immediate {
+            self.byte(immediate);
+        }
+    }
+}
+
+const fn op(prefix: u8, map: u8, opcode: u8, vex_wide: bool, evex_wide: bool) -> VectorOp {
+    VectorOp { prefix, map, opcode, wide: [vex_wide, evex_wide], vex_only: false }
+}
+
+/// Only the VEX form exists or is wanted.
+const fn vex(prefix: u8, map: u8, opcode: u8, wide: bool) -> VectorOp {
+    VectorOp { prefix, map, opcode, wide: [wide, wide], vex_only: true }
+}
+
+/// An instruction on `f32` and its sibling on `f64`, which differ in prefix and W.
+const fn floats(opcode: u8) -> [VectorOp; 2] {
+    [op(0, 1, opcode, false, false), op(1, 1, opcode, false, true)]
+}
+
+/// Siblings for 32- and 64-bit lanes in the map 0F 38, told apart by W.
+const fn lanes38(opcode: u8) -> [VectorOp; 2] {
+    [op(1, 2, opcode, false, false), op(1, 2, opcode, true, true)]
+}
+
+macro_rules! table {
+    ($($name:ident: $type:ty = $value:expr;)*) => {$(pub(in crate::jit) const $name: $type = $value;)*};
+}
+
+type Pair = [VectorOp; 2];
+
+// Pairs are for 32-bit and 64-bit lanes.
+table! {
+    LOAD: Pair = floats(0x10);
+    STORE: Pair = floats(0x11);
+    LOAD_ONE: Pair = [op(2, 1, 0x10, false, false), op(3, 1, 0x10, false, true)];
+    STORE_ONE: Pair = [op(2, 1, 0x11, false, false), op(3, 1, 0x11, false, true)];
+    LOAD_BYTES: VectorOp = op(3, 1, 0x6f, false, false);
+    STORE_BYTES: VectorOp = op(3, 1, 0x7f, false, false);
+    LOAD_HALVES: VectorOp = op(3, 1, 0x6f, true, true);
+    STORE_HALVES: VectorOp = op(3, 1, 0x7f, true, true);
+    MASKED_LOAD: Pair = [op(1, 2, 0x2c, false, false), op(1, 2, 0x2d, false, false)];
+    MASKED_STORE: Pair = [op(1, 2, 0x2e, false, false), op(1, 2, 0x2f, false, false)];
+    MOVD_TO: VectorOp = op(1, 1, 0x6e, false, false);
+    MOVQ_TO: VectorOp = op(1, 1, 0x6e, true, true);
+    MOVD_FROM: VectorOp = op(1, 1, 0x7e, false, false);
+    MOVQ_FROM: VectorOp = op(1, 1, 0x7e, true, true);
+    BROADCAST: Pair = [op(1, 2, 0x58, false, false), op(1, 2, 0x59, false, true)];
+    BROADCAST_BYTE: VectorOp = op(1, 2, 0x78, false, false);
+
+    ADD: Pair = floats(0x58);
+    MUL: Pair = floats(0x59);
+    SUB: Pair = floats(0x5c);
+    MIN: Pair = floats(0x5d);
+    DIV: Pair = floats(0x5e);
+    MAX: Pair = floats(0x5f);
+    SQRT: Pair = floats(0x51);
+    AND: Pair = floats(0x54);
+    AND_NOT: Pair = floats(0x55);
+    OR: Pair = floats(0x56);
+    XOR: Pair = floats(0x57);
+    COMPARE: Pair = floats(0xc2);
+    ROUND: Pair = [op(1, 3, 0x08, false, false), op(1, 3, 0x09, false, true)];
+    FMA_132: Pair = lanes38(0x98);
+    FMA_213: Pair = lanes38(0xa8);
+    FMA_231: Pair = lanes38(0xb8);
+    BLEND: Pair = [vex(1, 3, 0x4a, false), vex(1, 3, 0x4b, false)];
+    BLEND_MASK: Pair = lanes38(0x65);
+
+    ADD_INT: Pair = [op(1, 1, 0xfe, false, false), op(1, 1, 0xd4, false, true)];
+    SUB_INT: Pair = [op(1, 1, 0xfa, false, false), op(1, 1, 0xfb, false, true)];
+    MUL_INT: Pair = lanes38(0x40);
+    MUL_LOW_HALVES: VectorOp = op(1, 1, 0xf4, false, true);
+    MIN_INT: Pair = [op(1, 2, 0x39, false, false), op(1, 2, 0x39, true, true)];
+    MAX_INT: Pair = [op(1, 2, 0x3d, false, false), op(1, 2, 0x3d, true, true)];
+    MIN_UNSIGNED: VectorOp = op(1, 2, 0x3b, false, false);
+    MAX_UNSIGNED: VectorOp = op(1, 2, 0x3f, false, false);
+    ABS_INT: Pair = [op(1, 2, 0x1e, false, false), op(1, 2, 0x1f, true, true)];
+    EQUAL_INT: Pair = [op(1, 1, 0x76, false, false), op(1, 2, 0x29, false, true)];
+    GREATER_INT: Pair = [op(1, 1, 0x66, false, false), op(1, 2, 0x37, false, true)];
+    COMPARE_INT: Pair = [op(1, 3, 0x1f, false, false), op(1, 3, 0x1f, true, true)];
+    COMPARE_UNSIGNED: VectorOp = op(1, 3, 0x1e, false, false);
+    TEST: Pair = lanes38(0x27);
+    TEST_BYTES: VectorOp = op(1, 2, 0x26, false, false);
+    SHIFT_LEFT: Pair = lanes38(0x47);
+    SHIFT_RIGHT: Pair = lanes38(0x45);
+    SHIFT_RIGHT_SIGNED: Pair = lanes38(0x46);
+
+    ZERO_EXTEND_BYTES: Pair = [op(1, 2, 0x31, false, false), op(1, 2, 0x32, false, false)];
+    ZERO_EXTEND_HALVES: VectorOp = op(1, 2, 0x33, false, false);
+    ZERO_EXTEND: VectorOp = op(1, 2, 0x35, false, false);
+    SIGN_EXTEND: VectorOp = op(1, 2, 0x25, false, false);
+    NARROW: VectorOp = op(2, 2, 0x35, false, false);
+    NARROW_TO_BYTES: Pair = [op(2, 2, 0x31, false, false), op(2, 2, 0x32, false, false)];
+    NARROW_TO_HALVES: VectorOp = op(2, 2, 0x33, false, false);
+    MASK_TO_BYTES: VectorOp = op(2, 2, 0x28, false, false);
+    EXTRACT_128: VectorOp = op(1, 3, 0x39, false, false);
+    EXTRACT_256: VectorOp = op(1, 3, 0x3b, true, true);
+    SHUFFLE: VectorOp = op(0, 1, 0xc6, false, false);
+    SHUFFLE_INT: VectorOp = op(1, 1, 0x70, false, false);
+    PACK_SIGNED: VectorOp = op(1, 1, 0x6b, false, false);
+    PACK_SIGNED_BYTES: VectorOp = op(1, 1, 0x63, false, false);
+    PACK_UNSIGNED: VectorOp = op(1, 2, 0x2b, false, false);
+    PACK_UNSIGNED_BYTES: VectorOp = op(1, 1, 0x67, false, false);
+    EXTRACT: Pair = [op(1, 3, 0x16, false, false), op(1, 3, 0x16, true, true)];
+    EXTRACT_BYTE: VectorOp = op(1, 3, 0x14, false, false);
+    EXTRACT_HALF: VectorOp = op(1, 3, 0x15, false, false);
+    INSERT: Pair = [op(1, 3, 0x22, false, false), op(1, 3, 0x22, true, true)];
+    INSERT_128: VectorOp = op(1, 3, 0x38, false, false);
+
+    F32_TO_F64: VectorOp = op(0, 1, 0x5a, false, false);
+    F64_TO_F32: VectorOp = op(1, 1, 0x5a, false, true);
+    I32_TO_F32: VectorOp = op(0, 1, 0x5b, false, false);
+    I32_TO_F64: VectorOp = op(2, 1, 0xe6, false, false);
+    F32_TO_I32: VectorOp = op(2, 1, 0x5b, false, false);
+    F64_TO_I32: VectorOp = op(1, 1, 0xe6, false, true);
+    U32_TO_F32: VectorOp = op(3, 1, 0x7a, false, false);
+    U32_TO_F64: VectorOp = op(2, 1, 0x7a, false, false);
+    I64_TO_F32: VectorOp = op(0, 1, 0x5b, true, true);
+    I64_TO_F64: VectorOp = op(2, 1, 0xe6, true, true);
+    F32_TO_I64: VectorOp = op(1, 1, 0x7a, false, false);
+    F64_TO_I64: VectorOp = op(1, 1, 0x7a, true, true);
+    F16_TO_F32: VectorOp = op(1, 2, 0x13, false, false);
+    F32_TO_F16: VectorOp = op(1, 3, 0x1d, false, false);
+
+    GATHER_BY_32: Pair = lanes38(0x92);
+    GATHER_BY_64: Pair = lanes38(0x93);
+    SCATTER_BY_32: Pair = lanes38(0xa2);
+    SCATTER_BY_64: Pair = lanes38(0xa3);
+
+    MASK_LOAD: VectorOp = vex(0, 1, 0x90, false);
+    MASK_STORE: VectorOp = vex(0, 1, 0x91, false);
+    MASK_FROM_GPR: VectorOp = vex(3, 1, 0x92, false);
+    MASK_TO_GPR: VectorOp = vex(3, 1, 0x93, false);
+    MASK_AND: VectorOp = vex(0, 1, 0x41, false);
+    MASK_AND_NOT: VectorOp = vex(0, 1, 0x42, false);
+    MASK_OR: VectorOp = vex(0, 1, 0x45, false);
+    MASK_XOR: VectorOp = vex(0, 1, 0x47, false);
+    MASK_XNOR: VectorOp = vex(0, 1, 0x46, false);
+    MASK_NOT: VectorOp = vex(0, 1, 0x44, false);
+    BZHI: VectorOp = vex(0, 2, 0xf5, false);
+
+    SHIFT_LEFT_BY: [(VectorOp, u8); 2] =
+        [(op(1, 1, 0x72, false, false), 6), (op(1, 1, 0x73, false, true), 6)];
+    SHIFT_RIGHT_BY: [(VectorOp, u8); 2] =
+        [(op(1, 1, 0x72, false, false), 2), (op(1, 1, 0x73, false, true), 2)];
+    SHIFT_RIGHT_SIGNED_BY: (VectorOp, u8) = (op(1, 1, 0x72, false, false), 4);
+}

@@ -1,0 +1,2 @@
+//! JIT.
+mod asm;
