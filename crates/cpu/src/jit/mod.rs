@@ -1,2 +1,107 @@
-//! JIT.
+//! Kernels as machine code: AVX2 with FMA, or AVX-512.
+//!
+//! [`Kernel`] in, one function out:
+//!
+//! * [`shape`] decides how often each register is computed and how many lanes a vector has;
+//! * [`loops`] writes the loop nest: grid, stages, lanes (several vectors at once, then a tail under a mask);
+//! * [`generate`] writes the straight pieces of code in between, with one row an instruction in [`arith`], [`cast`],
+//!   [`memory`] and [`reduce`];
+//! * [`registers`] places values while code is written;
+//! * [`asm`] encodes it.
+//!
+//! What has no vector form is declined, and the tile VM runs it. Both compute the same bits.
+
+// Reason: machine code is called through raw pointers.
+#![allow(unsafe_code)]
+
+mod arith;
 mod asm;
+mod cast;
+mod generate;
+mod loops;
+mod mapping;
+mod memory;
+mod reduce;
+mod registers;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+use crate::isa::Isa;
+pub(crate) use mapping::Mapping;
+use shape::{MAX_AXES, Shape};
+use wootz_plan::Kernel;
+
+/// Why a kernel is not compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Declined(pub(crate) &'static str);
+
+/// A kernel's code, before it is in executable memory.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// It may be placed at any multiple of 64 bytes.
+    pub(crate) code: Vec<u8>,
+    /// Bytes of working memory that it needs.
+    pub(crate) frame: usize,
+    /// Most lanes of a tile.
+    pub(crate) width: usize,
+    /// Where the code of an instruction of the kernel begins, for listings.
+    pub(crate) lines: Vec<(usize, String)>,
+}
+
+/// What a call is told. The code changes it.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) args: *const *mut u8,
+    pub(crate) work: *mut u8,
+    /// Where row 0 and column 0 of the product would lie that the kernel is the epilogue of.
+    pub(crate) tile: *const u8,
+    /// Bytes from one row of the product to the next, and from one column to the next.
+    pub(crate) tile_row: i64,
+    pub(crate) tile_column: i64,
+    /// Tiles, or points of the grid, to compute.
+    pub(crate) count: i64,
+    /// The range of the lanes' axis.
+    pub(crate) lane_first: i64,
+    pub(crate) lane_end: i64,
+    /// The current index along each loop; along the lanes' axis, of the tile's first lane.
+    pub(crate) index: [i64; MAX_AXES],
+}
+
+impl Context {
+    const ARGS: i32 = std::mem::offset_of!(Context, args) as i32;
+    const WORK: i32 = std::mem::offset_of!(Context, work) as i32;
+    const TILE: i32 = std::mem::offset_of!(Context, tile) as i32;
+    const TILE_ROW: i32 = std::mem::offset_of!(Context, tile_row) as i32;
+    const TILE_COLUMN: i32 = std::mem::offset_of!(Context, tile_column) as i32;
+    const COUNT: i32 = std::mem::offset_of!(Context, count) as i32;
+    const LANE_FIRST: i32 = std::mem::offset_of!(Context, lane_first) as i32;
+    const LANE_END: i32 = std::mem::offset_of!(Context, lane_end) as i32;
+
+    const fn index_at(axis: usize) -> i32 {
+        std::mem::offset_of!(Context, index) as i32 + 8 * axis as i32
+    }
+}
+
+/// A function in executable memory.
+pub(crate) type Entry = unsafe extern "sysv64" fn(*mut Context);
+
+/// Writes the code of a kernel whose lanes run along `lane_axis` of its grid, or along the stages' own loops.
+pub(crate) fn write(
+    kernel: &Kernel,
+    lane_axis: Option<usize>,
+    isa: Isa,
+    listing: bool,
+) -> Result<Written, Declined> {
+    let wide = match isa {
+        Isa::Portable => return Err(Declined("no vector instructions")),
+        Isa::Avx2 => false,
+        Isa::Avx512 => true,
+    };
+    if kernel.stages.is_empty() || kernel.grid.contains(&0) {
+        return Err(Declined("nothing to compute"));
+    }
+    let shape = Shape::new(kernel, lane_axis, isa.vector_bytes())?;
+    Ok(loops::write(shape, wide, listing))
+}

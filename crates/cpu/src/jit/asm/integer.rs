@@ -126,6 +126,19 @@ impl Assembler {
         }
     }
 
+    pub(in crate::jit) fn and_imm(&mut self, to: Rm, value: i32) {
+        self.arithmetic_imm(4, to, value);
+    }
+
+    pub(in crate::jit) fn neg(&mut self, to: Gpr) {
+        self.wide(&[0xf7], 3, Rm::Reg(to.0), 0);
+    }
+
+    /// Extends the low 32 bits with their sign.
+    pub(in crate::jit) fn sign_extend(&mut self, reg: Gpr) {
+        self.wide(&[0x63], reg.0, Rm::Reg(reg.0), 0);
+    }
+
     /// Moves if the condition holds.
     pub(in crate::jit) fn cmov(&mut self, condition: Condition, to: Gpr, from: Rm) {
         self.wide(&[0x0f, 0x40 | condition as u8], to.0, from, 0);

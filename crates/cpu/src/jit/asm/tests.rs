@@ -54,6 +54,9 @@ fn integers() {
             a.divide(Gpr::RBX);
             a.load_byte(Gpr::RAX, Mem::Base(Gpr::R9, 1));
             a.load_half(Gpr::R10, Mem::Indexed(Gpr::RAX, Gpr::RCX, 1, 0));
+            a.and_imm(Rm::Reg(0), 31);
+            a.neg(Gpr::R9);
+            a.sign_extend(Gpr::RSI);
             a.push(Gpr::R12);
             a.pop(Gpr::RBX);
             a.call(Gpr::RAX);
@@ -142,6 +145,8 @@ fn shapes(a: &mut Assembler, length: Length, high: u8) {
     a.to_gpr(Gpr::RDX, x);
     a.vi(EXTRACT_BYTE, Length::L128, x, Vec(0), far, 3);
     a.vi(EXTRACT_HALF, Length::L128, x, Vec(0), far, 3);
+    a.vi(INSERT_BYTE, Length::L128, x, y, far, 3);
+    a.vi(INSERT_HALF, Length::L128, x, y, far, 3);
     let constant = a.constant([1; super::POOLED]);
     a.v(ADD[0], length, x, y, constant);
     a.vi(ROUND[0], length, x, Vec(0), constant, 1);
@@ -321,6 +326,7 @@ fn evex() {
             }
             a.v(TEST_BYTES, Length::L128, Vec(3), x, x);
             a.v1(MASK_TO_BYTES, Length::L128, x, Vec(3));
+            a.v1(MASK_TO_LANES[1], Length::L512, x, Vec(3));
             a.v1(BROADCAST_BYTE, Length::L128, x, Mem::Base(Gpr::RAX, 1));
             a.vi(EXTRACT_256, Length::L512, x, Vec(0), y, 1);
             a.vi(EXTRACT_128, Length::L256, x, Vec(0), y, 1);

@@ -269,6 +269,7 @@ table! {
     NARROW: VectorOp = op(2, 2, 0x35, false, false);
     NARROW_TO_BYTES: Pair = [op(2, 2, 0x31, false, false), op(2, 2, 0x32, false, false)];
     NARROW_TO_HALVES: VectorOp = op(2, 2, 0x33, false, false);
+    MASK_TO_LANES: Pair = [op(2, 2, 0x38, false, false), op(2, 2, 0x38, true, true)];
     MASK_TO_BYTES: VectorOp = op(2, 2, 0x28, false, false);
     EXTRACT_128: VectorOp = op(1, 3, 0x39, false, false);
     EXTRACT_256: VectorOp = op(1, 3, 0x3b, true, true);
@@ -282,6 +283,8 @@ table! {
     EXTRACT_BYTE: VectorOp = op(1, 3, 0x14, false, false);
     EXTRACT_HALF: VectorOp = op(1, 3, 0x15, false, false);
     INSERT: Pair = [op(1, 3, 0x22, false, false), op(1, 3, 0x22, true, true)];
+    INSERT_BYTE: VectorOp = op(1, 3, 0x20, false, false);
+    INSERT_HALF: VectorOp = op(1, 1, 0xc4, false, false);
     INSERT_128: VectorOp = op(1, 3, 0x38, false, false);
 
     F32_TO_F64: VectorOp = op(0, 1, 0x5a, false, false);

@@ -1,0 +1,322 @@
+//! Straight pieces of code: the instructions of a stage at one level, computed for one or more vectors of lanes side by side.
+
+use super::asm::vector::{MASK_STORE, STORE};
+use super::asm::{Assembler, Gpr, Length, Mem, POOLED, Rm, Vec};
+use super::memory::Base;
+use super::registers::{Class, FRAME, Registers, SLOT, Value};
+use super::shape::{Level, Shape, lane_bytes};
+use smallvec::SmallVec;
+use wootz_ir::DType;
+use wootz_plan::kernel::{Inst, InstOp, Reg, Stage};
+
+/// What a piece of code is executed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Once for all lanes, whose values are equal.
+    Uniform,
+    /// Whole vectors of lanes.
+    Full,
+    /// The lanes that are left, fewer than a vector or as many.
+    Tail,
+}
+
+/// The first of the lanes being computed.
+pub(super) const LANE: Gpr = Gpr::RCX;
+/// How many lanes there are.
+pub(super) const COUNT: Gpr = Gpr::RBX;
+/// In a tail: how many lanes are left for this vector.
+pub(super) const LEFT: Gpr = Gpr::RDX;
+/// The pointers to the arguments.
+pub(super) const ARGS: Gpr = Gpr::R14;
+/// The [`super::Context`].
+pub(super) const CONTEXT: Gpr = Gpr::R13;
+/// Used within one instruction.
+pub(super) const SCRATCH: Gpr = Gpr::RAX;
+pub(super) const SCRATCH_2: Gpr = Gpr::RSI;
+
+/// A constant of the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Literal {
+    Float(f64),
+    Int(i64),
+}
+
+/// A kernel's code while it is written.
+pub(super) struct Generator<'k> {
+    pub(super) asm: Assembler,
+    pub(super) registers: Registers,
+    pub(super) shape: Shape<'k>,
+    /// AVX-512.
+    pub(super) wide: bool,
+    pub(super) literals: std::vec::Vec<Option<Literal>>,
+    /// Where uniform values, and arrays of values that cross stages, begin in the frame.
+    pub(super) homes: std::vec::Vec<Option<u32>>,
+    pub(super) mode: Mode,
+    pub(super) stage: &'k Stage,
+    /// The first vector that is computed, and how many, counted from [`LANE`].
+    pub(super) first: usize,
+    pub(super) copies: usize,
+    pub(super) bases: std::vec::Vec<Base>,
+    /// Whether code is written that belongs to no piece: nothing is in registers.
+    pub(super) between: bool,
+    /// Where the mask of a tail lies (AVX2): for lanes of 4 and of 8 bytes.
+    pub(super) tail_masks: [u32; 2],
+    /// Lines of the listing: where the code of an instruction begins.
+    pub(super) lines: Option<std::vec::Vec<(usize, String)>>,
+}
+
+impl<'k> Generator<'k> {
+    /// Index into a pair of instructions for 32- and 64-bit lanes.
+    pub(super) fn pair(dtype: DType) -> usize {
+        usize::from(lane_bytes(dtype) == 8)
+    }
+
+    /// The same for masks in vector registers.
+    pub(super) fn mask_pair(&self) -> usize {
+        usize::from(self.shape.lane_bytes == 8)
+    }
+
+    pub(super) fn longest(&self) -> Length {
+        if self.wide { Length::L512 } else { Length::L256 }
+    }
+
+    /// The vector that holds a register's lanes. Of uniform values wider than the lanes that vary, it holds fewer lanes.
+    pub(super) fn length(&self, dtype: DType) -> Length {
+        let bytes = if dtype == DType::Bool { self.shape.lane_bytes } else { lane_bytes(dtype) };
+        Length::of(self.shape.lanes * bytes).min(self.longest())
+    }
+
+    /// Whether a dtype has fewer lanes in a vector than the kernel computes side by side.
+    pub(super) fn clipped(&self, dtype: DType) -> bool {
+        dtype != DType::Bool && lane_bytes(dtype) > self.shape.lane_bytes
+    }
+
+    pub(super) fn class_of(&self, dtype: DType) -> Class {
+        if dtype == DType::Bool && self.wide { Class::Mask } else { Class::Vector(self.length(dtype)) }
+    }
+
+    pub(super) fn class(&self, reg: Reg) -> Class {
+        self.class_of(self.shape.dtype(reg))
+    }
+
+    pub(super) fn value(&self, reg: Reg, copy: usize) -> Value {
+        let shared = !self.shape.info(reg).varies;
+        Value { reg, copy: if shared { 0 } else { copy as u8 }, shared }
+    }
+
+    /// The value in a register.
+    pub(super) fn read(&mut self, reg: Reg, copy: usize) -> Vec {
+        let (value, class) = (self.value(reg, copy), self.class(reg));
+        self.registers.read(&mut self.asm, value, class)
+    }
+
+    /// The value as the last operand of an instruction.
+    pub(super) fn read_any(&mut self, reg: Reg, copy: usize) -> Rm {
+        let (value, class) = (self.value(reg, copy), self.class(reg));
+        self.registers.read_any(&mut self.asm, value, class)
+    }
+
+    /// A register for a result that is written before all operands are read.
+    pub(super) fn define(&mut self, reg: Reg, copy: usize) -> Vec {
+        let (value, class) = (self.value(reg, copy), self.class(reg));
+        self.registers.define(&mut self.asm, value, class)
+    }
+
+    /// A register for the result of one instruction on these operands.
+    pub(super) fn define_over(&mut self, reg: Reg, copy: usize, operands: &[Reg]) -> Vec {
+        let (value, class) = (self.value(reg, copy), self.class(reg));
+        let same: SmallVec<[Value; 3]> =
+            operands.iter().filter(|r| self.class(**r) == class).map(|r| self.value(*r, copy)).collect();
+        self.registers.define_over(&mut self.asm, value, class, &same)
+    }
+
+    pub(super) fn temp(&mut self) -> Vec {
+        let class = Class::Vector(self.longest());
+        self.registers.temp(&mut self.asm, class)
+    }
+
+    pub(super) fn mask_temp(&mut self) -> Vec {
+        self.registers.temp(&mut self.asm, Class::Mask)
+    }
+
+    /// A constant in every lane of 4 or 8 bytes.
+    pub(super) fn splat(&mut self, bits: u64, bytes: usize) -> Mem {
+        let mut constant = [0; POOLED];
+        for lane in constant.chunks_exact_mut(bytes) {
+            lane.copy_from_slice(&bits.to_le_bytes()[..bytes]);
+        }
+        self.asm.constant(constant)
+    }
+
+    /// A vector constant with `f(i)` in lane i.
+    pub(super) fn per_lane(&mut self, bytes: usize, f: impl Fn(i64) -> i64) -> Mem {
+        let mut constant = [0; POOLED];
+        for (i, lane) in constant.chunks_exact_mut(bytes).enumerate() {
+            lane.copy_from_slice(&f(i as i64).to_le_bytes()[..bytes]);
+        }
+        self.asm.constant(constant)
+    }
+
+    /// The sign bit of a float dtype, in every lane.
+    pub(super) fn sign_bit(&mut self, dtype: DType) -> Mem {
+        let bytes = lane_bytes(dtype);
+        self.splat(1 << (8 * bytes - 1), bytes)
+    }
+
+    /// All bits set.
+    pub(super) fn ones(&mut self) -> Mem {
+        self.splat(u64::MAX, 8)
+    }
+
+    /// Lanes between [`LANE`] and the first lane of a copy.
+    pub(super) fn lanes_before(&self, copy: usize) -> usize {
+        (self.first + copy) * self.shape.lanes
+    }
+
+    /// Where a literal lies.
+    pub(super) fn literal(&mut self, reg: Reg) -> Option<Mem> {
+        let dtype = self.shape.dtype(reg);
+        let bits = match (self.literals[reg.0 as usize]?, dtype) {
+            (Literal::Float(v), DType::F64) => v.to_bits(),
+            (Literal::Float(v), _) => u64::from((v as f32).to_bits()),
+            (Literal::Int(v), DType::Bool) => if v == 0 { 0 } else { u64::MAX },
+            (Literal::Int(v), DType::U8) => v as u64 & 0xff,
+            (Literal::Int(v), _) => v as u64,
+        };
+        Some(self.splat(bits, lane_bytes(dtype)))
+    }
+
+    /// Where a value lies that the piece of code does not compute itself.
+    fn outside(&mut self, reg: Reg, copy: usize) -> Option<Mem> {
+        if self.shape.info(reg).level == Level::Literal {
+            return self.literal(reg);
+        }
+        let at = self.homes[reg.0 as usize]? as i32;
+        if !self.shape.info(reg).varies {
+            return Some(Mem::Base(FRAME, at));
+        }
+        let bytes = lane_bytes(self.shape.dtype(reg));
+        let before = (self.lanes_before(copy) * bytes) as i32;
+        Some(Mem::Indexed(FRAME, LANE, bytes.trailing_zeros() as u8, at + before))
+    }
+
+    /// Writes a piece of code: `insts` for `copies` vectors of which the first is `first` vectors after [`LANE`], then what
+    /// `end` adds for each register in `also` and each copy.
+    pub(super) fn piece(
+        &mut self,
+        insts: &[&'k Inst],
+        mode: Mode,
+        first: usize,
+        copies: usize,
+        also: &[Reg],
+        mut end: impl FnMut(&mut Self, usize, usize),
+    ) {
+        (self.mode, self.first, self.copies) = (mode, first, copies);
+        let spill_at = self.registers.frame_bytes;
+        let ends = also.iter().map(|r| SmallVec::from_slice(&[*r]));
+        let operands = insts.iter().map(|i| i.op.operands()).chain(ends);
+        self.registers.begin(copies, spill_at, operands.enumerate());
+        for reg in insts.iter().flat_map(|i| i.op.operands()).chain(also.iter().copied()) {
+            let copies = if self.shape.info(reg).varies { copies } else { 1 };
+            for copy in 0..copies {
+                if let Some(memory) = self.outside(reg, copy) {
+                    let value = self.value(reg, copy);
+                    self.registers.set_memory(value, memory);
+                }
+            }
+        }
+        // A value that this piece computes is not in memory yet.
+        for out in insts.iter().filter_map(|i| i.out) {
+            for copy in 0..copies {
+                let value = self.value(out, copy);
+                self.registers.clear_memory(value);
+            }
+        }
+        for (position, inst) in insts.iter().enumerate() {
+            let copies = if inst.out.is_some_and(|r| !self.shape.info(r).varies) { 1 } else { copies };
+            self.line(inst);
+            for copy in 0..copies {
+                self.registers.advance(position, copy);
+                self.inst(inst, copy);
+                self.keep(inst, copy);
+                self.registers.retire();
+            }
+        }
+        for i in 0..also.len() {
+            for copy in 0..copies {
+                self.registers.advance(insts.len() + i, copy);
+                end(self, i, copy);
+                self.registers.retire();
+            }
+        }
+    }
+
+    /// Stores a result that is used outside of this piece of code.
+    fn keep(&mut self, inst: &Inst, copy: usize) {
+        let Some(out) = inst.out else { return };
+        let Some(home) = self.homes[out.0 as usize] else { return };
+        let Some(register) = self.registers.resident(self.value(out, copy)) else { return };
+        let class = self.class(out);
+        let to = match self.shape.info(out).varies {
+            false => Mem::Base(FRAME, home as i32),
+            true => {
+                let bytes = lane_bytes(self.shape.dtype(out));
+                let before = (self.lanes_before(copy) * bytes) as i32;
+                Mem::Indexed(FRAME, LANE, bytes.trailing_zeros() as u8, home as i32 + before)
+            }
+        };
+        match class {
+            Class::Vector(length) => self.asm.v1(STORE[0], length, register, to),
+            Class::Mask => self.asm.v1(MASK_STORE, Length::L128, register, to),
+        }
+        let value = self.value(out, copy);
+        self.registers.set_memory(value, to);
+    }
+
+    fn line(&mut self, inst: &Inst) {
+        let position = self.asm.position();
+        let text = self.lines.is_some().then(|| self.shape.kernel.inst_text(inst));
+        if let (Some(lines), Some(text)) = (&mut self.lines, text) {
+            lines.push((position, text));
+        }
+    }
+
+    fn inst(&mut self, inst: &Inst, copy: usize) {
+        let Some(out) = inst.out else {
+            if let InstOp::Store { arg, at, value } = &inst.op {
+                self.store(*arg, at, *value, copy);
+            }
+            return;
+        };
+        match &inst.op {
+            InstOp::Float(_) | InstOp::Int(_) => self.mask_literal(out, copy),
+            InstOp::Index(axis) => self.index(out, *axis as usize, copy),
+            InstOp::Load { arg, at, mask } => self.load(out, *arg, at, *mask, copy),
+            InstOp::Tile => self.tile(out, copy),
+            InstOp::Unary(op, x) => self.unary(*op, out, *x, copy),
+            InstOp::Binary(op, x, y) => self.binary(*op, out, *x, *y, copy),
+            InstOp::Compare(op, x, y) => self.compare(*op, out, *x, *y, copy),
+            InstOp::Select(c, x, y) => self.select(out, *c, *x, *y, copy),
+            InstOp::Fma(x, y, z) => self.fma(out, [*x, *y, *z], copy),
+            InstOp::Cast(x) => self.cast(out, *x, copy),
+            InstOp::Round(to, x) => self.round(*to, out, *x, copy),
+            InstOp::Store { .. } => {}
+        }
+    }
+
+    /// Reserves the places of values that outlive the piece of code that computes them: a slot for a uniform value, `width`
+    /// lanes for one that varies.
+    pub(super) fn reserve_homes(&mut self, width: usize) {
+        for (i, dtype) in self.shape.kernel.regs.iter().enumerate() {
+            let info = self.shape.infos[i];
+            let bytes = match info {
+                _ if info.level == Level::Literal => continue,
+                _ if info.varies && info.crosses => (width * lane_bytes(*dtype)) as u32,
+                _ if info.varies => continue,
+                _ if info.level < Level::Lanes || info.crosses => SLOT,
+                _ => continue,
+            };
+            self.homes[i] = Some(self.registers.reserve(bytes));
+        }
+    }
+}

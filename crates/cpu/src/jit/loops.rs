@@ -1,0 +1,373 @@
+//! The loop nest around the pieces of code.
+
+use super::asm::vector::*;
+use super::asm::{Assembler, Condition, Gpr, Label, Length, Mem, Rm};
+use super::generate::{ARGS, CONTEXT, COUNT, Generator, LANE, LEFT, Literal, Mode, SCRATCH, SCRATCH_2};
+use super::reduce::Partials;
+use super::registers::{FRAME, Registers, TAIL_MASK, Value};
+use super::shape::{Level, Shape, lane_bytes};
+use super::{Context, Written};
+use wootz_plan::Kernel;
+use wootz_plan::kernel::{Inst, InstOp, LANES, Reg, Stage};
+
+/// Registers that the caller expects unchanged.
+const SAVED: [Gpr; 6] = [Gpr::RBX, Gpr::RBP, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::R15];
+/// Most lanes of a tile without values that cross stages.
+const WIDE_TILE: usize = 8192;
+/// Bytes that values crossing stages may take in the first-level cache.
+const TILE_BYTES: usize = 24 << 10;
+/// Most vectors that are computed side by side.
+const MOST_COPIES: usize = 4;
+/// Registers that one instruction may need besides its operands and result.
+const SPARE: usize = 3;
+
+/// Writes a kernel's code.
+pub(super) fn write(shape: Shape<'_>, wide: bool, listing: bool) -> Written {
+    let kernel = shape.kernel;
+    let mut literals = vec![None; kernel.regs.len()];
+    for inst in kernel.stages.iter().flat_map(|s| &s.body) {
+        let Some(out) = inst.out else { continue };
+        match inst.op {
+            InstOp::Float(v) => literals[out.0 as usize] = Some(Literal::Float(v.0)),
+            InstOp::Int(v) => literals[out.0 as usize] = Some(Literal::Int(v)),
+            _ => {}
+        }
+    }
+    let width = tile_width(&shape);
+    let mut generator = Generator {
+        asm: Assembler::new(wide),
+        registers: Registers::new(kernel.regs.len(), if wide { 32 } else { 16 }),
+        wide,
+        literals,
+        homes: vec![None; kernel.regs.len()],
+        mode: Mode::Uniform,
+        stage: &kernel.stages[0],
+        first: 0,
+        copies: 1,
+        bases: vec![],
+        between: false,
+        tail_masks: [0; 2],
+        lines: listing.then(Vec::new),
+        shape,
+    };
+    generator.function(width);
+    let frame = generator.registers.frame_bytes as usize;
+    Written { code: generator.asm.finish(), frame, width, lines: generator.lines.unwrap_or_default() }
+}
+
+/// Lanes of a tile: as many as let the values that cross stages stay in the first-level cache.
+fn tile_width(shape: &Shape<'_>) -> usize {
+    let crossing = shape.infos.iter().zip(&shape.kernel.regs).filter(|(info, _)| info.varies && info.crosses);
+    match crossing.map(|(_, dtype)| lane_bytes(*dtype)).sum() {
+        0 => WIDE_TILE,
+        bytes => (TILE_BYTES / bytes / LANES * LANES).clamp(2 * LANES, 1024),
+    }
+}
+
+impl<'k> Generator<'k> {
+    fn function(&mut self, width: usize) {
+        let kernel: &'k Kernel = self.shape.kernel;
+        // A tail writes a whole vector, and several vectors are computed side by side.
+        self.reserve_homes(width + MOST_COPIES * self.shape.lanes);
+        self.tail_masks = [self.registers.reserve(32), self.registers.reserve(32)];
+        SAVED.into_iter().for_each(|r| self.asm.push(r));
+        self.asm.mov(CONTEXT, Gpr::RDI);
+        self.asm.load(FRAME, Mem::Base(CONTEXT, Context::WORK));
+        self.asm.load(ARGS, Mem::Base(CONTEXT, Context::ARGS));
+        for stage in &kernel.stages {
+            self.stage = stage;
+            let once = self.shape.at_level(stage, Level::Once);
+            if !once.is_empty() {
+                self.piece(&once, Mode::Uniform, 0, 1, &[], |_, _, _| {});
+            }
+        }
+        let (point, done) = (self.asm.here(), self.asm.label());
+        if let Some(axis) = self.shape.lane_axis {
+            self.asm.load(COUNT, Mem::Base(CONTEXT, Context::LANE_END));
+            self.asm.sub(COUNT, Mem::Base(CONTEXT, Context::index_at(axis)).into());
+            self.at_most(COUNT, width as i64);
+        }
+        for stage in &kernel.stages {
+            self.stage(stage);
+        }
+        self.next_point(width, point, done);
+        self.asm.bind(done);
+        self.asm.zero_upper();
+        SAVED.into_iter().rev().for_each(|r| self.asm.pop(r));
+        self.asm.ret();
+    }
+
+    /// reg = min(reg, limit)
+    fn at_most(&mut self, reg: Gpr, limit: i64) {
+        self.asm.mov_imm(SCRATCH, limit);
+        self.asm.cmp(reg, Rm::Reg(SCRATCH.0));
+        self.asm.cmov(Condition::Above, reg, Rm::Reg(SCRATCH.0));
+    }
+
+    /// Goes on to the next tile or point of the grid, until the count is used up.
+    fn next_point(&mut self, width: usize, point: Label, done: Label) {
+        self.asm.sub_imm(Mem::Base(CONTEXT, Context::COUNT).into(), 1);
+        self.asm.jump_if(Condition::Equal, done);
+        if let Some(axis) = self.shape.lane_axis {
+            let index = Mem::Base(CONTEXT, Context::index_at(axis));
+            self.asm.add_imm(index.into(), width as i32);
+            self.asm.load(SCRATCH, index);
+            self.asm.cmp(SCRATCH, Mem::Base(CONTEXT, Context::LANE_END).into());
+            self.asm.jump_if(Condition::Less, point);
+            self.asm.load(SCRATCH, Mem::Base(CONTEXT, Context::LANE_FIRST));
+            self.asm.store(index, SCRATCH);
+        }
+        let grid = &self.shape.kernel.grid;
+        for axis in (0..grid.len()).rev().filter(|a| Some(*a) != self.shape.lane_axis && grid[*a] != 1) {
+            let index = Mem::Base(CONTEXT, Context::index_at(axis));
+            self.asm.add_imm(index.into(), 1);
+            self.asm.mov_imm(SCRATCH, grid[axis] as i64);
+            self.asm.cmp(SCRATCH, index.into());
+            self.asm.jump_if(Condition::Above, point);
+            self.asm.store_imm(index, 0);
+        }
+        self.asm.jump(point);
+    }
+
+    fn stage(&mut self, stage: &'k Stage) {
+        self.stage = stage;
+        let rank = self.shape.kernel.grid.len();
+        let lane = self.shape.lanes_of(stage);
+        let own_lanes = lane.is_some_and(|a| a >= rank);
+        let once = self.shape.at_level(stage, Level::Stage);
+        if stage.loops.contains(&0) {
+            return self.nothing(stage, own_lanes);
+        }
+        if own_lanes {
+            self.asm.mov_imm(COUNT, stage.loops[stage.loops.len() - 1] as i64);
+        }
+        if !once.is_empty() {
+            self.piece(&once, Mode::Uniform, 0, 1, &[], |_, _, _| {});
+        }
+        let outer_loops = stage.loops.len() - usize::from(own_lanes);
+        let mut partials = self.begin_reductions(stage, own_lanes, outer_loops);
+        let mut tops = vec![];
+        for i in 0..outer_loops {
+            self.asm.store_imm(Mem::Base(CONTEXT, Context::index_at(rank + i)), 0);
+            tops.push(self.asm.here());
+        }
+        let outer = self.shape.at_level(stage, Level::Outer);
+        if !outer.is_empty() {
+            self.piece(&outer, Mode::Uniform, 0, 1, &[], |_, _, _| {});
+        }
+        let body = self.shape.at_level(stage, Level::Lanes);
+        match lane {
+            Some(_) => self.lanes(stage, &body, &mut partials),
+            None => self.piece(&body, Mode::Uniform, 0, 1, &[], |_, _, _| {}),
+        }
+        for (i, top) in tops.into_iter().enumerate().rev() {
+            let index = Mem::Base(CONTEXT, Context::index_at(rank + i));
+            self.asm.add_imm(index.into(), 1);
+            self.asm.mov_imm(SCRATCH, stage.loops[i] as i64);
+            self.asm.cmp(SCRATCH, index.into());
+            self.asm.jump_if(Condition::Above, top);
+        }
+        if own_lanes {
+            self.park_partials(&mut partials);
+            self.registers.release();
+            self.join_partials(&partials);
+        }
+    }
+
+    /// A stage whose loops are empty.
+    fn nothing(&mut self, stage: &'k Stage, own_lanes: bool) {
+        if own_lanes {
+            self.neutral_results(&stage.reduce);
+        } else if !stage.reduce.is_empty() {
+            self.each_vector(|g| g.begin_across(&stage.reduce));
+        }
+    }
+
+    fn begin_reductions(&mut self, stage: &'k Stage, own_lanes: bool, outer_loops: usize) -> Vec<Partials> {
+        if !own_lanes {
+            if !stage.reduce.is_empty() {
+                self.each_vector(|g| g.begin_across(&stage.reduce));
+            }
+            return vec![];
+        }
+        // A tail finds its partial results in the frame: they may stay in registers until the only tail.
+        let count = stage.loops[stage.loops.len() - 1];
+        let hold = count >= LANES && (outer_loops == 0 || count.is_multiple_of(LANES));
+        self.begin_partials(&stage.reduce, hold)
+    }
+
+    /// Code for each vector of a tile's lanes.
+    fn each_vector(&mut self, write: impl FnOnce(&mut Self)) {
+        self.asm.mov_imm(LANE, 0);
+        let top = self.asm.here();
+        write(self);
+        self.asm.add_imm(Rm::Reg(LANE.0), self.shape.lanes as i32);
+        self.asm.cmp(LANE, Rm::Reg(COUNT.0));
+        self.asm.jump_if(Condition::Less, top);
+    }
+
+    /// The loop over lanes: several vectors at once, then a tail of single ones.
+    fn lanes(&mut self, stage: &'k Stage, body: &[&'k Inst], partials: &mut [Partials]) {
+        let rank = self.shape.kernel.grid.len();
+        let own_lanes = self.shape.lanes_of(stage).is_some_and(|a| a >= rank);
+        let count = own_lanes.then(|| stage.loops[stage.loops.len() - 1]);
+        let reduces = own_lanes && !stage.reduce.is_empty();
+        self.prepare_bases(body);
+        self.asm.mov_imm(LANE, 0);
+        let lanes = self.shape.lanes;
+        let copies = self.copies_of(stage, body, reduces, count);
+        // Partial result i takes in element i, i + LANES, …
+        let steps = if reduces { self.partial_vectors() } else { copies };
+        let step = steps * lanes;
+        let (tail, done) = (self.asm.label(), self.asm.label());
+        if count.is_none_or(|n| n >= step) {
+            if count.is_none() {
+                self.asm.cmp_imm(Rm::Reg(COUNT.0), step as i32);
+                self.asm.jump_if(Condition::Less, tail);
+            }
+            let held = self.hold_shared(body, copies);
+            let top = self.asm.here();
+            for first in (0..steps).step_by(copies) {
+                self.whole(stage, body, partials, first, copies);
+            }
+            self.asm.add_imm(Rm::Reg(LANE.0), step as i32);
+            self.asm.lea(SCRATCH, Mem::Base(LANE, step as i32));
+            self.asm.cmp(SCRATCH, Rm::Reg(COUNT.0));
+            self.asm.jump_if(Condition::AtMost, top);
+            self.registers.drop_held(&held);
+        }
+        self.asm.bind(tail);
+        if count.is_none_or(|n| !n.is_multiple_of(step)) {
+            self.park_partials(partials);
+            self.asm.cmp(LANE, Rm::Reg(COUNT.0));
+            self.asm.jump_if(Condition::AtLeast, done);
+            self.tail(stage, body, partials);
+        }
+        self.asm.bind(done);
+    }
+
+    /// `copies` whole vectors.
+    fn whole(&mut self, stage: &'k Stage, body: &[&'k Inst], partials: &[Partials], first: usize, copies: usize) {
+        let reduced: Vec<Reg> = stage.reduce.iter().map(|acc| acc.value).collect();
+        self.piece(body, Mode::Full, first, copies, &reduced, |g, i, copy| match partials.get(i) {
+            Some(partials) => g.fold(partials, copy),
+            None => g.fold_across(&stage.reduce[i], copy),
+        });
+    }
+
+    /// Single vectors, of which the last may be short.
+    fn tail(&mut self, stage: &'k Stage, body: &[&'k Inst], partials: &[Partials]) {
+        let top = self.asm.here();
+        self.asm.mov(LEFT, COUNT);
+        self.asm.sub(LEFT, Rm::Reg(LANE.0));
+        self.at_most(LEFT, self.shape.lanes as i64);
+        self.tail_mask();
+        let reduced: Vec<Reg> = stage.reduce.iter().map(|acc| acc.value).collect();
+        self.piece(body, Mode::Tail, 0, 1, &reduced, |g, i, copy| match partials.get(i) {
+            Some(partials) => g.fold(partials, copy),
+            None => g.fold_across(&stage.reduce[i], copy),
+        });
+        self.asm.add_imm(Rm::Reg(LANE.0), self.shape.lanes as i32);
+        self.asm.cmp(LANE, Rm::Reg(COUNT.0));
+        self.asm.jump_if(Condition::Less, top);
+    }
+
+    /// The mask of the first [`LEFT`] lanes.
+    fn tail_mask(&mut self) {
+        if self.wide {
+            self.asm.mov_imm(SCRATCH, -1);
+            self.asm.low_bits(SCRATCH, SCRATCH, LEFT);
+            return self.asm.v1(MASK_FROM_GPR, Length::L128, TAIL_MASK, Rm::Reg(SCRATCH.0));
+        }
+        // Half of it all ones, half zeros: masks are windows over the middle.
+        let mut window = [0; super::asm::POOLED];
+        window[..32].fill(0xff);
+        let window = self.asm.constant(window);
+        for (pair, bytes) in [(0, 4), (1, 8)].into_iter().filter(|(_, b)| *b <= self.shape.lane_bytes) {
+            self.asm.lea(SCRATCH, window);
+            self.asm.mov(SCRATCH_2, LEFT);
+            self.asm.shl(SCRATCH_2, if bytes == 8 { 3 } else { 2 });
+            self.asm.sub(SCRATCH, Rm::Reg(SCRATCH_2.0));
+            self.asm.v1(LOAD[0], Length::L256, super::asm::Vec(0), Mem::Base(SCRATCH, 32));
+            let to = Mem::Base(FRAME, self.tail_masks[pair] as i32);
+            self.asm.v1(STORE[0], Length::L256, super::asm::Vec(0), to);
+        }
+    }
+
+    /// How many vectors are computed side by side: as many as registers allow without evictions.
+    fn copies_of(&self, stage: &Stage, body: &[&Inst], reduces: bool, count: Option<usize>) -> usize {
+        let pressure = self.pressure(stage, body).max(1);
+        let free = self.registers.free_vectors().saturating_sub(SPARE);
+        let mut copies = MOST_COPIES;
+        if reduces {
+            copies = copies.min(self.partial_vectors());
+        }
+        while copies > 1 {
+            let long = count.is_some_and(|n| !reduces && n < copies * self.shape.lanes);
+            // Whole vectors without a tail are better than more vectors at once.
+            let even = |c: usize| count.is_some_and(|n| n.is_multiple_of(c * self.shape.lanes));
+            let uneven = !reduces && !even(copies) && even(copies / 2) && count.is_some_and(|n| n < 256);
+            if copies * pressure <= free && !long && !uneven {
+                break;
+            }
+            copies /= 2;
+        }
+        copies
+    }
+
+    /// Most registers of one copy that are alive at once.
+    fn pressure(&self, stage: &Stage, body: &[&Inst]) -> usize {
+        let mut last = vec![usize::MAX; self.shape.infos.len()];
+        for (position, inst) in body.iter().enumerate() {
+            inst.op.operands().iter().for_each(|r| last[r.0 as usize] = position);
+        }
+        stage.reduce.iter().for_each(|acc| last[acc.value.0 as usize] = body.len());
+        let mut alive: Vec<usize> = vec![];
+        let mut most = 0;
+        for (position, inst) in body.iter().enumerate() {
+            if let Some(out) = inst.out {
+                if self.shape.info(out).varies && last[out.0 as usize] != usize::MAX {
+                    alive.push(last[out.0 as usize]);
+                }
+                most = most.max(alive.len());
+            }
+            alive.retain(|l| *l > position);
+        }
+        most
+    }
+
+    /// Lets registers that are free during the whole loop hold constants and uniform values, the most used first.
+    fn hold_shared(&mut self, body: &[&Inst], copies: usize) -> Vec<super::asm::Vec> {
+        let mut counts = vec![0u32; self.shape.infos.len()];
+        for reg in body.iter().flat_map(|i| i.op.operands()) {
+            let vector = self.class(reg) != super::registers::Class::Mask;
+            if !self.shape.info(reg).varies && vector {
+                counts[reg.0 as usize] += 1;
+            }
+        }
+        let mut wanted: Vec<(u32, u32)> =
+            (0u32..).zip(counts).filter(|(_, n)| *n > 0).map(|(r, n)| (n, r)).collect();
+        wanted.sort_by_key(|(n, r)| (std::cmp::Reverse(*n), *r));
+        let stage = self.stage;
+        let needed = copies * self.pressure(stage, body) + SPARE;
+        let room = self.registers.free_vectors().saturating_sub(needed);
+        let mut held = vec![];
+        for (_, reg) in wanted.into_iter().take(room) {
+            let reg = Reg(reg);
+            // A value that the loop itself computes is not there yet.
+            if body.iter().any(|i| i.out == Some(reg)) {
+                continue;
+            }
+            let from = match (self.literal(reg), self.homes[reg.0 as usize]) {
+                (Some(memory), _) => memory,
+                (None, Some(at)) => Mem::Base(FRAME, at as i32),
+                (None, None) => continue,
+            };
+            let Some(to) = self.registers.hold(Some(Value { reg, copy: 0, shared: true })) else { break };
+            let length = self.length(self.shape.dtype(reg));
+            self.asm.v1(LOAD[0], length, to, from);
+            held.push(to);
+        }
+        held
+    }
+}

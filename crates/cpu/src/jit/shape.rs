@@ -1,0 +1,280 @@
+//! What the code generator must know of a kernel before it writes anything: how often each register is computed, whether it
+//! differs between lanes, how many lanes a vector has.
+
+use super::Declined;
+use smallvec::SmallVec;
+use wootz_ir::DType;
+use wootz_ir::ops::{Binary, Unary};
+use wootz_plan::Kernel;
+use wootz_plan::kernel::{AccKind, Address, Inst, InstOp, Lanes, Reg, Stage};
+
+/// How often a register is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    /// A literal: it lies in the pool of constants.
+    Literal,
+    /// Once a call.
+    Once,
+    /// Once a stage.
+    Stage,
+    /// For every iteration of the loops around the lanes.
+    Outer,
+    /// In the loop over lanes.
+    Lanes,
+}
+
+/// What is known of a register.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Info {
+    pub(super) level: Level,
+    /// Whether lanes differ.
+    pub(super) varies: bool,
+    /// The stage that defines it.
+    pub(super) stage: usize,
+    /// Whether another stage uses it.
+    pub(super) crosses: bool,
+    /// Whether it is the result of a reduction.
+    pub(super) reduced: bool,
+}
+
+/// A kernel with what is known of it.
+pub(super) struct Shape<'k> {
+    pub(super) kernel: &'k Kernel,
+    pub(super) infos: Vec<Info>,
+    /// The grid loop that lanes run along.
+    pub(super) lane_axis: Option<usize>,
+    /// Lanes of a vector.
+    pub(super) lanes: usize,
+    /// Bytes of a lane of the widest register that varies.
+    pub(super) lane_bytes: usize,
+    /// Whether bools lie in mask registers (AVX-512).
+    mask_registers: bool,
+}
+
+/// Loops that a kernel may have.
+pub(super) const MAX_AXES: usize = 16;
+/// Distances of lanes that 32-bit numbers hold for a whole vector.
+const MAX_STRIDE: i64 = 1 << 26;
+/// Instructions that are worth compiling in one piece.
+const MAX_INSTRUCTIONS: usize = 6000;
+
+/// Bytes of a lane in a register; bools are masks as wide as the widest lanes.
+pub(super) fn lane_bytes(dtype: DType) -> usize {
+    if matches!(dtype, DType::F64 | DType::I64) { 8 } else { 4 }
+}
+
+impl<'k> Shape<'k> {
+    pub(super) fn new(
+        kernel: &'k Kernel,
+        lane_axis: Option<usize>,
+        vector_bytes: usize,
+    ) -> Result<Shape<'k>, Declined> {
+        let info = Info { level: Level::Literal, varies: false, stage: 0, crosses: false, reduced: false };
+        let infos = vec![info; kernel.regs.len()];
+        let mut shape = Shape { kernel, infos, lane_axis, lanes: 0, lane_bytes: 4, mask_registers: vector_bytes == 64 };
+        let instructions: usize = kernel.stages.iter().map(|s| s.body.len()).sum();
+        if instructions > MAX_INSTRUCTIONS {
+            return Err(Declined("too many instructions"));
+        }
+        for (index, stage) in kernel.stages.iter().enumerate() {
+            shape.stage(index, stage)?;
+        }
+        let wide = |(i, info): (usize, &Info)| {
+            let dtype = kernel.regs[i];
+            info.varies && dtype != DType::Bool && lane_bytes(dtype) == 8
+        };
+        if shape.infos.iter().enumerate().any(wide) {
+            shape.lane_bytes = 8;
+        }
+        shape.lanes = vector_bytes / shape.lane_bytes;
+        Ok(shape)
+    }
+
+    pub(super) fn info(&self, reg: Reg) -> Info {
+        self.infos[reg.0 as usize]
+    }
+
+    pub(super) fn dtype(&self, reg: Reg) -> DType {
+        self.kernel.regs[reg.0 as usize]
+    }
+
+    /// The axis that the lanes of a stage run along.
+    pub(super) fn lanes_of(&self, stage: &Stage) -> Option<usize> {
+        match self.kernel.lanes {
+            Lanes::Grid => self.lane_axis,
+            Lanes::Inner => (!stage.loops.is_empty()).then(|| self.kernel.grid.len() + stage.loops.len() - 1),
+        }
+    }
+
+    /// The size of a loop.
+    pub(super) fn extent(&self, stage: &Stage, axis: usize) -> usize {
+        let rank = self.kernel.grid.len();
+        if axis < rank { self.kernel.grid[axis] } else { stage.loops[axis - rank] }
+    }
+
+    fn stage(&mut self, index: usize, stage: &Stage) -> Result<(), Declined> {
+        let kernel = self.kernel;
+        if kernel.grid.len() + stage.loops.len() > MAX_AXES {
+            return Err(Declined("too many loops"));
+        }
+        if kernel.lanes == Lanes::Grid && self.lane_axis.is_none() && !stage.loops.is_empty() {
+            return Err(Declined("a reduction outside of any lanes"));
+        }
+        for inst in &stage.body {
+            for operand in inst.op.operands() {
+                self.used(operand, index);
+            }
+            self.supported(stage, inst)?;
+            if let Some(out) = inst.out {
+                let (level, varies) = self.level(stage, index, inst)?;
+                let known = &mut self.infos[out.0 as usize];
+                *known = Info { level, varies, stage: index, crosses: false, reduced: false };
+            } else if let InstOp::Store { arg, at, value } = &inst.op {
+                let lane = self.lanes_of(stage);
+                let index = at.index.is_some_and(|r| self.info(r).varies);
+                let moves = lane.is_some_and(|a| at.stride(a) != 0) || index;
+                if lane.is_some() && !moves {
+                    return Err(Declined("all lanes store to one element"));
+                }
+                if lane.is_some_and(|a| at.stride(a).saturating_abs() >= MAX_STRIDE) {
+                    return Err(Declined("lanes very far apart"));
+                }
+                let small = kernel.args[arg.0 as usize].dtype.size() < 4;
+                if small && (index || lane.is_some_and(|a| at.stride(a) != 1)) {
+                    return Err(Declined("scattered elements of less than four bytes"));
+                }
+                // All lanes are stored, also of a value that is the same for all.
+                if moves && lane_bytes(self.dtype(*value)) == 8 {
+                    self.lane_bytes = 8;
+                }
+            }
+        }
+        if !stage.reduce.is_empty() && stage.loops.is_empty() {
+            return Err(Declined("a reduction without loops"));
+        }
+        for acc in &stage.reduce {
+            self.used(acc.value, index);
+            let dtype = self.dtype(acc.value);
+            match acc.kind {
+                AccKind::ArgMax | AccKind::ArgMin => return Err(Declined("the position of an extreme")),
+                _ if dtype == DType::U8 => return Err(Declined("reductions of bytes")),
+                _ => {}
+            }
+            if lane_bytes(dtype) == 8 {
+                self.lane_bytes = 8;
+            }
+            let varies = kernel.lanes == Lanes::Grid && self.lane_axis.is_some();
+            if varies && dtype == DType::Bool {
+                return Err(Declined("bools reduced across a grid"));
+            }
+            self.infos[acc.out.0 as usize] =
+                Info { level: Level::Stage, varies, stage: index, crosses: true, reduced: true };
+        }
+        Ok(())
+    }
+
+    fn used(&mut self, reg: Reg, stage: usize) {
+        let info = &mut self.infos[reg.0 as usize];
+        info.crosses |= info.stage != stage;
+    }
+
+    /// How an axis of a stage's loop nest changes what depends on it.
+    fn axis(&self, stage: &Stage, axis: usize) -> (Level, bool) {
+        let varies = self.lanes_of(stage) == Some(axis);
+        match axis < self.kernel.grid.len() {
+            _ if varies => (Level::Lanes, true),
+            true => (Level::Stage, false),
+            false => (Level::Outer, false),
+        }
+    }
+
+    fn level(&self, stage: &Stage, index: usize, inst: &Inst) -> Result<(Level, bool), Declined> {
+        let mut level = match inst.op {
+            // A mask register is not loaded from the pool of constants.
+            InstOp::Int(_) if self.mask_registers && inst.out.is_some_and(|r| self.dtype(r) == DType::Bool) => {
+                (Level::Once, false)
+            }
+            InstOp::Float(_) | InstOp::Int(_) => (Level::Literal, false),
+            _ => (Level::Once, false),
+        };
+        let mut depend = |(l, v): (Level, bool)| level = (level.0.max(l), level.1 | v);
+        for operand in inst.op.operands() {
+            let info = self.info(operand);
+            let outside = info.stage != index && info.level > Level::Stage;
+            depend((if outside { Level::Stage } else { info.level }, info.varies));
+        }
+        match &inst.op {
+            InstOp::Index(axis) => depend(self.axis(stage, *axis as usize)),
+            InstOp::Load { arg, at, .. } => {
+                depend((Level::Stage, false));
+                for axis in (0..at.strides.len()).filter(|a| at.stride(*a) != 0) {
+                    depend(self.axis(stage, axis));
+                }
+                let stored = |i: &Inst| matches!(&i.op, InstOp::Store { arg: to, .. } if to == arg);
+                if !level.1 && self.lanes_of(stage).is_some() && stage.body.iter().any(stored) {
+                    return Err(Declined("a load of one element that the stage's loops store"));
+                }
+            }
+            InstOp::Tile => depend((Level::Lanes, self.lane_axis.is_some())),
+            _ => {}
+        }
+        // Without lanes there is nothing to move code out of.
+        if level.1 || (level.0 > Level::Once && self.lanes_of(stage).is_none()) {
+            level.0 = Level::Lanes;
+        }
+        Ok(level)
+    }
+
+    /// Whether all lanes of an address lie next to each other.
+    pub(super) fn contiguous(&self, stage: &Stage, at: &Address) -> bool {
+        let stride = self.lanes_of(stage).map_or(0, |a| at.stride(a));
+        stride == 1 && at.index.is_none_or(|r| !self.info(r).varies)
+    }
+
+    fn supported(&self, stage: &Stage, inst: &Inst) -> Result<(), Declined> {
+        let dtype = |r: &Reg| self.dtype(*r);
+        let fine = match &inst.op {
+            InstOp::Unary(op, x) => match op {
+                Unary::Neg | Unary::Abs => dtype(x) != DType::U8,
+                Unary::Not => dtype(x) != DType::U8,
+                Unary::Sqrt | Unary::Floor | Unary::Ceil | Unary::Round => true,
+                _ => false,
+            },
+            InstOp::Binary(op, x, _) => match op {
+                Binary::Add | Binary::Sub | Binary::Mul => !matches!(dtype(x), DType::U8 | DType::Bool),
+                Binary::Div => dtype(x).is_float(),
+                Binary::Min | Binary::Max => true,
+                Binary::And | Binary::Or | Binary::Xor => true,
+                Binary::Shl | Binary::Shr => !matches!(dtype(x), DType::U8 | DType::Bool),
+                _ => false,
+            },
+            InstOp::Load { arg, at, mask } => {
+                let stored = self.kernel.args[arg.0 as usize].dtype;
+                let lane = self.lanes_of(stage).map_or(0, |a| at.stride(a));
+                let varies = lane != 0 || at.index.is_some_and(|r| self.info(r).varies);
+                let masked = mask.is_some_and(|m| self.info(m).varies) || (varies && mask.is_some());
+                let near = lane.saturating_abs() < MAX_STRIDE;
+                near && (!varies || stored.size() >= 4 || (self.contiguous(stage, at) && !masked))
+            }
+            InstOp::Tile => self.lane_axis == Some(2),
+            InstOp::Cast(x) => {
+                let to = self.dtype(inst.out.unwrap_or(*x));
+                super::cast::supported(dtype(x), to, self.mask_registers)
+                    || (dtype(x) == DType::I64 && to == DType::F32 && self.is_index(stage, *x))
+            }
+            _ => true,
+        };
+        if fine { Ok(()) } else { Err(Declined("an instruction without a vector form")) }
+    }
+
+    /// Whether a register is the index along a loop, which an `f64` holds exactly.
+    fn is_index(&self, stage: &Stage, reg: Reg) -> bool {
+        stage.body.iter().any(|i| i.out == Some(reg) && matches!(i.op, InstOp::Index(_)))
+    }
+
+    /// The instructions of a stage that are computed at a level.
+    pub(super) fn at_level(&self, stage: &'k Stage, level: Level) -> SmallVec<[&'k Inst; 32]> {
+        let found = |i: &Inst| i.out.map_or(Level::Lanes, |r| self.info(r).level) == level;
+        stage.body.iter().filter(|i| found(i)).collect()
+    }
+}
