@@ -3,6 +3,7 @@
 // Reason: bound memory is handed to the executor as pointers.
 #![allow(unsafe_code)]
 
+use crate::code::jit_allowed;
 use crate::exec::{Buffers, Bytes, Cancelled, ExecError, Io, Memory, PrepareError, Program, plans};
 use crate::fingerprint::fingerprint;
 use crate::isa::{Caches, Isa};
@@ -23,6 +24,8 @@ use wootz_runtime::{
 pub struct Cpu {
     /// The instruction set to use; `None` is the widest there is (or what `WOOTZ_CPU` says).
     pub isa: Option<Isa>,
+    /// Whether kernels become machine code; `None` is yes unless `WOOTZ_JIT=off`.
+    pub jit: Option<bool>,
 }
 
 const NAME: &str = "cpu";
@@ -80,7 +83,9 @@ impl Backend for Cpu {
         let most = pool::default_threads().map_err(|e| bug(e.to_string()))?;
         let threads = options.threads.map_or(most, |n| n.clamp(1, most));
         let plan = stages.time("plan", || wootz_plan::lower(graph, &self.target())).map_err(plan_error)?;
-        let program = stages.time("code", || Program::compile(&plan, isa, threads)).map_err(exec_error)?;
+        let program = stages
+            .time("code", || Program::compile(&plan, isa, self.jit.unwrap_or_else(jit_allowed), threads))
+            .map_err(exec_error)?;
         let aliased = |i: usize| graph.outputs.iter().position(|o| o.alias == Some(i));
         let aliases = (0..graph.inputs.len()).map(aliased).collect();
         Ok(Arc::new(Compiled { program: Arc::new(program), plan, isa, aliases }))

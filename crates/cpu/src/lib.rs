@@ -1,6 +1,7 @@
 //! Native CPU backend of wootz: thread pool, matrix multiplication and the instruction sets they are built for.
 
 mod backend;
+mod code;
 mod exec;
 mod fingerprint;
 pub mod gemm;
@@ -15,3 +16,4 @@ pub mod vm;
 pub mod yardstick;
 
 pub use backend::Cpu;
+pub use code::{JIT_ENV, jit_allowed};

@@ -70,6 +70,17 @@ impl Kernel {
         f.write_str("  }\n")
     }
 
+    /// An instruction of this kernel as its text form has it.
+    pub fn inst_text(&self, inst: &Inst) -> String {
+        struct Line<'a>(&'a Kernel, &'a Inst);
+        impl Display for Line<'_> {
+            fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                self.0.write_inst(f, self.1)
+            }
+        }
+        Line(self, inst).to_string().trim_end().to_owned()
+    }
+
     fn write_inst(&self, f: &mut Formatter<'_>, inst: &Inst) -> fmt::Result {
         if let Some(out) = inst.out {
             write!(f, "{out} = ")?;

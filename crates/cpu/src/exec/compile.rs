@@ -2,22 +2,36 @@
 
 use super::product::Product;
 use super::{ExecError, Loop, Op, Program, Routine, Scan, Sub};
+use crate::code::{Batch, Code};
 use crate::gemm;
 use crate::isa::Isa;
-use crate::vm::Code;
 use std::collections::HashMap;
 use std::sync::Arc;
 use wootz_ir::DType;
 use wootz_plan::{BufferId, ControlStep, GemmStep, Kernel, Matrix, Plan, Rhs, Step, StepKind, SubPlan};
 
 impl Program {
-    /// Compiles a plan for an instruction set and at most `threads` threads.
-    pub(crate) fn compile(plan: &Plan, isa: Isa, threads: usize) -> Result<Program, ExecError> {
+    /// Compiles a plan for an instruction set and at most `threads` threads, with or without machine code.
+    pub(crate) fn compile(plan: &Plan, isa: Isa, jit: bool, threads: usize) -> Result<Program, ExecError> {
         let threads = threads.max(1);
-        let program = Program { routines: vec![], table: 0, most_args: 0, work: 0, scratch: 0, threads, isa };
-        let mut compiler = Compiler { program, isa, codes: HashMap::new(), routines: HashMap::new() };
+        let program = Program {
+            routines: vec![],
+            table: 0,
+            most_args: 0,
+            work: 0,
+            scratch: 0,
+            threads,
+            isa,
+            declined: vec![],
+        };
+        let batch = Batch::new(isa, jit);
+        let mut compiler = Compiler { program, isa, batch, codes: vec![], routines: HashMap::new() };
         compiler.routine(plan)?;
-        Ok(compiler.program)
+        let Compiler { mut program, batch, codes, .. } = compiler;
+        batch.finish();
+        program.work = codes.iter().map(|c| c.work_bytes()).max().unwrap_or(0);
+        program.declined = codes.iter().filter_map(|c| c.declined()).collect();
+        Ok(program)
     }
 }
 
@@ -48,8 +62,9 @@ fn collect<'a>(plan: &'a Plan, found: &mut Vec<&'a Plan>) {
 struct Compiler {
     program: Program,
     isa: Isa,
-    /// Compiled kernels and epilogues, by identity: steps with equal code share it.
-    codes: HashMap<(*const Kernel, bool), Arc<Code>>,
+    batch: Batch,
+    /// The kernels' and epilogues' code.
+    codes: Vec<Arc<Code>>,
     /// Compiled plans, by identity.
     routines: HashMap<*const Plan, usize>,
 }
@@ -143,23 +158,17 @@ impl Compiler {
     }
 
     fn code(&mut self, kernel: &Arc<Kernel>, epilogue: bool) -> Arc<Code> {
-        let isa = self.isa;
-        let compile = || {
-            let kernel = &*wootz_plan::math::expand(kernel, isa.has_fma());
-            Arc::new(if epilogue { Code::compile_epilogue(kernel, isa) } else { Code::compile(kernel, isa) })
-        };
-        let code = self.codes.entry((Arc::as_ptr(kernel), epilogue)).or_insert_with(compile).clone();
-        self.program.work = self.program.work.max(code.work_bytes());
+        let code = self.batch.add(kernel, epilogue);
+        self.codes.push(code.clone());
         code
     }
 
     fn gemm(&mut self, step: &GemmStep) -> Result<(Op, f64), ExecError> {
-        let code = step.epilogue.as_ref().map(|e| self.code(&e.kernel, true));
         let args = step.epilogue.as_ref().map_or(0, |e| e.args.len());
-        let product = Product::compile(step, code, self.isa)?;
+        let isa = self.isa;
+        let product = Product::compile(step, isa, &mut |kernel| self.code(kernel, true))?;
         let program = &mut self.program;
         program.most_args = program.most_args.max(args.max(1));
-        program.work = program.work.max(product.work_bytes());
         program.scratch = program.scratch.max(product.scratch_bytes(program.threads));
         let flops = step.batch as f64 * step.m as f64 * step.n as f64 * step.k as f64;
         Ok((Op::Product(Box::new(product)), flops / if step.dtype.is_float() { 30.0 } else { 2.0 }))

@@ -16,10 +16,11 @@ mod memory;
 mod product;
 mod run;
 
+use crate::code::Code;
 use crate::gemm::GemmError;
 use crate::isa::Isa;
+use crate::jit::Declined;
 use crate::pool::PoolError;
-use crate::vm::Code;
 use product::Product;
 use std::ops::Range;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub(crate) struct Program {
     threads: usize,
     /// Instruction set of steps that choose theirs when they run.
     isa: Isa,
+    /// Why the tile VM runs kernels, one reason a kernel that it runs.
+    declined: Vec<Declined>,
 }
 
 /// One compiled plan.

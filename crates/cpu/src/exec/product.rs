@@ -1,12 +1,13 @@
 //! Matrix products with their epilogues.
 
 use super::compile::{elem, matrix, right};
-use super::epilogue::{self, Direct, Number, Source};
+use super::epilogue::{Direct, Number, Source};
 use super::{ExecError, part};
+use crate::code::Code;
 use crate::gemm::{BLayout, Block, CLayout, Epilogue, GemmPlan, GemmSpec, WrappingInt};
 use crate::isa::Isa;
 use crate::pool::Team;
-use crate::vm::{self, Code};
+use crate::vm;
 use std::ops::Range;
 use std::sync::Arc;
 use wootz_ir::DType;
@@ -104,20 +105,23 @@ impl Hook<'_> {
 }
 
 impl Product {
-    pub(super) fn compile(step: &GemmStep, code: Option<Arc<Code>>, isa: Isa) -> Result<Product, ExecError> {
+    pub(super) fn compile(
+        step: &GemmStep,
+        isa: Isa,
+        code: &mut dyn FnMut(&Arc<Kernel>) -> Arc<Code>,
+    ) -> Result<Product, ExecError> {
         let args = step.epilogue.as_ref().map_or(vec![], |e| e.args.clone());
-        let (finish, args) = match (step.out, code) {
-            (None, Some(code)) => match epilogue::direct(step) {
+        let (finish, args) = match (step.out, &step.epilogue) {
+            (None, Some(epilogue)) => match super::epilogue::direct(step) {
                 Some((direct, out)) => (Finish::Direct(direct, out), vec![]),
-                None => (Finish::Code(code), args),
+                None => (Finish::Code(code(&epilogue.kernel)), args),
             },
             // Sums of 16-bit floats are f32: rounding them is an epilogue.
             (Some(out), _) if matches!(step.dtype, DType::F16 | DType::BF16) => {
-                let code = Code::compile_epilogue(&rounding(step), isa);
-                (Finish::Code(Arc::new(code)), vec![out])
+                (Finish::Code(code(&Arc::new(rounding(step)))), vec![out])
             }
             (Some(out), _) => (Finish::Store(out), args),
-            (None, None) => (Finish::Code(Arc::new(Code::compile_epilogue(&nothing(step), isa))), vec![]),
+            (None, None) => (Finish::Code(code(&Arc::new(nothing(step)))), vec![]),
         };
         let plan = match elem(step.dtype) {
             Some(elem) => Some(GemmPlan::new(
@@ -145,13 +149,6 @@ impl Product {
             None => None,
         };
         Ok(Product { step: step.clone(), plan, finish, args })
-    }
-
-    pub(super) fn work_bytes(&self) -> usize {
-        match &self.finish {
-            Finish::Code(code) => code.work_bytes(),
-            _ => 0,
-        }
     }
 
     pub(super) fn scratch_bytes(&self, threads: usize) -> usize {

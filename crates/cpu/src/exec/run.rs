@@ -2,9 +2,9 @@
 
 use super::product::Operands;
 use super::{Buffers, Loop, Memory, Op, Program, Routine, Scan, Sub, cumsum, gather, linalg, part};
+use crate::code::Code;
 use crate::gemm;
 use crate::pool::{self, PoolError, Team};
-use crate::vm::Code;
 use std::cell::RefCell;
 use wootz_plan::{BufferId, CumsumStep, LinalgStep, Place};
 use wootz_runtime::{StepId, Trace};

@@ -410,8 +410,7 @@ impl Generator<'_> {
     fn compare_bools(&mut self, op: Compare, out: Reg, x: Reg, y: Reg, copy: usize) {
         let (a, b) = (self.read(x, copy), self.read(y, copy));
         let to = self.define(out, copy);
-        let (and_not, xor) =
-            if self.wide { (MASK_AND_NOT, MASK_XOR) } else { (AND_NOT[0], XOR[0]) };
+        let (and_not, xor) = if self.wide { (MASK_AND_NOT, MASK_XOR) } else { (AND_NOT[0], XOR[0]) };
         let length = if self.wide { Length::L256 } else { self.length(DType::Bool) };
         let (join, first, second, negated) = match op {
             Compare::Eq => (xor, a, b, true),
@@ -445,7 +444,14 @@ impl Generator<'_> {
         let (otherwise, then) = (self.read(y, copy), self.read_any(x, copy));
         if self.wide {
             let to = self.define_over(out, copy, &[x, y]);
-            return self.asm.vm(BLEND_MASK[pair], length, to, otherwise, then, Masked { by: condition.0, zero: false });
+            return self.asm.vm(
+                BLEND_MASK[pair],
+                length,
+                to,
+                otherwise,
+                then,
+                Masked { by: condition.0, zero: false },
+            );
         }
         let narrow = dtype != DType::Bool && lane_bytes(dtype) < self.shape.lane_bytes;
         let condition = if narrow { self.narrow_mask(condition) } else { condition };
@@ -470,12 +476,14 @@ impl Generator<'_> {
         };
         if z != x && z != y && expires(self, z) {
             // z is overwritten: a product operand may lie in memory.
-            let (first, second) = if self.registers.resident(self.value(x, copy)).is_some() { (x, y) } else { (y, x) };
+            let (first, second) =
+                if self.registers.resident(self.value(x, copy)).is_some() { (x, y) } else { (y, x) };
             let (a, b, to) = (self.read(first, copy), self.read_any(second, copy), self.read(z, copy));
             self.take_over(out, z, copy);
             return self.asm.v(FMA_231[pair], length, to, a, b);
         }
-        let overwritten = [(x, y), (y, x)].into_iter().find(|(r, other)| r != other && *r != z && expires(self, *r));
+        let overwritten =
+            [(x, y), (y, x)].into_iter().find(|(r, other)| r != other && *r != z && expires(self, *r));
         if let Some((dying, other)) = overwritten {
             let (b, c, to) = (self.read(other, copy), self.read_any(z, copy), self.read(dying, copy));
             self.take_over(out, dying, copy);

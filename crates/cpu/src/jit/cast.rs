@@ -68,7 +68,9 @@ impl Generator<'_> {
             (DType::I32 | DType::U32 | DType::U8, _) => self.same(out, x, copy),
             (DType::F32 | DType::F64, DType::I64) => self.to_long(out, x, copy),
             (DType::F32, DType::I32) => self.single_to_int(out, x, copy),
-            (DType::F64, DType::I32) => self.clamped_to_int(f64::from(i32::MIN), f64::from(i32::MAX), out, x, copy),
+            (DType::F64, DType::I32) => {
+                self.clamped_to_int(f64::from(i32::MIN), f64::from(i32::MAX), out, x, copy)
+            }
             (_, DType::U8) => self.clamped_to_int(0.0, 255.0, out, x, copy),
             _ => unreachable!("kernels with casts from {from} to {to} are declined"),
         }

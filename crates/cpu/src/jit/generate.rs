@@ -179,7 +179,13 @@ impl<'k> Generator<'k> {
         let bits = match (self.literals[reg.0 as usize]?, dtype) {
             (Literal::Float(v), DType::F64) => v.to_bits(),
             (Literal::Float(v), _) => u64::from((v as f32).to_bits()),
-            (Literal::Int(v), DType::Bool) => if v == 0 { 0 } else { u64::MAX },
+            (Literal::Int(v), DType::Bool) => {
+                if v == 0 {
+                    0
+                } else {
+                    u64::MAX
+                }
+            }
             (Literal::Int(v), DType::U8) => v as u64 & 0xff,
             (Literal::Int(v), _) => v as u64,
         };
@@ -299,6 +305,8 @@ impl<'k> Generator<'k> {
             InstOp::Select(c, x, y) => self.select(out, *c, *x, *y, copy),
             InstOp::Fma(x, y, z) => self.fma(out, [*x, *y, *z], copy),
             InstOp::Cast(x) => self.cast(out, *x, copy),
+            // Registers hold bits: nothing to do.
+            InstOp::Bitcast(x) => self.same(out, *x, copy),
             InstOp::Round(to, x) => self.round(*to, out, *x, copy),
             InstOp::Store { .. } => {}
         }

@@ -247,7 +247,14 @@ impl<'k> Generator<'k> {
     }
 
     /// `copies` whole vectors.
-    fn whole(&mut self, stage: &'k Stage, body: &[&'k Inst], partials: &[Partials], first: usize, copies: usize) {
+    fn whole(
+        &mut self,
+        stage: &'k Stage,
+        body: &[&'k Inst],
+        partials: &[Partials],
+        first: usize,
+        copies: usize,
+    ) {
         let reduced: Vec<Reg> = stage.reduce.iter().map(|acc| acc.value).collect();
         self.piece(body, Mode::Full, first, copies, &reduced, |g, i, copy| match partials.get(i) {
             Some(partials) => g.fold(partials, copy),

@@ -1,11 +1,11 @@
 //! Loads and stores.
 
+use super::Context;
 use super::asm::vector::*;
 use super::asm::{Condition, Gpr, Length, Mem, Rm, Vec};
 use super::generate::{ARGS, CONTEXT, Generator, LANE, LEFT, Mode, SCRATCH, SCRATCH_2};
 use super::registers::{Class, FRAME, TAIL_MASK};
 use super::shape::lane_bytes;
-use super::Context;
 use smallvec::SmallVec;
 use wootz_ir::DType;
 use wootz_plan::kernel::{Address, ArgId, Inst, InstOp, Reg};
@@ -66,7 +66,9 @@ impl Generator<'_> {
         self.between = true;
         for inst in insts {
             let base = match &inst.op {
-                InstOp::Load { arg, at, .. } if inst.out.is_some_and(|r| self.shape.info(r).varies) => self.base(*arg, at),
+                InstOp::Load { arg, at, .. } if inst.out.is_some_and(|r| self.shape.info(r).varies) => {
+                    self.base(*arg, at)
+                }
                 InstOp::Store { arg, at, .. } => self.base(*arg, at),
                 InstOp::Tile => self.tile_base(),
                 _ => continue,
@@ -256,7 +258,9 @@ impl Generator<'_> {
             }
         }
         match stored {
-            DType::U8 => self.asm.vm(ZERO_EXTEND_BYTES[0], self.length(DType::U8), to, Vec(0), source, masked),
+            DType::U8 => {
+                self.asm.vm(ZERO_EXTEND_BYTES[0], self.length(DType::U8), to, Vec(0), source, masked)
+            }
             DType::F16 => self.asm.vm(F16_TO_F32, self.length(DType::F32), to, Vec(0), source, masked),
             DType::BF16 => {
                 let length = self.length(DType::F32);
@@ -266,7 +270,9 @@ impl Generator<'_> {
             _ if self.wide => {
                 let bytes = self.temp();
                 match (self.mode, self.shape.lanes) {
-                    (Mode::Tail, _) | (_, 16) => self.asm.vm(LOAD_BYTES, Length::L128, bytes, Vec(0), source, masked),
+                    (Mode::Tail, _) | (_, 16) => {
+                        self.asm.vm(LOAD_BYTES, Length::L128, bytes, Vec(0), source, masked)
+                    }
                     _ => self.asm.v1(LOAD_ONE[1], Length::L128, bytes, source),
                 }
                 self.asm.v(TEST_BYTES, Length::L128, to, bytes, bytes);

@@ -46,7 +46,8 @@ impl Generator<'_> {
         let is_float = dtype.is_float();
         let bits = match (kind, dtype) {
             (AccKind::All, _) | (AccKind::Min, DType::Bool) => u64::MAX,
-            (AccKind::Sum | AccKind::Any | AccKind::ArgMax | AccKind::ArgMin, _) | (AccKind::Max, DType::Bool) => 0,
+            (AccKind::Sum | AccKind::Any | AccKind::ArgMax | AccKind::ArgMin, _)
+            | (AccKind::Max, DType::Bool) => 0,
             (AccKind::Prod, _) if is_float => float(1.0, 1.0),
             (AccKind::Prod, _) => 1,
             (AccKind::Max, _) if is_float => float(f32::NEG_INFINITY, f64::NEG_INFINITY),
@@ -63,7 +64,11 @@ impl Generator<'_> {
     }
 
     /// Sets the partial results to the neutral element. `hold` lets them stay in registers if there are enough.
-    pub(super) fn begin_partials(&mut self, reductions: &[Accumulate], hold: bool) -> std::vec::Vec<Partials> {
+    pub(super) fn begin_partials(
+        &mut self,
+        reductions: &[Accumulate],
+        hold: bool,
+    ) -> std::vec::Vec<Partials> {
         let vectors = self.partial_vectors();
         let most = if self.wide { 16 } else { 8 };
         let hold = hold && vectors * reductions.len() <= most;
@@ -199,7 +204,8 @@ impl Generator<'_> {
         let (x, y) = (self.temp(), self.temp());
         while half > 0 {
             for step in 0..half {
-                let (low, high) = (self.partial(partials.at, bytes, step), self.partial(partials.at, bytes, step + half));
+                let (low, high) =
+                    (self.partial(partials.at, bytes, step), self.partial(partials.at, bytes, step + half));
                 self.asm.v1(LOAD[0], length, x, low);
                 self.asm.v1(LOAD[0], length, y, high);
                 self.combine_again(kind, dtype, length, x, y);

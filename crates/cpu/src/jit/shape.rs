@@ -71,7 +71,8 @@ impl<'k> Shape<'k> {
     ) -> Result<Shape<'k>, Declined> {
         let info = Info { level: Level::Literal, varies: false, stage: 0, crosses: false, reduced: false };
         let infos = vec![info; kernel.regs.len()];
-        let mut shape = Shape { kernel, infos, lane_axis, lanes: 0, lane_bytes: 4, mask_registers: vector_bytes == 64 };
+        let mut shape =
+            Shape { kernel, infos, lane_axis, lanes: 0, lane_bytes: 4, mask_registers: vector_bytes == 64 };
         let instructions: usize = kernel.stages.iter().map(|s| s.body.len()).sum();
         if instructions > MAX_INSTRUCTIONS {
             return Err(Declined("too many instructions"));
@@ -191,7 +192,9 @@ impl<'k> Shape<'k> {
     fn level(&self, stage: &Stage, index: usize, inst: &Inst) -> Result<(Level, bool), Declined> {
         let mut level = match inst.op {
             // A mask register is not loaded from the pool of constants.
-            InstOp::Int(_) if self.mask_registers && inst.out.is_some_and(|r| self.dtype(r) == DType::Bool) => {
+            InstOp::Int(_)
+                if self.mask_registers && inst.out.is_some_and(|r| self.dtype(r) == DType::Bool) =>
+            {
                 (Level::Once, false)
             }
             InstOp::Float(_) | InstOp::Int(_) => (Level::Literal, false),

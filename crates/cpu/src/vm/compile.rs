@@ -461,13 +461,12 @@ impl<'k> Compiler<'k> {
             indices_at: indices_at as u32,
             axes,
             work_bytes: end.next_multiple_of(64),
-            point_cost: cost(kernel),
         }
     }
 }
 
 /// Estimated nanoseconds of one grid point.
-fn cost(kernel: &Kernel) -> f64 {
+pub(crate) fn cost(kernel: &Kernel) -> f64 {
     let inst = |i: &Inst| match &i.op {
         InstOp::Float(_) | InstOp::Int(_) => 0.0,
         InstOp::Unary(op, _) => match op {

@@ -27,6 +27,7 @@ use smallvec::SmallVec;
 use wootz_ir::Dims;
 use wootz_plan::Kernel;
 
+pub(crate) use compile::cost;
 pub use run::Block;
 
 /// A compiled kernel.
@@ -49,8 +50,6 @@ pub struct Code {
     axes: usize,
     /// Bytes of working memory.
     work_bytes: usize,
-    /// Estimated time of one grid point, in nanoseconds.
-    point_cost: f64,
 }
 
 /// A stage.
@@ -143,20 +142,9 @@ struct Access {
 
 impl Code {
     /// Compiles a kernel (which must be well formed, see [`wootz_plan::verify_kernel`]) for an available instruction set.
+    /// `lane_axis` is the grid loop that tiles run along, if they run along the grid.
     #[must_use]
-    pub fn compile(kernel: &Kernel, isa: Isa) -> Code {
-        let lane_axis = match kernel.lanes {
-            wootz_plan::kernel::Lanes::Grid => kernel.grid.len().checked_sub(1),
-            wootz_plan::kernel::Lanes::Inner => None,
-        };
-        compile::compile(kernel, lane_axis, isa)
-    }
-
-    /// Compiles the epilogue of a product: a kernel over `[batch, m, n]` without stage loops, run by [`Code::run_block`].
-    #[must_use]
-    pub fn compile_epilogue(kernel: &Kernel, isa: Isa) -> Code {
-        let column = kernel.grid.len() == 3 && kernel.grid[2] == 1;
-        let lane_axis = kernel.grid.len().checked_sub(if column { 2 } else { 1 });
+    pub fn compile_along(kernel: &Kernel, lane_axis: Option<usize>, isa: Isa) -> Code {
         compile::compile(kernel, lane_axis, isa)
     }
 
@@ -174,12 +162,6 @@ impl Code {
     #[must_use]
     pub fn work_bytes(&self) -> usize {
         self.work_bytes
-    }
-
-    /// Estimated time of the whole kernel on one thread, in nanoseconds.
-    #[must_use]
-    pub fn cost(&self) -> f64 {
-        self.point_cost * self.grid.iter().product::<usize>() as f64
     }
 }
 

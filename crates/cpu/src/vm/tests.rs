@@ -275,7 +275,7 @@ const ROOM: usize = 1 << 15;
 const CANARY: f64 = -7777.25;
 
 fn run(kernel: &Kernel, isa: Isa, memory: &Memory, cut: usize) -> Memory {
-    let code = Code::compile(kernel, isa);
+    let code = Code::compile_along(kernel, lane_axis(kernel), isa);
     let mut memory: Memory = memory.clone();
     let args: Vec<*mut u8> = memory.iter_mut().map(|m| m.as_mut_ptr().cast()).collect();
     // Dirty working memory must not show.
@@ -361,4 +361,9 @@ fn integers_at_their_edges() {
     for (op, x, y, want) in cases {
         assert_eq!(scalar(op, DType::I64, x, y), want, "{op:?} {x} {y}");
     }
+}
+
+/// The grid loop that tiles run along.
+fn lane_axis(kernel: &Kernel) -> Option<usize> {
+    kernel.grid.len().checked_sub(1).filter(|_| kernel.lanes == Lanes::Grid)
 }

@@ -7,7 +7,7 @@ mod integer;
 pub(super) mod vector;
 
 pub(super) use integer::Condition;
-pub(super) use vector::{Length, VectorOp};
+pub(super) use vector::Length;
 
 /// A general-purpose register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +188,9 @@ impl Assembler {
                 }
                 self.displacement(mode, disp);
             }
-            Rm::Mem(Mem::Indexed(base, index, shift, disp)) => self.sib(reg, base, index.0, shift, disp, short),
+            Rm::Mem(Mem::Indexed(base, index, shift, disp)) => {
+                self.sib(reg, base, index.0, shift, disp, short)
+            }
             Rm::Mem(Mem::Lanes(base, index, shift)) => self.sib(reg, base, index.0, shift, 0, short),
         }
     }

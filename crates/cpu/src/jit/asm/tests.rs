@@ -124,13 +124,31 @@ fn shapes(a: &mut Assembler, length: Length, high: u8) {
     }
     a.v(MUL_INT[0], length, x, y, z);
     a.v(MUL_LOW_HALVES, length, x, y, z);
-    for op in [MIN_INT[0], MAX_INT[0], MIN_UNSIGNED, MAX_UNSIGNED, PACK_SIGNED, PACK_UNSIGNED, PACK_SIGNED_BYTES, PACK_UNSIGNED_BYTES] {
+    for op in [
+        MIN_INT[0],
+        MAX_INT[0],
+        MIN_UNSIGNED,
+        MAX_UNSIGNED,
+        PACK_SIGNED,
+        PACK_UNSIGNED,
+        PACK_SIGNED_BYTES,
+        PACK_UNSIGNED_BYTES,
+    ] {
         a.v(op, length, x, y, z);
     }
     a.v1(ABS_INT[0], length, x, y);
     a.shift(SHIFT_RIGHT_SIGNED_BY, length, x, y, 31);
     a.v(SHIFT_RIGHT_SIGNED[0], length, x, y, z);
-    for op in [F32_TO_F64, I32_TO_F64, ZERO_EXTEND, SIGN_EXTEND, ZERO_EXTEND_BYTES[0], ZERO_EXTEND_BYTES[1], ZERO_EXTEND_HALVES, F16_TO_F32] {
+    for op in [
+        F32_TO_F64,
+        I32_TO_F64,
+        ZERO_EXTEND,
+        SIGN_EXTEND,
+        ZERO_EXTEND_BYTES[0],
+        ZERO_EXTEND_BYTES[1],
+        ZERO_EXTEND_HALVES,
+        F16_TO_F32,
+    ] {
         a.v1(op, length, x, far);
     }
     for op in [F64_TO_F32, I32_TO_F32, F32_TO_I32, F64_TO_I32] {
@@ -300,10 +318,38 @@ fn evex() {
                 a.vi(COMPARE[lane], Length::L512, Vec(3), y, z, 1);
                 a.vi(COMPARE_INT[lane], Length::L512, Vec(3), y, z, 6);
                 a.vm(BLEND_MASK[lane], Length::L512, x, y, z, Masked { by: 5, zero: false });
-                a.vm(LOAD[lane], Length::L512, x, Vec(0), Mem::Base(Gpr::RAX, 32), Masked { by: 7, zero: true });
-                a.vm(STORE[lane], Length::L512, x, Vec(0), Mem::Base(Gpr::RAX, 32), Masked { by: 7, zero: false });
-                a.vm(GATHER_BY_32[lane], Length::L512, x, Vec(0), Mem::Lanes(Gpr::R8, Vec(30), 2), Masked { by: 1, zero: false });
-                a.vm(SCATTER_BY_64[lane], Length::L512, x, Vec(0), Mem::Lanes(Gpr::R8, Vec(9), 3), Masked { by: 1, zero: false });
+                a.vm(
+                    LOAD[lane],
+                    Length::L512,
+                    x,
+                    Vec(0),
+                    Mem::Base(Gpr::RAX, 32),
+                    Masked { by: 7, zero: true },
+                );
+                a.vm(
+                    STORE[lane],
+                    Length::L512,
+                    x,
+                    Vec(0),
+                    Mem::Base(Gpr::RAX, 32),
+                    Masked { by: 7, zero: false },
+                );
+                a.vm(
+                    GATHER_BY_32[lane],
+                    Length::L512,
+                    x,
+                    Vec(0),
+                    Mem::Lanes(Gpr::R8, Vec(30), 2),
+                    Masked { by: 1, zero: false },
+                );
+                a.vm(
+                    SCATTER_BY_64[lane],
+                    Length::L512,
+                    x,
+                    Vec(0),
+                    Mem::Lanes(Gpr::R8, Vec(9), 3),
+                    Masked { by: 1, zero: false },
+                );
                 a.v(TEST[lane], Length::L512, Vec(2), x, y);
             }
             for op in [MUL_INT[1], MIN_INT[1], MAX_INT[1], SHIFT_RIGHT_SIGNED[1]] {

@@ -156,7 +156,16 @@ impl Assembler {
     }
 
     #[allow(clippy::too_many_arguments)] // Reason: the fields of one instruction.
-    fn evex(&mut self, op: VectorOp, length: Length, reg: u8, a: u8, rm: Rm, mask: Masked, immediate: Option<u8>) {
+    fn evex(
+        &mut self,
+        op: VectorOp,
+        length: Length,
+        reg: u8,
+        a: u8,
+        rm: Rm,
+        mask: Masked,
+        immediate: Option<u8>,
+    ) {
         // The high bit of a lane index register lies where that of `a` would.
         let (x, b, high) = match rm {
             Rm::Reg(r) => (r >> 4, r >> 3, a >> 4),
@@ -166,9 +175,7 @@ impl Assembler {
             Rm::Mem(Mem::Pool(_)) => (0, 0, a >> 4),
         };
         self.byte(0x62);
-        self.byte(
-            (!(reg >> 3) & 1) << 7 | (!x & 1) << 6 | (!b & 1) << 5 | (!(reg >> 4) & 1) << 4 | op.map,
-        );
+        self.byte((!(reg >> 3) & 1) << 7 | (!x & 1) << 6 | (!b & 1) << 5 | (!(reg >> 4) & 1) << 4 | op.map);
         self.byte(u8::from(op.wide[1]) << 7 | (!a & 15) << 3 | 4 | op.prefix);
         self.byte(u8::from(mask.zero) << 7 | (length as u8) << 5 | (!high & 1) << 3 | mask.by);
         self.byte(op.opcode);

@@ -1,0 +1,279 @@
+//! Compiled kernels: machine code where there is some for a kernel, else the tile VM.
+//!
+//! A [`Batch`] compiles the kernels of a program. Their machine code goes into one mapping, which is written and then made
+//! executable, once. Kernels are shared by structure across all programs of the process.
+
+// Reason: code runs on raw pointers.
+#![allow(unsafe_code)]
+
+use crate::isa::Isa;
+use crate::jit::{self, Context, Declined, Mapping, Written};
+use crate::vm::{self, Block};
+use hashbrown::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use wootz_ir::Dims;
+use wootz_plan::Kernel;
+use wootz_plan::kernel::{InstOp, Lanes};
+use wootz_plan::math::expand;
+
+/// Name of the environment variable that turns machine code off.
+pub const JIT_ENV: &str = "WOOTZ_JIT";
+
+/// Whether kernels may become machine code: not with `WOOTZ_JIT=off`. The environment is read once.
+#[must_use]
+pub fn jit_allowed() -> bool {
+    static ALLOWED: OnceLock<bool> = OnceLock::new();
+    *ALLOWED
+        .get_or_init(|| !std::env::var(JIT_ENV).is_ok_and(|v| matches!(v.as_str(), "off" | "0" | "false")))
+}
+
+/// A kernel's code.
+#[derive(Debug)]
+pub(crate) struct Code {
+    grid: Dims,
+    /// The grid loop that tiles run along.
+    lane_axis: Option<usize>,
+    /// Bytes of an element of the product that the kernel is the epilogue of.
+    tile_bytes: usize,
+    cost: f64,
+    /// Empty until its batch is finished.
+    body: OnceLock<Body>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Native { mapping: Arc<Mapping>, offset: usize, frame: usize, width: usize },
+    Tiles { code: vm::Code, why: Declined },
+}
+
+/// What identifies a kernel's code.
+type Key = (Arc<Kernel>, Option<usize>, Isa, bool);
+
+/// Code that some program still uses.
+static SHARED: Mutex<Option<HashMap<Key, Weak<Code>>>> = Mutex::new(None);
+
+/// Kernels being compiled.
+pub(crate) struct Batch {
+    isa: Isa,
+    jit: bool,
+    known: HashMap<Key, Arc<Code>>,
+    written: Vec<(Key, Written)>,
+}
+
+impl Batch {
+    /// For an available instruction set; with or without machine code.
+    pub(crate) fn new(isa: Isa, jit: bool) -> Batch {
+        Batch { isa, jit, known: HashMap::new(), written: vec![] }
+    }
+
+    /// Compiles a kernel (which must be well formed, see [`wootz_plan::verify_kernel`]). An epilogue of a product is a kernel
+    /// over `[batch, m, n]` without stage loops, run by [`Code::run_block`].
+    pub(crate) fn add(&mut self, kernel: &Arc<Kernel>, epilogue: bool) -> Arc<Code> {
+        let lane_axis = lane_axis(kernel, epilogue);
+        let key: Key = (kernel.clone(), lane_axis, self.isa, self.jit);
+        if let Some(code) = self.known.get(&key) {
+            return code.clone();
+        }
+        let shared =
+            SHARED.lock().ok().and_then(|s| s.as_ref().and_then(|s| s.get(&key)).and_then(Weak::upgrade));
+        let code = shared.unwrap_or_else(|| self.compile(&key));
+        self.known.insert(key, code.clone());
+        code
+    }
+
+    fn compile(&mut self, key: &Key) -> Arc<Code> {
+        let (kernel, lane_axis, isa, _) = key;
+        let code = Code {
+            grid: kernel.grid.clone(),
+            lane_axis: *lane_axis,
+            tile_bytes: tile_bytes(kernel),
+            cost: vm::cost(kernel),
+            body: OnceLock::new(),
+        };
+        let written = match self.jit {
+            true => jit::write(&expand(kernel, isa.has_fma()), *lane_axis, *isa, false),
+            false => Err(Declined("turned off")),
+        };
+        match written {
+            Ok(written) => self.written.push((key.clone(), written)),
+            // A new cell is empty.
+            Err(why) => drop(code.body.set(Body::tiles(key, why))),
+        }
+        Arc::new(code)
+    }
+
+    /// Makes the machine code executable. Every kernel's code can be run after this.
+    pub(crate) fn finish(self) {
+        let mut bytes = vec![];
+        let mut offsets = vec![];
+        for (_, written) in &self.written {
+            bytes.resize(bytes.len().next_multiple_of(64), 0);
+            offsets.push(bytes.len());
+            bytes.extend_from_slice(&written.code);
+        }
+        let mapping = if bytes.is_empty() { None } else { Mapping::new(&bytes).map(Arc::new).ok() };
+        for ((key, written), offset) in self.written.iter().zip(offsets) {
+            let Some(code) = self.known.get(key) else { continue };
+            let body = match &mapping {
+                Some(mapping) => Body::Native {
+                    mapping: mapping.clone(),
+                    offset,
+                    frame: written.frame.next_multiple_of(64),
+                    width: written.width,
+                },
+                None => Body::tiles(key, Declined("executable memory is not allowed")),
+            };
+            drop(code.body.set(body));
+        }
+        if let Ok(mut shared) = SHARED.lock() {
+            let shared = shared.get_or_insert_with(HashMap::new);
+            if shared.len() > 64 && shared.len() == shared.capacity() {
+                shared.retain(|_, code| code.strong_count() > 0);
+            }
+            shared.extend(self.known.into_iter().map(|(key, code)| (key, Arc::downgrade(&code))));
+        }
+    }
+}
+
+/// The grid loop that tiles run along.
+fn lane_axis(kernel: &Kernel, epilogue: bool) -> Option<usize> {
+    let rank = kernel.grid.len();
+    match kernel.lanes {
+        _ if epilogue => {
+            // A product with a vector has one column.
+            let column = rank == 3 && kernel.grid[2] == 1;
+            rank.checked_sub(if column { 2 } else { 1 })
+        }
+        Lanes::Grid => rank.checked_sub(1),
+        Lanes::Inner => None,
+    }
+}
+
+fn tile_bytes(kernel: &Kernel) -> usize {
+    let insts = kernel.stages.iter().flat_map(|s| &s.body);
+    let tile = insts.filter(|i| i.op == InstOp::Tile).find_map(|i| i.out);
+    tile.map_or(0, |reg| kernel.regs[reg.0 as usize].size())
+}
+
+impl Body {
+    fn tiles((kernel, lane_axis, isa, _): &Key, why: Declined) -> Body {
+        let kernel = expand(kernel, isa.has_fma());
+        Body::Tiles { code: vm::Code::compile_along(&kernel, *lane_axis, *isa), why }
+    }
+}
+
+impl Code {
+    fn body(&self) -> &Body {
+        self.body.get().expect("the batch is finished before anything runs")
+    }
+
+    /// Why the tile VM runs the kernel, if it does.
+    pub(crate) fn declined(&self) -> Option<Declined> {
+        match self.body() {
+            Body::Native { .. } => None,
+            Body::Tiles { why, .. } => Some(*why),
+        }
+    }
+
+    /// Independent pieces of work: tiles of grid points, or grid points.
+    pub(crate) fn units(&self) -> usize {
+        match self.body() {
+            Body::Tiles { code, .. } => code.units(),
+            Body::Native { width, .. } => {
+                let points: usize = self.grid.iter().product();
+                match self.lane_axis {
+                    Some(axis) if points > 0 => points / self.grid[axis] * self.grid[axis].div_ceil(*width),
+                    _ => points,
+                }
+            }
+        }
+    }
+
+    /// Bytes of working memory that a run needs, aligned to 64 bytes and zeroed before its first use.
+    pub(crate) fn work_bytes(&self) -> usize {
+        match self.body() {
+            Body::Native { frame, .. } => *frame,
+            Body::Tiles { code, .. } => code.work_bytes(),
+        }
+    }
+
+    /// Estimated time of the whole kernel on one thread, in nanoseconds.
+    pub(crate) fn cost(&self) -> f64 {
+        self.cost * self.grid.iter().product::<usize>() as f64
+    }
+
+    /// Runs some of the kernel's [units](Code::units).
+    ///
+    /// # Safety
+    /// There is a pointer for every argument of the kernel, aligned for its dtype and valid for every element that the
+    /// kernel reads or writes; written arguments overlap no other. `work` is as [`Code::work_bytes`] says. Both belong to
+    /// this run alone, except for elements of written arguments that only other units touch.
+    pub(crate) unsafe fn run(&self, args: &[*mut u8], units: Range<usize>, work: *mut u8) {
+        let (mapping, offset, width) = match self.body() {
+            // SAFETY: the caller's contract.
+            Body::Tiles { code, .. } => return unsafe { code.run(args, units, work) },
+            Body::Native { mapping, offset, width, .. } => (mapping, *offset, *width),
+        };
+        if units.is_empty() {
+            return;
+        }
+        let mut context = Code::context(args, work, units.len());
+        let mut point = units.start;
+        if let Some(axis) = self.lane_axis {
+            let tiles = self.grid[axis].div_ceil(width);
+            context.lane_end = self.grid[axis] as i64;
+            context.index[axis] = (point % tiles * width) as i64;
+            point /= tiles;
+        }
+        for axis in (0..self.grid.len()).rev().filter(|a| Some(*a) != self.lane_axis) {
+            context.index[axis] = (point % self.grid[axis]) as i64;
+            point /= self.grid[axis];
+        }
+        // SAFETY: the caller's contract; the units lie within the grid.
+        unsafe { mapping.call(offset, &mut context) }
+    }
+
+    /// Runs an epilogue on a part of its product.
+    ///
+    /// # Safety
+    /// As [`Code::run`]; the block lies within the kernel's grid and its elements are readable.
+    pub(crate) unsafe fn run_block(&self, args: &[*mut u8], block: &Block, work: *mut u8) {
+        let (mapping, offset, width) = match self.body() {
+            // SAFETY: the caller's contract.
+            Body::Tiles { code, .. } => return unsafe { code.run_block(args, block, work) },
+            Body::Native { mapping, offset, width, .. } => (mapping, *offset, *width),
+        };
+        if block.rows == 0 || block.cols == 0 {
+            return;
+        }
+        let by_column = self.lane_axis == Some(1);
+        let (outer, first, lanes) = match by_column {
+            true => (block.cols, block.row, block.rows),
+            false => (block.rows, block.col, block.cols),
+        };
+        let mut context = Code::context(args, work, outer * lanes.div_ceil(width));
+        context.index[..3].copy_from_slice(&[block.batch as i64, block.row as i64, block.col as i64]);
+        (context.lane_first, context.lane_end) = (first as i64, (first + lanes) as i64);
+        let bytes = self.tile_bytes as i64;
+        (context.tile_row, context.tile_column) = (block.row_stride as i64 * bytes, bytes);
+        let before = block.row as i64 * context.tile_row + block.col as i64 * bytes;
+        context.tile = block.data.wrapping_offset(-before as isize);
+        // SAFETY: the caller's contract.
+        unsafe { mapping.call(offset, &mut context) }
+    }
+
+    fn context(args: &[*mut u8], work: *mut u8, count: usize) -> Context {
+        Context {
+            args: args.as_ptr(),
+            work,
+            tile: std::ptr::null(),
+            tile_row: 0,
+            tile_column: 0,
+            count: count as i64,
+            lane_first: 0,
+            lane_end: 0,
+            index: Default::default(),
+        }
+    }
+}
