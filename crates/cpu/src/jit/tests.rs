@@ -133,6 +133,9 @@ fn integer_arithmetic() {
                 }
             }
             for op in ["neg", "abs", "not"] {
+                if dtype == "u32" && op == "neg" {
+                    continue;
+                }
                 elementwise(n, dtype, dtype, &format!("%2 = {op} %0 : {dtype}\nstore a2[g0] = %2"));
             }
         }
@@ -148,6 +151,9 @@ fn comparisons_and_choices() {
                 let body =
                     format!("%2 = {op} %0, %1 : bool\n%3 = select %2, %0, %1 : {dtype}\nstore a2[g0] = %3");
                 elementwise(n, dtype, dtype, &body);
+            }
+            if dtype == "i64" {
+                continue;
             }
             // Lanes of 4 and of 8 bytes in one kernel.
             let body = format!(

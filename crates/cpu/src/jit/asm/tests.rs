@@ -89,11 +89,14 @@ fn integers() {
             idiv rbx
             movzx rax,byte [r9+1]
             movzx r10,word [rax+rcx*2]
+            and rax,1Fh
+            neg r9
+            movsxd rsi,esi
             push r12
             pop rbx
             call rax
-            jl near 000000000000007Fh
-            jmp 000000000000007Fh
+            jl near 0000000000000089h
+            jmp 0000000000000089h
             ret
         "#]],
     );
@@ -282,6 +285,8 @@ fn vex() {
             vmovq rdx,xmm15
             vpextrb [r9+rcx*4+40h],xmm15,3
             vpextrw [r9+rcx*4+40h],xmm15,3
+            vpinsrb xmm15,xmm12,[r9+rcx*4+40h],3
+            vpinsrw xmm15,xmm12,[r9+rcx*4+40h],3
             vaddps ymm15,ymm12,[rel 2C0h]
             vroundps ymm15,[rel 2C0h],1
             vcmpltps ymm15,ymm12,ymm7
@@ -478,6 +483,8 @@ fn evex() {
             vmovq rdx,xmm31
             vpextrb [r9+rcx*4+40h],xmm31,3
             vpextrw [r9+rcx*4+40h],xmm31,3
+            vpinsrb xmm31,xmm28,[r9+rcx*4+40h],3
+            vpinsrw xmm31,xmm28,[r9+rcx*4+40h],3
             vaddps zmm31,zmm28,[rel 480h]
             vrndscaleps zmm31,[rel 480h],1
             vcmpltps k3,zmm20,zmm7
@@ -518,6 +525,7 @@ fn evex() {
             vmovdqu16 [rax+20h]{k7},xmm31
             vptestmb k3,xmm31,xmm31
             vpmovm2b xmm31,k3
+            vpmovm2q zmm31,k3
             vpbroadcastb xmm31,[rax+1]
             vextracti64x4 ymm20,zmm31,1
             vextracti32x4 xmm20,ymm31,1
