@@ -9,7 +9,7 @@ use crate::fingerprint::fingerprint;
 use crate::isa::{Caches, Isa};
 use crate::pool;
 use crate::yardstick::{Fma, Roofline};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use wootz_ir::ops::Linalg;
 use wootz_ir::{DType, Graph, HostTensor, Target};
@@ -228,6 +228,21 @@ fn touched(step: &StepKind) -> Vec<BufferId> {
     }
 }
 
+impl Compiled {
+    /// What is slower here than it could be, and why.
+    fn notes(&self) -> Vec<String> {
+        if self.isa == Isa::Portable {
+            return vec!["portable code: this processor has no AVX2, or WOOTZ_CPU says so".into()];
+        }
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+        for declined in self.program.declined() {
+            *reasons.entry(declined.0).or_default() += 1;
+        }
+        let kernels = |n: usize| if n == 1 { "1 kernel".to_owned() } else { format!("{n} kernels") };
+        reasons.into_iter().map(|(why, n)| format!("{} run by the tile VM: {why}", kernels(n))).collect()
+    }
+}
+
 impl Executable for Compiled {
     fn describe(&self) -> Description {
         Description {
@@ -237,12 +252,7 @@ impl Executable for Compiled {
             scratch: self.program.scratch(),
             prepared: self.plan.prepared.iter().sum(),
             constants: self.plan.constants.iter().map(|c| c.as_bytes().len()).sum(),
-            notes: match self.isa {
-                Isa::Portable => {
-                    vec!["portable code: this processor has no AVX2, or WOOTZ_CPU says so".into()]
-                }
-                _ => vec![],
-            },
+            notes: self.notes(),
         }
     }
 

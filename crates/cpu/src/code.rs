@@ -136,6 +136,18 @@ impl Batch {
     }
 }
 
+/// The machine code of a kernel (or of an epilogue of a product) as text, each instruction of the kernel before those that
+/// compute it.
+///
+/// # Errors
+/// Why there is no machine code for it: the tile VM runs the kernel.
+pub fn assembly(kernel: &Kernel, epilogue: bool, isa: Isa) -> Result<String, &'static str> {
+    let expanded = expand(kernel, isa.has_fma());
+    let written =
+        jit::write(&expanded, lane_axis(kernel, epilogue), isa, true).map_err(|declined| declined.0)?;
+    Ok(jit::listing(&written))
+}
+
 /// The grid loop that tiles run along.
 fn lane_axis(kernel: &Kernel, epilogue: bool) -> Option<usize> {
     let rank = kernel.grid.len();

@@ -16,4 +16,4 @@ pub mod vm;
 pub mod yardstick;
 
 pub use backend::Cpu;
-pub use code::{JIT_ENV, jit_allowed};
+pub use code::{JIT_ENV, assembly, jit_allowed};

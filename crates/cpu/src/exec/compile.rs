@@ -5,6 +5,7 @@ use super::{ExecError, Loop, Op, Program, Routine, Scan, Sub};
 use crate::code::{Batch, Code};
 use crate::gemm;
 use crate::isa::Isa;
+use crate::jit::Declined;
 use std::collections::HashMap;
 use std::sync::Arc;
 use wootz_ir::DType;
@@ -32,6 +33,11 @@ impl Program {
         program.work = codes.iter().map(|c| c.work_bytes()).max().unwrap_or(0);
         program.declined = codes.iter().filter_map(|c| c.declined()).collect();
         Ok(program)
+    }
+
+    /// Why the tile VM runs kernels, one reason a kernel that it runs.
+    pub(crate) fn declined(&self) -> &[Declined] {
+        &self.declined
     }
 }
 

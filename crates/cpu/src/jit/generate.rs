@@ -201,7 +201,7 @@ impl<'k> Generator<'k> {
         if !self.shape.info(reg).varies {
             return Some(Mem::Base(FRAME, at));
         }
-        let bytes = lane_bytes(self.shape.dtype(reg));
+        let bytes = self.home_lane(reg);
         let before = (self.lanes_before(copy) * bytes) as i32;
         Some(Mem::Indexed(FRAME, LANE, bytes.trailing_zeros() as u8, at + before))
     }
@@ -266,7 +266,7 @@ impl<'k> Generator<'k> {
         let to = match self.shape.info(out).varies {
             false => Mem::Base(FRAME, home as i32),
             true => {
-                let bytes = lane_bytes(self.shape.dtype(out));
+                let bytes = self.home_lane(out);
                 let before = (self.lanes_before(copy) * bytes) as i32;
                 Mem::Indexed(FRAME, LANE, bytes.trailing_zeros() as u8, home as i32 + before)
             }
@@ -277,6 +277,14 @@ impl<'k> Generator<'k> {
         }
         let value = self.value(out, copy);
         self.registers.set_memory(value, to);
+    }
+
+    /// Bytes of a lane of a value that crosses stages, in the frame. Masks are as wide as the widest lanes.
+    fn home_lane(&self, reg: Reg) -> usize {
+        match self.shape.dtype(reg) {
+            DType::Bool => self.shape.lane_bytes,
+            dtype => lane_bytes(dtype),
+        }
     }
 
     fn line(&mut self, inst: &Inst) {
@@ -315,11 +323,12 @@ impl<'k> Generator<'k> {
     /// Reserves the places of values that outlive the piece of code that computes them: a slot for a uniform value, `width`
     /// lanes for one that varies.
     pub(super) fn reserve_homes(&mut self, width: usize) {
-        for (i, dtype) in self.shape.kernel.regs.iter().enumerate() {
+        for i in 0..self.shape.infos.len() {
             let info = self.shape.infos[i];
+            let lane = self.home_lane(Reg(i as u32));
             let bytes = match info {
                 _ if info.level == Level::Literal => continue,
-                _ if info.varies && info.crosses => (width * lane_bytes(*dtype)) as u32,
+                _ if info.varies && info.crosses => (width * lane) as u32,
                 _ if info.varies => continue,
                 _ if info.level < Level::Lanes || info.crosses => SLOT,
                 _ => continue,

@@ -7,6 +7,7 @@ use super::reduce::Partials;
 use super::registers::{FRAME, Registers, TAIL_MASK, Value};
 use super::shape::{Level, Shape, lane_bytes};
 use super::{Context, Written};
+use wootz_ir::DType;
 use wootz_plan::Kernel;
 use wootz_plan::kernel::{Inst, InstOp, LANES, Reg, Stage};
 
@@ -52,13 +53,18 @@ pub(super) fn write(shape: Shape<'_>, wide: bool, listing: bool) -> Written {
     };
     generator.function(width);
     let frame = generator.registers.frame_bytes as usize;
-    Written { code: generator.asm.finish(), frame, width, lines: generator.lines.unwrap_or_default() }
+    let instructions = generator.asm.position();
+    let lines = generator.lines.unwrap_or_default();
+    Written { code: generator.asm.finish(), instructions, frame, width, lines }
 }
 
 /// Lanes of a tile: as many as let the values that cross stages stay in the first-level cache.
 fn tile_width(shape: &Shape<'_>) -> usize {
     let crossing = shape.infos.iter().zip(&shape.kernel.regs).filter(|(info, _)| info.varies && info.crosses);
-    match crossing.map(|(_, dtype)| lane_bytes(*dtype)).sum() {
+    match crossing
+        .map(|(_, dtype)| if *dtype == DType::Bool { shape.lane_bytes } else { lane_bytes(*dtype) })
+        .sum()
+    {
         0 => WIDE_TILE,
         bytes => (TILE_BYTES / bytes / LANES * LANES).clamp(2 * LANES, 1024),
     }

@@ -306,6 +306,8 @@ impl Generator<'_> {
         let mode = std::mem::replace(&mut self.mode, Mode::Uniform);
         let wanted = mask.map(|m| self.read(m, 0));
         let to = self.define(out, 0);
+        // Taken before the branch: taking a register may move what is in it.
+        let bytes = self.temp();
         let skip = self.asm.label();
         if let Some(mask) = wanted {
             self.test(mask);
@@ -328,7 +330,6 @@ impl Generator<'_> {
                 self.asm.v1(BROADCAST[0], length, to, to);
             }
             DType::Bool if self.wide => {
-                let bytes = self.temp();
                 self.asm.v1(BROADCAST_BYTE, Length::L128, bytes, from);
                 self.asm.v(TEST_BYTES, Length::L128, to, bytes, bytes);
             }

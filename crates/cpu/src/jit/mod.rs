@@ -18,6 +18,7 @@ mod arith;
 mod asm;
 mod cast;
 mod generate;
+mod listing;
 mod loops;
 mod mapping;
 mod memory;
@@ -28,6 +29,7 @@ mod shape;
 mod tests;
 
 use crate::isa::Isa;
+pub(crate) use listing::listing;
 pub(crate) use mapping::Mapping;
 use shape::{MAX_AXES, Shape};
 use wootz_plan::Kernel;
@@ -39,8 +41,10 @@ pub(crate) struct Declined(pub(crate) &'static str);
 /// A kernel's code, before it is in executable memory.
 #[derive(Debug)]
 pub(crate) struct Written {
-    /// It may be placed at any multiple of 64 bytes.
+    /// It may be placed at any multiple of 64 bytes; constants follow the instructions.
     pub(crate) code: Vec<u8>,
+    /// Bytes of instructions.
+    pub(crate) instructions: usize,
     /// Bytes of working memory that it needs.
     pub(crate) frame: usize,
     /// Most lanes of a tile.

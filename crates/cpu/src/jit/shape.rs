@@ -33,8 +33,6 @@ pub(super) struct Info {
     pub(super) stage: usize,
     /// Whether another stage uses it.
     pub(super) crosses: bool,
-    /// Whether it is the result of a reduction.
-    pub(super) reduced: bool,
 }
 
 /// A kernel with what is known of it.
@@ -69,7 +67,7 @@ impl<'k> Shape<'k> {
         lane_axis: Option<usize>,
         vector_bytes: usize,
     ) -> Result<Shape<'k>, Declined> {
-        let info = Info { level: Level::Literal, varies: false, stage: 0, crosses: false, reduced: false };
+        let info = Info { level: Level::Literal, varies: false, stage: 0, crosses: false };
         let infos = vec![info; kernel.regs.len()];
         let mut shape =
             Shape { kernel, infos, lane_axis, lanes: 0, lane_bytes: 4, mask_registers: vector_bytes == 64 };
@@ -129,7 +127,7 @@ impl<'k> Shape<'k> {
             if let Some(out) = inst.out {
                 let (level, varies) = self.level(stage, index, inst)?;
                 let known = &mut self.infos[out.0 as usize];
-                *known = Info { level, varies, stage: index, crosses: false, reduced: false };
+                *known = Info { level, varies, stage: index, crosses: false };
             } else if let InstOp::Store { arg, at, value } = &inst.op {
                 let lane = self.lanes_of(stage);
                 let index = at.index.is_some_and(|r| self.info(r).varies);
@@ -169,7 +167,7 @@ impl<'k> Shape<'k> {
                 return Err(Declined("bools reduced across a grid"));
             }
             self.infos[acc.out.0 as usize] =
-                Info { level: Level::Stage, varies, stage: index, crosses: true, reduced: true };
+                Info { level: Level::Stage, varies, stage: index, crosses: true };
         }
         Ok(())
     }

@@ -338,6 +338,32 @@ fn rows_reduced() {
 }
 
 #[test]
+fn values_that_cross_stages() {
+    for (dtype, n) in [("f32", 5), ("f64", 5), ("f64", 50), ("f32", 3000)] {
+        check(&format!(
+            "kernel(a0: {dtype} read, a1: {dtype} write, a2: bool write) grid [{n}] lanes grid {{
+               stage [] {{
+                 %0 = load a0[g0] : {dtype}
+                 %1 = load a0[g0 + 1] : {dtype}
+                 %2 = lt %0, %1 : bool
+                 store a2[g0] = %2
+               }}
+               stage [2] {{
+                 %3 = load a0[g0 + i0 + 2] : {dtype}
+                 %4 = select %2, %3, %1 : {dtype}
+                 store a1[2*g0 + i0] = %4
+                 reduce sum %4 -> %5 : {dtype}
+               }}
+               stage [] {{
+                 %6 = select %2, %5, %0 : {dtype}
+                 store a1[g0 + 8000] = %6
+               }}
+             }}"
+        ));
+    }
+}
+
+#[test]
 fn more_values_than_registers() {
     for dtype in ["f32", "f64"] {
         for n in [5, 40, 1000] {

@@ -7,7 +7,6 @@ use super::{Assembler, Gpr, Label, Mem, Rm};
 #[repr(u8)]
 pub(in crate::jit) enum Condition {
     Equal = 4,
-    NotEqual = 5,
     Less = 12,
     AtLeast = 13,
     AtMost = 14,
@@ -144,13 +143,6 @@ impl Assembler {
         self.wide(&[0x0f, 0x40 | condition as u8], to.0, from, 0);
     }
 
-    /// RDX:RAX divided by `by`: the quotient in RAX, the remainder in RDX. RAX is extended first.
-    pub(in crate::jit) fn divide(&mut self, by: Gpr) {
-        self.byte(0x48);
-        self.byte(0x99);
-        self.wide(&[0xf7], 7, Rm::Reg(by.0), 0);
-    }
-
     /// The zero-extended byte.
     pub(in crate::jit) fn load_byte(&mut self, to: Gpr, from: Mem) {
         self.wide(&[0x0f, 0xb6], to.0, from.into(), 0);
@@ -177,10 +169,6 @@ impl Assembler {
 
     pub(in crate::jit) fn ret(&mut self) {
         self.byte(0xc3);
-    }
-
-    pub(in crate::jit) fn call(&mut self, to: Gpr) {
-        self.wide(&[0xff], 2, Rm::Reg(to.0), 0);
     }
 
     pub(in crate::jit) fn jump(&mut self, to: Label) {

@@ -19,7 +19,6 @@ impl Gpr {
     pub(super) const RCX: Gpr = Gpr(1);
     pub(super) const RDX: Gpr = Gpr(2);
     pub(super) const RBX: Gpr = Gpr(3);
-    pub(super) const RSP: Gpr = Gpr(4);
     pub(super) const RBP: Gpr = Gpr(5);
     pub(super) const RSI: Gpr = Gpr(6);
     pub(super) const RDI: Gpr = Gpr(7);

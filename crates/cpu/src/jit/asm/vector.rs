@@ -220,13 +220,10 @@ table! {
     STORE_ONE: Pair = [op(2, 1, 0x11, false, false), op(3, 1, 0x11, false, true)];
     LOAD_BYTES: VectorOp = op(3, 1, 0x6f, false, false);
     STORE_BYTES: VectorOp = op(3, 1, 0x7f, false, false);
-    LOAD_HALVES: VectorOp = op(3, 1, 0x6f, true, true);
     STORE_HALVES: VectorOp = op(3, 1, 0x7f, true, true);
     MASKED_LOAD: Pair = [op(1, 2, 0x2c, false, false), op(1, 2, 0x2d, false, false)];
     MASKED_STORE: Pair = [op(1, 2, 0x2e, false, false), op(1, 2, 0x2f, false, false)];
-    MOVD_TO: VectorOp = op(1, 1, 0x6e, false, false);
     MOVQ_TO: VectorOp = op(1, 1, 0x6e, true, true);
-    MOVD_FROM: VectorOp = op(1, 1, 0x7e, false, false);
     MOVQ_FROM: VectorOp = op(1, 1, 0x7e, true, true);
     BROADCAST: Pair = [op(1, 2, 0x58, false, false), op(1, 2, 0x59, false, true)];
     BROADCAST_BYTE: VectorOp = op(1, 2, 0x78, false, false);
@@ -244,7 +241,6 @@ table! {
     XOR: Pair = floats(0x57);
     COMPARE: Pair = floats(0xc2);
     ROUND: Pair = [op(1, 3, 0x08, false, false), op(1, 3, 0x09, false, true)];
-    FMA_132: Pair = lanes38(0x98);
     FMA_213: Pair = lanes38(0xa8);
     FMA_231: Pair = lanes38(0xb8);
     BLEND: Pair = [vex(1, 3, 0x4a, false), vex(1, 3, 0x4b, false)];
@@ -289,10 +285,8 @@ table! {
     EXTRACT: Pair = [op(1, 3, 0x16, false, false), op(1, 3, 0x16, true, true)];
     EXTRACT_BYTE: VectorOp = op(1, 3, 0x14, false, false);
     EXTRACT_HALF: VectorOp = op(1, 3, 0x15, false, false);
-    INSERT: Pair = [op(1, 3, 0x22, false, false), op(1, 3, 0x22, true, true)];
     INSERT_BYTE: VectorOp = op(1, 3, 0x20, false, false);
     INSERT_HALF: VectorOp = op(1, 1, 0xc4, false, false);
-    INSERT_128: VectorOp = op(1, 3, 0x38, false, false);
 
     F32_TO_F64: VectorOp = op(0, 1, 0x5a, false, false);
     F64_TO_F32: VectorOp = op(1, 1, 0x5a, false, true);

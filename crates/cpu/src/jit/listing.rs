@@ -1,0 +1,25 @@
+//! Machine code as text.
+
+use super::Written;
+use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
+use std::fmt::Write;
+
+/// The instructions, with those of the kernel as comments before what computes them. Addresses are offsets.
+pub(crate) fn listing(written: &Written) -> String {
+    let mut decoder = Decoder::with_ip(64, &written.code[..written.instructions], 0, DecoderOptions::NONE);
+    let mut formatter = NasmFormatter::new();
+    let mut lines = written.lines.iter().peekable();
+    let (mut out, mut text) = (String::new(), String::new());
+    while decoder.can_decode() {
+        while let Some((_, line)) = lines.next_if(|(at, _)| *at <= decoder.position()) {
+            // Writing to a string does not fail.
+            let _ = writeln!(out, "; {line}");
+        }
+        let at = decoder.position();
+        let instruction = decoder.decode();
+        text.clear();
+        formatter.format(&instruction, &mut text);
+        let _ = writeln!(out, "{at:6x}  {text}");
+    }
+    out
+}
