@@ -3,9 +3,10 @@
 // Reason: kernels work on untyped memory through pointers.
 #![allow(unsafe_code)]
 
+use crate::code::{Batch, Code};
 use crate::isa::Isa;
-use crate::vm::Code;
 use std::ops::Range;
+use std::sync::Arc;
 use wootz_plan::Kernel;
 
 /// What executes a kernel.
@@ -13,21 +14,24 @@ use wootz_plan::Kernel;
 pub enum Executor {
     /// The tile VM, which executes every kernel.
     Vm,
+    /// Machine code, which some kernels and instruction sets have none of.
+    Jit,
 }
 
 /// A kernel compiled by itself.
 #[derive(Debug)]
 pub struct Compiled {
-    code: Code,
+    code: Arc<Code>,
 }
 
 impl Compiled {
     /// Compiles a well-formed kernel for an available instruction set; `None` if the executor does not take it.
     #[must_use]
     pub fn new(kernel: &Kernel, executor: Executor, isa: Isa) -> Option<Compiled> {
-        match executor {
-            Executor::Vm => Some(Compiled { code: Code::compile(kernel, isa) }),
-        }
+        let mut batch = Batch::new(isa, executor == Executor::Jit);
+        let code = batch.add(&Arc::new(kernel.clone()), false);
+        batch.finish();
+        (executor == Executor::Vm || code.declined().is_none()).then_some(Compiled { code })
     }
 
     /// Independent pieces of work.
@@ -45,7 +49,8 @@ impl Compiled {
     /// Runs some of the units.
     ///
     /// # Safety
-    /// As [`Code::run`].
+    /// There is a pointer for every argument of the kernel, aligned for its dtype and valid for every element that the kernel
+    /// reads or writes; written arguments overlap no other. `work` is as [`Compiled::work_bytes`] says.
     pub unsafe fn run(&self, args: &[*mut u8], units: Range<usize>, work: *mut u8) {
         // SAFETY: the caller's contract.
         unsafe { self.code.run(args, units, work) }

@@ -63,7 +63,7 @@ fn disagreement(case: &Case, run: Run) -> Option<String> {
 /// Every way to execute a kernel on this machine.
 fn runs() -> Vec<Run> {
     let mut out = Vec::new();
-    for executor in [Executor::Vm] {
+    for executor in [Executor::Vm, Executor::Jit] {
         for isa in Isa::available() {
             for (threads, edge) in [(1, Edge::End), (1, Edge::Start), (3, Edge::End)] {
                 out.push(Run { executor, isa, threads, edge });
