@@ -8,11 +8,12 @@
 
 use crate::isa::Isa;
 use crate::jit::{self, Context, Declined, Mapping, Written};
+use crate::perf_map;
 use crate::vm::{self, Block};
 use hashbrown::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use wootz_ir::Dims;
+use wootz_ir::{Dims, Op};
 use wootz_plan::Kernel;
 use wootz_plan::kernel::{InstOp, Lanes};
 use wootz_plan::math::expand;
@@ -115,6 +116,9 @@ impl Batch {
         let mapping = if bytes.is_empty() { None } else { Mapping::new(&bytes).map(Arc::new).ok() };
         for ((key, written), offset) in self.written.iter().zip(offsets) {
             let Some(code) = self.known.get(key) else { continue };
+            if let (Some(mapping), true) = (&mapping, perf_map::is_wanted()) {
+                perf_map::record(mapping.address() + offset, written.instructions, &name(&key.0));
+            }
             let body = match &mapping {
                 Some(mapping) => Body::Native {
                     mapping: mapping.clone(),
@@ -146,6 +150,20 @@ pub fn assembly(kernel: &Kernel, epilogue: bool, isa: Isa) -> Result<String, &'s
     let written =
         jit::write(&expanded, lane_axis(kernel, epilogue), isa, true).map_err(|declined| declined.0)?;
     Ok(jit::listing(&written))
+}
+
+/// What a profiler shows of a kernel: its loops and its arithmetic.
+fn name(kernel: &Kernel) -> String {
+    let stages = kernel.stages.iter().map(|stage| {
+        let insts = stage.body.iter().filter_map(|i| match &i.op {
+            InstOp::Unary(op, _) => Some(Op::Unary(*op).name()),
+            InstOp::Binary(op, ..) => Some(Op::Binary(*op).name()),
+            _ => None,
+        });
+        let reductions = stage.reduce.iter().map(|acc| acc.kind.name());
+        insts.chain(reductions).collect::<Vec<_>>().join(" ")
+    });
+    format!("wootz {:?} {}", &kernel.grid[..], stages.collect::<Vec<_>>().join(" | "))
 }
 
 /// The grid loop that tiles run along.

@@ -17,6 +17,11 @@ impl Mapping {
         Ok(Mapping { pages: pages.make_exec()? })
     }
 
+    /// Where the code lies.
+    pub(crate) fn address(&self) -> usize {
+        self.pages.as_ptr().addr()
+    }
+
     /// Calls the function that begins at `offset`.
     ///
     /// # Safety
