@@ -5,6 +5,7 @@
 //! * [`random_case`]: programs made of a seed, for what no list of cases thinks of: fusion, layouts, reuse of memory.
 //! * [`run`]: one case on one backend against the reference interpreter, at every optimisation level, with parameters
 //!   and inputs in different roles, on 1, 2 and 3 threads. [`run_all`]: many, with all failures in one report.
+//! * [`run_python`]: many cases as generated source, in one process of a Python that has the framework.
 //! * [`minimise`]: from a program that fails to a small one that fails.
 //!
 //! ```
@@ -20,6 +21,7 @@ mod compare;
 mod minimise;
 mod models;
 mod numbers;
+mod python;
 mod random;
 mod run;
 mod samples;
@@ -28,6 +30,7 @@ mod shapes;
 pub use case::{Case, Scale, Tolerance};
 pub use compare::Difference;
 pub use minimise::minimise;
+pub use python::{PythonReport, run_python};
 pub use random::random_case;
 pub use run::{Mismatch, Outcome, run, run_all};
 

@@ -1,10 +1,11 @@
 """`wz.compile`: models to programs."""
 
 import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from wootz import _native
-from wootz._errors import ModelError, UnknownNameError
+from wootz._errors import BackendError, ModelError, UnknownNameError
 
 # The most signatures that one model is compiled for at a time.
 _LIMIT = 256
@@ -28,8 +29,19 @@ def compile_definition(
     threads: int | None = None,
     fast_math: bool = False,
     nan_check: bool = False,
-) -> _native.Program:
-    """Compiles what was traced."""
+    **generated: Any,
+) -> Any:
+    """Compiles what was traced. `generated` is for backends that run generated source."""
+    from wootz import backends
+
+    if backend in backends.NAMES:
+        for name, value in (("threads", threads), ("fast_math", fast_math), ("nan_check", nan_check)):
+            if value:
+                raise BackendError(f'backend "{backend}" has no `{name}`: leave it out')
+        return backends.compile_generated(definition, shapes, backend=backend, optimize=optimize, **generated)
+    for name, value in generated.items():
+        if value is not None:
+            raise BackendError(f'backend "{backend}" has no `{name}`: it is for {", ".join(backends.NAMES)}')
     return _native.compile(definition, shapes or {}, backend, optimize, threads, fast_math, nan_check)
 
 
@@ -43,18 +55,30 @@ def compile(
     fast_math: bool = False,
     nan_check: bool = False,
     training: bool = False,
+    jit: bool | None = None,
+    device: Any = None,
+    precision: str | None = None,
+    jit_options: Mapping[str, Any] | None = None,
+    file: str | os.PathLike | None = None,
 ) -> Any:
     """Compiles a model for inputs of these types: `wz.compile(model, {"x": wz.f32[32, 784]})`.
 
     `model` is a block of `wz.nn`, a training step (`nn.training(...)`), a function of symbolic tensors, or a `Graph`. Without `inputs`
     the result is called in the same way and compiles once for every new signature.
 
-    * `backend`: `"cpu"`.
+    * `backend`: `"cpu"`, which is native; `"numpy"`, `"jax"`, `"torch"`, `"mlx"`, which run generated source (`program.source()`).
     * `optimize`: how much the graph is rewritten: `"none"`, `"basic"`, `"full"`.
     * `threads`: the most threads a run may use; `None` is all there are.
     * `fast_math`: floats may be reassociated and contracted.
     * `nan_check`: after every run, look for NaNs; an error names the block and the line where the first one arose.
     * `training`: trace a block as in training (Dropout drops).
+
+    For backends that run generated source:
+
+    * `jit`: whether the framework compiles it (`jax.jit`, `torch.compile`, `mx.compile`); only JAX does unless asked.
+    * `device`: where it runs, by the framework's name for it. `precision`: of matrix products, by the framework's name for it.
+    * `jit_options`: arguments of the framework's compiler: `{"mode": "max-autotune"}`.
+    * `file`: where the source is written.
     """
     options = {
         "backend": backend,
@@ -62,6 +86,11 @@ def compile(
         "threads": threads,
         "fast_math": fast_math,
         "nan_check": nan_check,
+        "jit": jit,
+        "device": device,
+        "precision": precision,
+        "jit_options": jit_options,
+        "file": file,
     }
     if inputs is None:
         return Specializing(model, options, training)

@@ -7,7 +7,7 @@ from _typeshed import SupportsGetItem
 from os import PathLike
 from typing import Any, SupportsFloat, SupportsIndex, final
 
-__all__ = ["DType", "Definition", "Dim", "Graph", "Model", "Optimizer", "Params", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "load", "save", "spec_of"]
+__all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "Model", "Optimizer", "Params", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
 
 @final
 class DType:
@@ -79,6 +79,47 @@ class Dim:
     def __rmul__(self, other: object, /) -> Dim: ...
     def __rsub__(self, other: object, /) -> Dim: ...
     def __sub__(self, other: object, /) -> Dim: ...
+
+@final
+class Generated:
+    """
+    A program as the source of a module.
+    """
+    @property
+    def function(self, /) -> str:
+        """
+        The function that runs the program.
+        """
+    @property
+    def held(self, /) -> bool:
+        """
+        Whether its first argument is a dict of parameters or state.
+        """
+    @property
+    def inputs(self, /) -> list[tuple[str, str, Spec]]:
+        """
+        (name, role, type) of every input.
+        """
+    @property
+    def outputs(self, /) -> list[tuple[str, bool, Spec]]:
+        """
+        (name, whether it updates the state, type) of every output.
+        """
+    @property
+    def source(self, /) -> str:
+        """
+        The text of the module.
+        """
+    @property
+    def stages(self, /) -> list[tuple[str, float]]:
+        """
+        Seconds of each stage, in order.
+        """
+    @property
+    def wide(self, /) -> bool:
+        """
+        Whether anything in it has 64 bits.
+        """
 
 @final
 class Graph:
@@ -628,6 +669,11 @@ def cache_limit(limit: SupportsIndex) -> None:
 def compile(definition: Definition, shapes: dict[str, SupportsGetItem[int, SupportsIndex]], backend: str, optimize: str, threads: SupportsIndex | None, fast_math: bool, nan_check: bool) -> Program:
     """
     Compiles a definition for inputs of these shapes.
+    """
+
+def generate(definition: Definition, shapes: dict[str, SupportsGetItem[int, SupportsIndex]], framework: str, optimize: str, jit: bool, jit_arguments: str, device: str | None) -> Generated:
+    """
+    Writes the source of a definition for inputs of these shapes.
     """
 
 def load(path: str | PathLike[str]) -> Any:

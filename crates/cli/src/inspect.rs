@@ -9,6 +9,7 @@ use wootz::ir::{Dims, Graph, Target, text};
 use wootz::nn::Mode;
 use wootz::passes::{self, Optimize};
 use wootz::plan;
+use wootz::pycode::{self, Framework};
 use wootz::runtime::{self, KernelInfo, Options, Profile, Report, Stages};
 
 use crate::backends;
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     /// The plan: steps, fused kernels, buffers; of the graph that --after names, else after all passes
     #[arg(long)]
     plan: bool,
+    /// The source of a module for another framework: numpy, jax, torch, mlx
+    #[arg(long, value_name = "FRAMEWORK")]
+    emit: Option<Framework>,
     /// Compile it; each step's kind, work and bytes, and the code of every kernel
     #[arg(long)]
     kernels: bool,
@@ -77,6 +81,12 @@ pub(crate) fn inspect(args: &Args) -> Result<()> {
         let target = backend.target();
         let optimized = graph_after(&graph, args.after.as_deref().unwrap_or("full"), &target)?;
         view.plan = Some(plan::lower(&optimized, &target)?.to_string());
+    }
+    if let Some(framework) = args.emit {
+        let graph = runtime::specialise(&source.definition.graph, &shapes)?;
+        let graph = pycode::optimize(&graph, Optimize::Full, framework)?;
+        let options = pycode::Options { jit: true, ..pycode::Options::new(framework) };
+        view.source = Some(pycode::emit(&graph, &options)?.text);
     }
     if args.kernels || args.stages || args.profile.profile.is_some() {
         let program = runtime::compile(&source.definition, &shapes, &*backend, &Options::default())?;
@@ -138,6 +148,7 @@ struct View {
     summary: Option<wootz::nn::Summary>,
     graph: Option<Graph>,
     plan: Option<String>,
+    source: Option<String>,
     kernels: Option<(Report, Vec<Listed>)>,
     stages: Option<Stages>,
     profile: Option<Profile>,
@@ -145,10 +156,11 @@ struct View {
 
 impl View {
     fn is_empty(&self) -> bool {
-        let View { title: _, summary, graph, plan, kernels, stages, profile } = self;
+        let View { title: _, summary, graph, plan, source, kernels, stages, profile } = self;
         summary.is_none()
             && graph.is_none()
             && plan.is_none()
+            && source.is_none()
             && kernels.is_none()
             && stages.is_none()
             && profile.is_none()
@@ -159,6 +171,7 @@ impl View {
         parts.extend(self.summary.as_ref().map(ToString::to_string));
         parts.extend(self.graph.as_ref().map(|graph| text::print(graph).trim_end().to_owned()));
         parts.extend(self.plan.clone());
+        parts.extend(self.source.as_ref().map(|source| source.trim_end().to_owned()));
         if let Some((report, kernels)) = &self.kernels {
             parts.push(kernel_table(report));
             parts.push(kernels::text(kernels));
@@ -177,6 +190,7 @@ impl View {
         put("summary", self.summary.as_ref().map(summary_json));
         put("graph", self.graph.as_ref().map(|graph| json!(text::print(graph))));
         put("plan", self.plan.as_ref().map(|plan| json!(plan)));
+        put("source", self.source.as_ref().map(|source| json!(source)));
         put("kernels", self.kernels.as_ref().map(|(report, kernels)| kernels_json(report, kernels)));
         put("stages", self.stages.as_ref().map(stages_json));
         put("profile", self.profile.as_ref().map(profile::as_json));

@@ -3,7 +3,7 @@
 //! * `types`: dtypes, symbolic sizes, specs. `array`: NumPy and DLPack in and out. `attr`: attributes of ops.
 //! * `trace`: a graph under construction. `graph`: finished graphs and their transformations.
 //! * `nn`: models, losses, optimizers. `program`: compiled programs. `profile`: where their time goes. `state`: their parameters and state.
-//! * `files`: safetensors. `error`: Rust errors become Python exceptions.
+//! * `generated`: source for other frameworks. `files`: safetensors. `error`: Rust errors become Python exceptions.
 //!
 //! No lock is held where Python code may run: its holder could then wait for the interpreter, and whoever has that for the lock.
 //!
@@ -16,6 +16,7 @@ mod array;
 mod attr;
 mod error;
 mod files;
+mod generated;
 mod graph;
 mod nn;
 mod profile;
@@ -31,6 +32,8 @@ mod _native {
     use crate::array::{as_numpy, spec_of};
     #[pymodule_export]
     use crate::files::{load, save};
+    #[pymodule_export]
+    use crate::generated::{Generated, generate};
     #[pymodule_export]
     use crate::graph::{Graph, Region};
     #[pymodule_export]

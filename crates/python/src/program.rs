@@ -58,18 +58,12 @@ pub(crate) fn compile(
     fast_math: bool,
     nan_check: bool,
 ) -> PyResult<Program> {
-    let level = match optimize {
-        "none" => Optimize::None,
-        "basic" => Optimize::Basic,
-        "full" => Optimize::Full,
-        _ => {
-            return Err(Kind::Backend
-                .error(format!("optimize must be \"none\", \"basic\" or \"full\", not \"{optimize}\"")));
-        }
-    };
+    let level = level(optimize)?;
     let backend = match backend {
         "cpu" => wootz_cpu::Cpu::default(),
-        _ => return Err(Kind::Backend.error(format!("there is no backend \"{backend}\"; there is \"cpu\""))),
+        _ => return Err(Kind::Backend.error(format!(
+            "there is no backend \"{backend}\"; there are \"cpu\", \"numpy\", \"jax\", \"torch\" and \"mlx\""
+        ))),
     };
     let options = Options { level, nan_check, backend: wootz_runtime::BackendOptions { threads, fast_math } };
     let shapes: BTreeMap<String, Dims> = shapes.into_iter().map(|(name, dims)| (name, dims.into())).collect();
@@ -77,6 +71,17 @@ pub(crate) fn compile(
         py.detach(|| wootz_runtime::compile(&definition.inner, &shapes, &backend, &options)).or_raise()
     })?;
     Ok(Program::new(py, compiled, nan_check))
+}
+
+/// The optimisation level of a name.
+pub(crate) fn level(optimize: &str) -> PyResult<Optimize> {
+    match optimize {
+        "none" => Ok(Optimize::None),
+        "basic" => Ok(Optimize::Basic),
+        "full" => Ok(Optimize::Full),
+        _ => Err(Kind::Backend
+            .error(format!("optimize must be \"none\", \"basic\" or \"full\", not \"{optimize}\""))),
+    }
 }
 
 /// Compiled graphs in the cache: (hits, misses, size, limit).

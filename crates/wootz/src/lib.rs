@@ -48,6 +48,7 @@ pub use wootz_ir as ir;
 pub use wootz_nn as nn;
 pub use wootz_passes as passes;
 pub use wootz_plan as plan;
+pub use wootz_pycode as pycode;
 pub use wootz_runtime as runtime;
 pub use wootz_transform as transform;
 

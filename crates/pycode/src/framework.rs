@@ -1,0 +1,91 @@
+//! The frameworks that source is written for.
+
+use std::fmt;
+use std::str::FromStr;
+use wootz_ir::ops::CompositeKind;
+use wootz_ir::{DType, Target};
+
+/// A Python framework.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Framework {
+    /// NumPy 2.
+    Numpy,
+    /// JAX.
+    Jax,
+    /// PyTorch.
+    Torch,
+    /// MLX.
+    Mlx,
+}
+
+impl Framework {
+    /// Every framework.
+    pub const ALL: [Framework; 4] = [Framework::Numpy, Framework::Jax, Framework::Torch, Framework::Mlx];
+
+    /// The name of the backend: `numpy`, `jax`, `torch`, `mlx`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Framework::Numpy => "numpy",
+            Framework::Jax => "jax",
+            Framework::Torch => "torch",
+            Framework::Mlx => "mlx",
+        }
+    }
+
+    /// What the framework can do.
+    pub fn target(self) -> Target {
+        Target {
+            backend: self.name(),
+            isa: "",
+            dtypes: DType::ALL.into_iter().filter(|dtype| self.has(*dtype)).collect(),
+            claims: CompositeKind::ALL.into_iter().filter(|kind| self.claims(*kind)).collect(),
+            panel: 0,
+            caches: [0; 3],
+        }
+    }
+
+    /// Whether the framework has a dtype.
+    pub const fn has(self, dtype: DType) -> bool {
+        match (self, dtype) {
+            (Framework::Numpy, DType::BF16) | (Framework::Mlx, DType::F64) => false,
+            (Framework::Numpy | Framework::Jax | Framework::Torch | Framework::Mlx, _) => true,
+        }
+    }
+
+    /// Whether a composite is written as one call (of the framework's own function, or of a helper in the module) and not
+    /// as its body.
+    const fn claims(self, kind: CompositeKind) -> bool {
+        use CompositeKind::*;
+        match kind {
+            Relu | ReluGrad | LeakyRelu | Gelu | GeluTanh | Silu | Sigmoid | Softplus | Softmax
+            | LogSoftmax | LogSumExp | Mean | Linear => true,
+            // `var` divides by what `correction` leaves, which may be nothing.
+            Variance => true,
+            CrossEntropy | NegativeLogLikelihood | Mse | LayerNorm | RmsNorm | Attention | Embedding => {
+                matches!(self, Framework::Torch)
+            }
+            LayerNormGrad | AttentionGrad => false,
+            // Their bits are Threefry's on every backend.
+            Uniform | Normal | Dropout => false,
+        }
+    }
+}
+
+impl fmt::Display for Framework {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The text is not the name of a framework.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a framework that source is written for (there are numpy, jax, torch, mlx)")]
+pub struct UnknownFramework(pub String);
+
+impl FromStr for Framework {
+    type Err = UnknownFramework;
+    fn from_str(name: &str) -> Result<Framework, UnknownFramework> {
+        let found = Framework::ALL.into_iter().find(|f| f.name() == name);
+        found.ok_or_else(|| UnknownFramework(name.to_owned()))
+    }
+}

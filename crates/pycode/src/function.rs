@@ -1,0 +1,501 @@
+//! One function of the module: the nodes of a region as statements.
+//!
+//! A value that is used once, nearby, becomes part of the expression that uses it; others get a name. Broadcasts are left
+//! to the framework wherever an elementwise op takes them.
+
+use crate::EmitError;
+mod control;
+mod fold;
+mod inplace;
+
+use self::fold::{folded, joined, reduced_splat, splat_of, spread};
+use crate::dialect::{Arg, Indices, Out};
+use crate::module::Module;
+use crate::names::Names;
+use crate::py::{Py, atom, index, line, size, statement};
+use std::collections::{HashMap, HashSet};
+use wootz_ir::ops::{Gather, Movement, Reduce, ReduceKind, Source};
+use wootz_ir::{Def, Dims, HostTensor, Node, Op, Region, Site, Value};
+
+/// Longer expressions get a name.
+const INLINE: usize = 60;
+
+/// A function as it is being written.
+pub(crate) struct Function<'m> {
+    pub(crate) module: &'m mut Module,
+    pub(crate) names: Names,
+    region: &'m Region,
+    values: Vec<Option<Arg>>,
+    /// How often each value is used, and the node of its only use.
+    uses: Vec<usize>,
+    only_user: Vec<Option<usize>>,
+    /// Names for results.
+    hints: HashMap<Value, String>,
+    last_user: Vec<Option<usize>>,
+    live: Vec<bool>,
+    /// Values that may overwrite a parameter, and those that have.
+    overwriting: HashMap<Value, Value>,
+    overwritten: HashSet<Value>,
+    pub(crate) body: String,
+    site: String,
+    /// The block of the node that is being written.
+    current: Site,
+}
+
+impl<'m> Function<'m> {
+    pub(crate) fn new(module: &'m mut Module, region: &'m Region) -> Function<'m> {
+        let names = Names::inside(&module.names);
+        let mut function = Function {
+            module,
+            names,
+            region,
+            values: vec![None; region.values()],
+            uses: vec![0; region.values()],
+            only_user: vec![None; region.values()],
+            hints: HashMap::new(),
+            last_user: vec![None; region.values()],
+            live: vec![false; region.nodes().len()],
+            overwriting: HashMap::new(),
+            overwritten: HashSet::new(),
+            body: String::new(),
+            site: String::new(),
+            current: Site::default(),
+        };
+        function.count_uses();
+        function
+    }
+
+    /// Binds a parameter to an expression of its own shape.
+    pub(crate) fn bind_param(&mut self, value: Value, code: Py) -> Result<(), EmitError> {
+        let out = self.out(value)?;
+        let code = self.module.dialect.enter(code, out.dtype);
+        self.values[value.index()] = Some(plain(code, out));
+        Ok(())
+    }
+
+    /// Proposes a name for a value.
+    pub(crate) fn hint(&mut self, value: Value, name: &str) {
+        self.hints.entry(value).or_insert_with(|| name.to_owned());
+    }
+
+    /// Writes the statements of all nodes that count.
+    pub(crate) fn nodes(&mut self) -> Result<(), EmitError> {
+        let region = self.region;
+        for (at, node) in region.nodes().iter().enumerate() {
+            if self.live[at] {
+                self.current = node.site.clone();
+                if !self.overwrite(at, node)? {
+                    self.node(node)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A result as an array of exactly its shape, converted to what callers have.
+    pub(crate) fn result(&mut self, value: Value) -> Result<Py, EmitError> {
+        let code = self.whole(value)?.code;
+        Ok(self.module.dialect.leave(code, self.region.ty(value).dtype))
+    }
+
+    fn count_uses(&mut self) {
+        let region = self.region;
+        for value in region.results() {
+            self.uses[value.index()] += 1;
+            self.only_user[value.index()] = Some(usize::MAX);
+            self.last_user[value.index()] = Some(usize::MAX);
+        }
+        for at in (0..region.nodes().len()).rev() {
+            let node = &region.nodes()[at];
+            self.live[at] = node.outputs().any(|v| self.uses[v.index()] > 0);
+            if !self.live[at] {
+                continue;
+            }
+            for value in operands(region, node) {
+                self.uses[value.index()] += 1;
+                self.only_user[value.index()] = Some(at);
+                self.last_user[value.index()].get_or_insert(at);
+            }
+            if inplace::is_view(&node.op) {
+                let (of, view) = (node.inputs[0].index(), node.output().index());
+                self.last_user[of] = self.last_user[of].max(self.last_user[view]);
+            }
+        }
+    }
+
+    fn out(&self, value: Value) -> Result<Out, EmitError> {
+        let ty = self.region.ty(value);
+        let op = || match self.region.defining_node(value) {
+            Some(node) => node.op.name().to_owned(),
+            None => "an input".to_owned(),
+        };
+        if !self.module.framework.has(ty.dtype) {
+            let (framework, dtype, site) = (self.module.framework, ty.dtype, self.current.clone());
+            return Err(EmitError::DType { framework, dtype, op: op(), site });
+        }
+        match ty.shape.concrete() {
+            Some(dims) => Ok(Out { dtype: ty.dtype, dims }),
+            None => {
+                let dim =
+                    ty.shape.iter().find(|d| d.is_symbolic()).cloned().unwrap_or(wootz_ir::Dim::Const(0));
+                Err(EmitError::Symbolic { op: op(), dim, site: self.current.clone() })
+            }
+        }
+    }
+
+    /// A value as it is written, maybe to be broadcast.
+    fn arg(&self, value: Value) -> Arg {
+        self.values[value.index()].clone().expect("a value is defined before it is used")
+    }
+
+    /// A value as an array of exactly its shape.
+    fn whole(&mut self, value: Value) -> Result<Arg, EmitError> {
+        let (arg, out) = (self.arg(value), self.out(value)?);
+        Ok(self.whole_arg(arg, out))
+    }
+
+    fn whole_arg(&mut self, arg: Arg, out: Out) -> Arg {
+        let d = self.module.dialect;
+        let code = match (arg.is_number(), out.dims.is_empty()) {
+            (true, true) => d.scalar(self.module, out.dtype, arg.code.clone()),
+            (true, false) => d.full(self.module, out.dtype, &out.dims, arg.code.clone()),
+            (false, _) if arg.dims != out.dims => d.broadcast_to(arg.code.clone(), &out.dims),
+            (false, _) => arg.code.clone(),
+        };
+        Arg { code, dims: out.dims, dtype: out.dtype, splat: None, constant: arg.constant }
+    }
+
+    fn node(&mut self, node: &Node) -> Result<(), EmitError> {
+        let d = self.module.dialect;
+        match &node.op {
+            Op::Control(control) => return self.control(node, control),
+            Op::Source(source) => return self.source(node.output(), source),
+            Op::Movement(op) => return self.movement(node, op),
+            Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Ternary(_) | Op::Cast(_) => {
+                return self.elementwise(node);
+            }
+            Op::Reduce(op) => return self.reduce(node, op),
+            Op::Gather(op) => return self.gather(node, *op),
+            _ => {}
+        }
+        let out = self.out(node.output())?;
+        let mut args = Vec::new();
+        for value in &node.inputs {
+            args.push(self.whole(*value)?);
+        }
+        let module = &mut *self.module;
+        let mut next = || args.remove(0);
+        let code = match &node.op {
+            Op::ArgReduce(op) => d.arg_reduce(module, *op, next()),
+            Op::Dot(op) => d.dot(module, op, next(), next()),
+            Op::Scatter(op) => d.scatter(module, *op, [next(), next(), next()]),
+            Op::Segment(op) => d.segment(module, op, next(), next(), &out),
+            Op::Random(op) => d.random(module, op, args),
+            Op::Cumsum(op) => d.cumsum(module, *op, next()),
+            Op::Linalg(op) => d.linalg(module, *op, args),
+            Op::Composite(op) => d.composite(module, op, args),
+            Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Compare(_)
+            | Op::Ternary(_)
+            | Op::Cast(_)
+            | Op::Reduce(_)
+            | Op::Movement(_)
+            | Op::Gather(_)
+            | Op::Source(_)
+            | Op::Control(_) => unreachable!("written above"),
+        };
+        self.bind(node.output(), plain(code, out));
+        Ok(())
+    }
+
+    fn elementwise(&mut self, node: &Node) -> Result<(), EmitError> {
+        let out = self.out(node.output())?;
+        let args: Vec<Arg> = node.inputs.iter().map(|v| self.arg(*v)).collect();
+        if let Some(splat) = folded(&node.op, &args) {
+            self.bind_splat(node.output(), splat);
+            return Ok(());
+        }
+        let dims = args.iter().filter(|a| !a.is_number()).fold(Dims::new(), |d, a| joined(&d, &a.dims));
+        let (d, module) = (self.module.dialect, &mut *self.module);
+        let mut args = args.into_iter();
+        let mut next = || args.next().expect("the type rule counted the operands");
+        let code = match &node.op {
+            Op::Unary(op) => d.unary(module, *op, next()),
+            Op::Binary(op) => d.binary(module, *op, next(), next()),
+            Op::Compare(op) => d.compare(module, *op, next(), next()),
+            Op::Ternary(op) => d.ternary(module, *op, [next(), next(), next()], &out),
+            Op::Cast(op) => {
+                let x = next();
+                if x.dtype == op.dtype { x.code } else { d.cast(module, *op, x) }
+            }
+            _ => unreachable!("only elementwise ops come here"),
+        };
+        self.bind(node.output(), Arg { code, dims, dtype: out.dtype, splat: None, constant: None });
+        Ok(())
+    }
+
+    fn source(&mut self, value: Value, source: &Source) -> Result<(), EmitError> {
+        let out = self.out(value)?;
+        match source {
+            Source::Constant(tensor) => match splat_of(tensor) {
+                Some(splat) => self.bind_splat(value, splat),
+                None => {
+                    let code = self.module.constant(tensor);
+                    let constant = Some(tensor.clone());
+                    self.values[value.index()] =
+                        Some(Arg { code, dims: out.dims, dtype: out.dtype, splat: None, constant });
+                }
+            },
+            Source::Iota { axis, .. } => {
+                let length = out.dims[*axis];
+                let code = self.module.dialect.iota(self.module, out.dtype, length);
+                let trailing = out.dims.len() - axis - 1;
+                let (code, dims) = match trailing {
+                    0 => (code, [length].as_slice().into()),
+                    _ => {
+                        let entries = (0..=trailing).map(|i| atom(if i == 0 { ":" } else { "None" }));
+                        let dims = std::iter::once(length).chain(std::iter::repeat_n(1, trailing)).collect();
+                        (index(code, entries), dims)
+                    }
+                };
+                self.bind(value, Arg { code, dims, dtype: out.dtype, splat: None, constant: None });
+            }
+        }
+        Ok(())
+    }
+
+    fn movement(&mut self, node: &Node, op: &Movement) -> Result<(), EmitError> {
+        let (value, out) = (node.output(), self.out(node.output())?);
+        let first = self.arg(node.inputs[0]);
+        let repeats = !matches!(op, Movement::Pad { .. } | Movement::Concat { .. });
+        if let (Some(splat), true) = (&first.splat, repeats) {
+            self.bind_splat(value, splat.clone());
+            return Ok(());
+        }
+        if let Movement::Broadcast { axes, .. } = op {
+            let of = self.out(node.inputs[0])?;
+            let (code, dims) = spread(first.code, &first.dims, of.dims.len(), axes, out.dims.len());
+            self.bind(value, Arg { code, dims, dtype: out.dtype, splat: None, constant: None });
+            return Ok(());
+        }
+        let mut args = Vec::new();
+        for (i, input) in node.inputs.iter().enumerate() {
+            let number = i == 1 && matches!(op, Movement::Pad { .. });
+            args.push(if number { self.arg(*input) } else { self.whole(*input)? });
+        }
+        let same = args[0].dims == out.dims
+            && match op {
+                Movement::Reshape { .. } | Movement::Slice { .. } => true,
+                Movement::Pad { low, high, .. } => low.iter().chain(high).all(|n| *n == 0),
+                Movement::Concat { .. } => args.len() == 1,
+                Movement::Transpose { .. } | Movement::Broadcast { .. } | Movement::Reverse { .. } => false,
+            };
+        let d = self.module.dialect;
+        let code = if same { args.remove(0).code } else { d.movement(self.module, op, args, &out) };
+        self.bind(value, plain(code, out));
+        Ok(())
+    }
+
+    fn reduce(&mut self, node: &Node, op: &Reduce) -> Result<(), EmitError> {
+        let (value, out) = (node.output(), self.out(node.output())?);
+        let of = self.out(node.inputs[0])?;
+        let count: usize = op.axes.iter().map(|axis| of.dims[*axis]).product();
+        let arg = self.arg(node.inputs[0]);
+        if let Some(splat) = reduced_splat(op, &arg, count) {
+            self.bind_splat(value, splat);
+            return Ok(());
+        }
+        if op.axes.is_empty() {
+            self.bind(value, arg);
+            return Ok(());
+        }
+        let x = self.whole(node.inputs[0])?;
+        let code = self.module.dialect.reduce(self.module, op, x);
+        self.bind(value, plain(code, out));
+        Ok(())
+    }
+
+    fn gather(&mut self, node: &Node, op: Gather) -> Result<(), EmitError> {
+        let (value, out) = (node.output(), self.out(node.output())?);
+        let (x, of) = (self.whole(node.inputs[0])?, self.out(node.inputs[1])?);
+        let dims: Dims = of.dims[..of.dims.len() - 1].into();
+        let vectors = operands(self.region, node)[1];
+        let mut parts = Vec::new();
+        if vectors != node.inputs[1] {
+            // Scalars that were given an axis for the vector's only entry.
+            parts.push(self.whole(vectors)?);
+        } else {
+            let whole = self.whole(vectors)?;
+            for i in 0..op.indexed {
+                parts.push(part(self.module, &whole, i, &dims));
+            }
+        }
+        let d = self.module.dialect;
+        let code = d.gather(self.module, op, x.clone(), Indices { parts, dims: dims.clone() });
+        if op.indexed == 0 {
+            // Every vector of no entries reads the whole.
+            let axes: Vec<usize> = (0..op.batch).chain(dims.len()..out.dims.len()).collect();
+            let (code, dims) = spread(code, &x.dims, x.dims.len(), &axes, out.dims.len());
+            self.bind(value, Arg { code, dims, dtype: out.dtype, splat: None, constant: None });
+            return Ok(());
+        }
+        self.bind(value, plain(code, out));
+        Ok(())
+    }
+
+    /// Gives a value a name, or leaves its expression to its only user.
+    fn bind(&mut self, value: Value, arg: Arg) {
+        let node = match self.region.def(value) {
+            Def::Node(id, _) => self.region.node(id),
+            Def::Param(_) => unreachable!("parameters are bound by `bind_param`"),
+        };
+        let close = match self.only_user[value.index()] {
+            Some(usize::MAX) | None => arg.code.len() <= INLINE / 2 && !self.hints.contains_key(&value),
+            Some(user) => {
+                let user = &self.region.nodes()[user];
+                user.site == node.site || is_light(&node.op)
+            }
+        };
+        let once = self.uses[value.index()] == 1 && close && arg.code.len() <= INLINE;
+        if once || is_trivial(&arg.code) {
+            self.values[value.index()] = Some(arg);
+            return;
+        }
+        let hint = self.hints.get(&value).cloned().unwrap_or_else(|| hint(node).to_owned());
+        let name = self.names.fresh(&hint);
+        self.assign(&name, &arg.code);
+        self.values[value.index()] = Some(Arg { code: atom(name), ..arg });
+    }
+
+    fn bind_splat(&mut self, value: Value, splat: HostTensor) {
+        let code = crate::literal::number(self.module.dialect.namespace(), &splat);
+        let dtype = splat.dtype();
+        self.values[value.index()] =
+            Some(Arg { code, dims: Dims::new(), dtype, splat: Some(splat), constant: None });
+    }
+
+    fn assign(&mut self, targets: &str, code: &Py) {
+        self.comment();
+        statement(&mut self.body, 4, &format!("{targets} = "), code, "");
+    }
+
+    /// Says which block the next line comes from.
+    fn comment(&mut self) {
+        let path = self.current.path();
+        if path != self.site && !path.is_empty() {
+            line(&mut self.body, 4, &format!("# {path}"));
+            path.clone_into(&mut self.site);
+        }
+    }
+}
+
+/// `return a, b` or `return a`.
+pub(crate) fn write_return(out: &mut String, result: &Py) {
+    if let Py::Tuple(items) = result
+        && items.len() > 1
+    {
+        let flat = items.iter().map(Py::flat).collect::<Vec<_>>().join(", ");
+        if flat.chars().count() + 11 <= crate::py::WIDTH {
+            line(out, 4, &format!("return {flat}"));
+            return;
+        }
+    }
+    statement(out, 4, "return ", result, "");
+}
+
+/// The operands that are written: a gather from single positions takes those as they were before they became vectors.
+fn operands(region: &Region, node: &Node) -> Vec<Value> {
+    let mut values = node.inputs.to_vec();
+    if let Op::Gather(Gather { indexed: 1, .. }) = node.op
+        && let Some(source) = region.defining_node(values[1])
+        && let Op::Movement(Movement::Reshape { shape }) = &source.op
+        && let Some((last, rest)) = shape.split_last()
+        && last.is(1)
+        && rest == &region.ty(source.inputs[0]).shape[..]
+    {
+        values[1] = source.inputs[0];
+    }
+    values
+}
+
+/// Entry `i` of index vectors.
+fn part(module: &mut Module, vectors: &Arg, i: usize, dims: &Dims) -> Arg {
+    let constant = vectors.constant.as_ref().map(|all| {
+        let width = *all.dims().last().unwrap_or(&1);
+        let entries: Vec<i64> = all.to_i64().iter().skip(i).step_by(width.max(1)).copied().collect();
+        HostTensor::from_i64(all.dtype(), dims, &entries)
+    });
+    let code = match &constant {
+        Some(constant) => module.constant(constant),
+        None => index(vectors.code.clone(), [atom("..."), size(i)]),
+    };
+    Arg { code, dims: dims.clone(), dtype: vectors.dtype, splat: None, constant }
+}
+
+fn plain(code: Py, out: Out) -> Arg {
+    Arg { code, dims: out.dims, dtype: out.dtype, splat: None, constant: None }
+}
+
+fn atom_of(name: impl AsRef<str>) -> Py {
+    atom(name.as_ref())
+}
+
+/// Expressions that are as short as a name, or shorter.
+fn is_trivial(code: &Py) -> bool {
+    match code {
+        Py::Atom(_) => true,
+        Py::Attribute(value, _) | Py::Prefix("-", value) => matches!(**value, Py::Atom(_)),
+        Py::Index(value, items) => {
+            matches!(&**value, Py::Atom(name) if name == "params" || name == "state") && items.len() == 1
+        }
+        _ => false,
+    }
+}
+
+/// Ops whose place in the source says nothing: they go where they are used, whichever block that is.
+fn is_light(op: &Op) -> bool {
+    match op {
+        Op::Movement(_) | Op::Cast(_) | Op::Source(_) => true,
+        Op::Unary(_)
+        | Op::Binary(_)
+        | Op::Compare(_)
+        | Op::Ternary(_)
+        | Op::Reduce(_)
+        | Op::ArgReduce(_)
+        | Op::Dot(_)
+        | Op::Gather(_)
+        | Op::Scatter(_)
+        | Op::Segment(_)
+        | Op::Cumsum(_)
+        | Op::Linalg(_)
+        | Op::Random(_)
+        | Op::Composite(_)
+        | Op::Control(_) => false,
+    }
+}
+
+/// What to call a node's result.
+fn hint(node: &Node) -> &'static str {
+    match &node.op {
+        Op::Dot(_) | Op::Control(_) => "h",
+        Op::Composite(_) => "h",
+        Op::Binary(_) | Op::Ternary(_) => "t",
+        Op::Compare(_) => "mask",
+        Op::Reduce(op) => match op.kind {
+            ReduceKind::Sum => "total",
+            ReduceKind::Prod => "product",
+            ReduceKind::Max => "largest",
+            ReduceKind::Min => "smallest",
+            ReduceKind::Any | ReduceKind::All => "mask",
+        },
+        Op::Gather(_) => "rows",
+        Op::Random(_) => "bits",
+        Op::Unary(_) | Op::Cast(_) | Op::Movement(_) | Op::Source(_) => match node.op.name() {
+            "cast" | "constant" | "reshape" | "transpose" | "broadcast" | "slice" | "pad" | "concat"
+            | "reverse" => "v",
+            name => name,
+        },
+        Op::ArgReduce(_) | Op::Scatter(_) | Op::Segment(_) | Op::Linalg(_) | Op::Cumsum(_) => node.op.name(),
+    }
+}

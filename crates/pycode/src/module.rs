@@ -1,0 +1,190 @@
+//! A Python module as it is being written: imports, constants, helper functions, functions of regions, the program.
+
+use crate::dialect::{self, Dialect};
+use crate::names::Names;
+use crate::py::{Py, atom, line, statement};
+use crate::{EmitError, Framework};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use wootz_ir::{HostTensor, Region};
+
+/// What a region's function takes and gives.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Convention {
+    /// The parameters by position; one result as it is, several as a tuple.
+    Positional,
+    /// For `lax.scan`: (carry, x, captures by position) → (carry, y).
+    Scan {
+        /// How many parameters are carried.
+        carries: usize,
+        /// How many are scanned over.
+        xs: usize,
+    },
+}
+
+/// The parts of a module.
+pub(crate) struct Module {
+    pub(crate) framework: Framework,
+    pub(crate) dialect: &'static dyn Dialect,
+    /// Where arrays are made; `None` where the framework makes them unless told otherwise.
+    pub(crate) device: Option<String>,
+    pub(crate) names: Names,
+    /// Helper functions used, with what they use.
+    used: RefCell<Vec<&'static str>>,
+    constants: Vec<(HostTensor, String, Py)>,
+    /// Functions of regions, complete.
+    functions: Vec<String>,
+    /// Names of the functions of regions, by address; the regions are kept alive.
+    regions: HashMap<(*const Region, Convention), (Arc<Region>, String)>,
+}
+
+impl Module {
+    pub(crate) fn new(framework: Framework, device: Option<String>) -> Module {
+        let dialect = dialect::of(framework);
+        let mut names = Names::default();
+        for (name, _) in dialect.helpers().iter().copied().flat_map(functions) {
+            names.reserve(name);
+        }
+        Module {
+            framework,
+            dialect,
+            device,
+            names,
+            used: RefCell::default(),
+            constants: Vec::new(),
+            functions: Vec::new(),
+            regions: HashMap::new(),
+        }
+    }
+
+    /// Adds a helper function to the module.
+    pub(crate) fn use_helper(&self, name: &'static str) {
+        let mut used = self.used.borrow_mut();
+        if !used.contains(&name) {
+            used.push(name);
+        }
+    }
+
+    /// The name of an array that the module holds.
+    pub(crate) fn constant(&mut self, value: &HostTensor) -> Py {
+        if let Some((_, name, _)) = self.constants.iter().find(|(known, _, _)| known == value) {
+            return atom(name);
+        }
+        let name = self.names.fresh(&format!("CONSTANT_{}", self.constants.len()));
+        let code = self.dialect.constant(self, value);
+        self.constants.push((value.clone(), name.clone(), code));
+        atom(name)
+    }
+
+    /// The name of the function of a region, if it has been written.
+    pub(crate) fn region(&self, region: &Arc<Region>, convention: Convention) -> Option<String> {
+        self.regions.get(&(Arc::as_ptr(region), convention)).map(|(_, name)| name.clone())
+    }
+
+    /// Adds the function of a region.
+    pub(crate) fn add_region(
+        &mut self,
+        region: &Arc<Region>,
+        convention: Convention,
+        name: &str,
+        text: String,
+    ) {
+        self.regions.insert((Arc::as_ptr(region), convention), (region.clone(), name.to_owned()));
+        self.functions.push(text);
+    }
+
+    /// The whole module.
+    pub(crate) fn finish(self, summary: &str, program: &str) -> Result<String, EmitError> {
+        let mut body = String::new();
+        for (_, name, code) in &self.constants {
+            statement(&mut body, 0, &format!("{name} = "), code, "");
+        }
+        if !self.constants.is_empty() {
+            body.push_str("\n\n");
+        }
+        let available: Vec<(&str, &str)> =
+            self.dialect.helpers().iter().copied().flat_map(functions).collect();
+        let mut helpers: Vec<&str> = self.used.borrow().clone();
+        let mut next = 0;
+        while next < helpers.len() {
+            let text = available.iter().find(|(name, _)| *name == helpers[next]).map_or("", |(_, text)| text);
+            for (name, _) in &available {
+                if text.contains(&format!("{name}(")) && !helpers.contains(name) {
+                    helpers.push(name);
+                }
+            }
+            next += 1;
+        }
+        for (_, text) in available.iter().filter(|(name, _)| helpers.contains(name)) {
+            body.push_str(&self.localised(text.trim_end()));
+            body.push_str("\n\n\n");
+        }
+        for function in &self.functions {
+            body.push_str(function);
+            body.push_str("\n\n");
+        }
+        body.push_str(program);
+        let mut out = format!("\"\"\"{summary}\n\"\"\"\n\n");
+        let wanted = self.dialect.imports().iter().filter(|(name, _)| mentions(&body, name));
+        // Modules of the standard library come first, in a group of their own.
+        let (own, standard): (Vec<_>, Vec<_>) =
+            wanted.partition(|(name, _)| !matches!(*name, "array." | "base64." | "math." | "partial("));
+        for group in [standard, own].iter().filter(|group| !group.is_empty()) {
+            group.iter().for_each(|(_, import)| line(&mut out, 0, import));
+            out.push('\n');
+        }
+        out.push_str(if self.constants.is_empty() { "\n" } else { "" });
+        out.push_str(&body);
+        Ok(out)
+    }
+
+    /// A helper written for NumPy in the names of this framework.
+    fn localised(&self, text: &str) -> String {
+        let device = self.device.as_deref();
+        match self.framework {
+            Framework::Numpy => text.to_owned(),
+            Framework::Jax => replace_module(text, "np", "jnp"),
+            Framework::Mlx => replace_module(text, "np", "mx").replace("mx.float64", "mx.float32"),
+            Framework::Torch => match device {
+                Some(device) => text.replace("device=None", &format!("device=\"{device}\"")),
+                None => text.replace(", device=None", ""),
+            },
+        }
+    }
+}
+
+/// The functions of a source text: (name, text).
+fn functions(source: &'static str) -> Vec<(&'static str, &'static str)> {
+    let mut starts: Vec<usize> = source.match_indices("\ndef ").map(|(at, _)| at + 1).collect();
+    if source.starts_with("def ") {
+        starts.insert(0, 0);
+    }
+    let ends = starts.iter().skip(1).copied().chain([source.len()]);
+    let named = |(start, end): (usize, usize)| {
+        let text = &source[start..end];
+        (text["def ".len()..].split('(').next().unwrap_or(""), text.trim_end())
+    };
+    starts.iter().copied().zip(ends).map(named).collect()
+}
+
+/// Whether code uses a name that ends in `.` or `(`.
+fn mentions(code: &str, name: &str) -> bool {
+    code.match_indices(name).any(|(at, _)| {
+        !code[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '"'))
+    })
+}
+
+fn replace_module(text: &str, from: &str, to: &str) -> String {
+    let pattern = format!("{from}.");
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(&pattern) {
+        let whole = !rest[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        out.push_str(&rest[..at]);
+        out.push_str(if whole { to } else { from });
+        out.push('.');
+        rest = &rest[at + pattern.len()..];
+    }
+    out + rest
+}

@@ -1,0 +1,180 @@
+//! A graph as a module.
+
+use crate::function::{Function, write_return};
+use crate::module::Module;
+use crate::py::{Py, atom, index, line, statement, string};
+use crate::{EmitError, Framework};
+use wootz_ir::{Graph, Role, TensorType};
+
+/// How source is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The framework.
+    pub framework: Framework,
+    /// Whether the program's function is compiled by the framework when it is first called (`jax.jit`, `torch.compile`,
+    /// `mx.compile`). NumPy has nothing of the kind.
+    pub jit: bool,
+    /// Arguments of the framework's compiler, as Python source: `mode="max-autotune"`.
+    pub jit_arguments: String,
+    /// The device that PyTorch makes new tensors on; `None` is the CPU.
+    pub device: Option<String>,
+}
+
+impl Options {
+    /// Plain source for a framework: not compiled, on its default device.
+    pub fn new(framework: Framework) -> Options {
+        Options { framework, jit: false, jit_arguments: String::new(), device: None }
+    }
+}
+
+/// A module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The text of the file.
+    pub text: String,
+    /// The function that runs the program: `forward` or `step`.
+    pub function: &'static str,
+    /// Whether its first argument is a dict: parameters of `forward`, the state of `step`.
+    pub held: bool,
+}
+
+/// Writes the module of a graph whose sizes are numbers and which has been through [`optimize`](crate::optimize).
+pub fn emit(graph: &Graph, options: &Options) -> Result<Source, EmitError> {
+    let mut module = Module::new(options.framework, options.device.clone());
+    let updates = graph.outputs.iter().any(|o| o.alias.is_some());
+    let (function, container) = if updates { ("step", "state") } else { ("forward", "params") };
+    let held = graph.inputs.iter().any(|i| i.role != Role::Input);
+    module.names.reserve(function);
+
+    let mut writer = Function::new(&mut module, &graph.body);
+    let mut arguments: Vec<String> = Vec::new();
+    for (input, value) in graph.inputs.iter().zip(graph.body.params()) {
+        if input.role == Role::Input {
+            let name = writer.names.fresh(&input.name);
+            writer.bind_param(value, atom(&name))?;
+            arguments.push(name);
+        } else {
+            writer.bind_param(value, index(atom(container), [string(&input.name)]))?;
+        }
+    }
+    for (output, value) in graph.outputs.iter().zip(graph.body.results()) {
+        writer.hint(*value, &output.name);
+    }
+    let in_place = options.framework == Framework::Torch;
+    for (output, value) in graph.outputs.iter().zip(graph.body.results()) {
+        if let (true, Some(input)) = (in_place, output.alias) {
+            let param = graph.body.params().nth(input).expect("an alias is an input's position");
+            writer.updates(*value, param);
+        }
+    }
+    writer.nodes()?;
+    let result = results(graph, &mut writer, updates, container)?;
+    let body = std::mem::take(&mut writer.body);
+
+    let mut text = String::new();
+    decorate(&mut text, options, updates);
+    let first = held.then(|| atom(container));
+    let head =
+        Py::Call(Box::new(atom(function)), first.into_iter().chain(arguments.iter().map(atom)).collect());
+    statement(&mut text, 0, "def ", &head, ":");
+    docstring(&mut text, graph);
+    text.push_str(&body);
+    write_return(&mut text, &result);
+    let summary = summary(options.framework, &head, updates);
+    Ok(Source { text: module.finish(&summary, &text)?, function, held })
+}
+
+/// The dict of outputs; with updates, the next state and the dict of the other outputs.
+fn results(
+    graph: &Graph,
+    writer: &mut Function<'_>,
+    updates: bool,
+    container: &str,
+) -> Result<Py, EmitError> {
+    let mut outputs = Vec::new();
+    let mut updated: Vec<Option<Py>> = vec![None; graph.inputs.len()];
+    for (output, value) in graph.outputs.iter().zip(graph.body.results()) {
+        let code = writer.result(*value)?;
+        match output.alias {
+            Some(input) => updated[input] = Some(code),
+            None => outputs.push((output.name.to_string(), code)),
+        }
+    }
+    if !updates {
+        return Ok(Py::Dict(outputs));
+    }
+    let mut state = Vec::new();
+    for (input, new) in graph.inputs.iter().zip(updated) {
+        if input.role != Role::Input {
+            let kept = || index(atom(container), [string(&input.name)]);
+            state.push((input.name.to_string(), new.unwrap_or_else(kept)));
+        }
+    }
+    statement(&mut writer.body, 4, "state = ", &Py::Dict(state), "");
+    Ok(Py::Tuple(vec![atom("state"), Py::Dict(outputs)]))
+}
+
+fn decorate(out: &mut String, options: &Options, updates: bool) {
+    let donates = updates && options.framework == Framework::Jax;
+    let mut arguments: Vec<&str> = Vec::new();
+    arguments.extend(donates.then_some("donate_argnums=0"));
+    arguments.extend((!options.jit_arguments.is_empty()).then_some(options.jit_arguments.as_str()));
+    let arguments = arguments.join(", ");
+    let decorator = match (options.framework, arguments.is_empty()) {
+        (Framework::Numpy, _) => None,
+        (Framework::Jax, true) => Some("@jax.jit".to_owned()),
+        (Framework::Jax, false) => Some(format!("@partial(jax.jit, {arguments})")),
+        (Framework::Torch, true) => Some("@torch.compile".to_owned()),
+        (Framework::Torch, false) => Some(format!("@torch.compile({arguments})")),
+        (Framework::Mlx, _) => Some("@mx.compile".to_owned()),
+    };
+    if let (true, Some(decorator)) = (options.jit, decorator) {
+        line(out, 0, &decorator);
+    }
+    if updates && options.framework == Framework::Torch {
+        // The derivatives are in the source.
+        line(out, 0, "@torch.no_grad()");
+    }
+}
+
+/// What comes in and what goes out.
+fn docstring(out: &mut String, graph: &Graph) {
+    let entry = |name: &str, ty: &TensorType| format!("{name}: {ty}");
+    let inputs = (0..graph.inputs.len()).filter(|i| graph.inputs[*i].role == Role::Input);
+    let inputs: Vec<String> = inputs.map(|i| entry(&graph.inputs[i].name, graph.input_type(i))).collect();
+    let outputs = (0..graph.outputs.len()).filter(|i| graph.outputs[*i].alias.is_none());
+    let outputs: Vec<String> = outputs.map(|i| entry(&graph.outputs[i].name, graph.output_type(i))).collect();
+    let flat = format!("\"\"\"{} -> {}\"\"\"", inputs.join(", "), outputs.join(", "))
+        .replace("\"\"\" ->", "\"\"\"->");
+    if flat.chars().count() + 4 <= crate::py::WIDTH {
+        line(out, 4, &flat);
+        return;
+    }
+    line(out, 4, "\"\"\"Takes and gives:");
+    line(out, 0, "");
+    for input in &inputs {
+        line(out, 4, input);
+    }
+    for output in &outputs {
+        line(out, 4, &format!("-> {output}"));
+    }
+    line(out, 4, "\"\"\"");
+}
+
+fn summary(framework: Framework, head: &Py, updates: bool) -> String {
+    let language = match framework {
+        Framework::Numpy => "NumPy",
+        Framework::Jax => "JAX",
+        Framework::Torch => "PyTorch",
+        Framework::Mlx => "MLX",
+    };
+    let head = head.flat();
+    let (what, held) = match updates {
+        true => (
+            "A training step",
+            "`state` and the results are dicts of arrays by name; a step gives the next state and the losses.",
+        ),
+        false => ("A model", "Parameters and results are dicts of arrays by name."),
+    };
+    format!("{what} for {language}, written by wootz: {head}.\n\n{held}")
+}

@@ -1,0 +1,388 @@
+//! Python expressions: a small syntax tree, its precedences, and lines broken as `ruff format` would.
+
+/// The longest line.
+pub(crate) const WIDTH: usize = 88;
+
+/// An expression.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Py {
+    /// A name, a number or a string.
+    Atom(String),
+    /// `function(args)`.
+    Call(Box<Py>, Vec<Py>),
+    /// `name=value`, an argument of a call.
+    Keyword(&'static str, Box<Py>),
+    /// `value.name`.
+    Attribute(Box<Py>, String),
+    /// `value[items]`.
+    Index(Box<Py>, Vec<Py>),
+    /// `left operator right`.
+    Infix(Box<Py>, &'static str, Box<Py>),
+    /// `operator value`.
+    Prefix(&'static str, Box<Py>),
+    /// `(a, b)`.
+    Tuple(Vec<Py>),
+    /// `[a, b]`.
+    List(Vec<Py>),
+    /// `{"a": a}`.
+    Dict(Vec<(String, Py)>),
+    /// `lambda params: value`.
+    Lambda(String, Box<Py>),
+    /// `value if condition else otherwise`.
+    Choice(Box<Py>, Box<Py>, Box<Py>),
+}
+
+/// A name, or any text that binds like one.
+pub(crate) fn atom(text: impl Into<String>) -> Py {
+    Py::Atom(text.into())
+}
+
+/// A call of a function by its dotted name.
+pub(crate) fn call(function: &str, args: impl IntoIterator<Item = Py>) -> Py {
+    Py::Call(Box::new(atom(function)), args.into_iter().collect())
+}
+
+/// A call of a method.
+pub(crate) fn method(value: Py, name: &str, args: impl IntoIterator<Item = Py>) -> Py {
+    Py::Call(Box::new(attribute(value, name)), args.into_iter().collect())
+}
+
+/// An attribute.
+pub(crate) fn attribute(value: Py, name: &str) -> Py {
+    Py::Attribute(Box::new(value), name.to_owned())
+}
+
+/// A binary operation.
+pub(crate) fn infix(left: Py, operator: &'static str, right: Py) -> Py {
+    Py::Infix(Box::new(left), operator, Box::new(right))
+}
+
+/// A unary operation.
+pub(crate) fn prefix(operator: &'static str, value: Py) -> Py {
+    Py::Prefix(operator, Box::new(value))
+}
+
+/// A keyword argument.
+pub(crate) fn keyword(name: &'static str, value: Py) -> Py {
+    Py::Keyword(name, Box::new(value))
+}
+
+/// `value[items]`.
+pub(crate) fn index(value: Py, items: impl IntoIterator<Item = Py>) -> Py {
+    Py::Index(Box::new(value), items.into_iter().collect())
+}
+
+/// An integer.
+pub(crate) fn int(value: impl Into<i128>) -> Py {
+    let value = value.into();
+    let magnitude = atom(value.unsigned_abs().to_string());
+    if value < 0 { prefix("-", magnitude) } else { magnitude }
+}
+
+/// A size or an axis.
+pub(crate) fn size(value: usize) -> Py {
+    atom(value.to_string())
+}
+
+/// A tuple of sizes.
+pub(crate) fn sizes(values: &[usize]) -> Py {
+    Py::Tuple(values.iter().map(|n| size(*n)).collect())
+}
+
+/// One axis as a number, several as a tuple.
+pub(crate) fn axes(values: &[usize]) -> Py {
+    if let [axis] = values { size(*axis) } else { sizes(values) }
+}
+
+/// A string literal.
+pub(crate) fn string(value: &str) -> Py {
+    let mut out = String::from("\"");
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    Py::Atom(out)
+}
+
+impl Py {
+    /// How tightly the outermost operation binds.
+    fn precedence(&self) -> u8 {
+        match self {
+            Py::Lambda(..) | Py::Keyword(..) => 0,
+            Py::Choice(..) => 1,
+            Py::Infix(_, operator, _) => infix_precedence(operator),
+            Py::Prefix(..) => 12,
+            Py::Atom(_)
+            | Py::Call(..)
+            | Py::Attribute(..)
+            | Py::Index(..)
+            | Py::Tuple(_)
+            | Py::List(_)
+            | Py::Dict(_) => 14,
+        }
+    }
+
+    /// The expression on one line.
+    pub(crate) fn flat(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out);
+        out
+    }
+
+    /// The length of the expression on one line.
+    pub(crate) fn len(&self) -> usize {
+        self.flat().len()
+    }
+
+    fn write(&self, out: &mut String) {
+        match self {
+            Py::Atom(text) => out.push_str(text),
+            Py::Call(function, args) => {
+                function.write_at(out, 14);
+                write_list(out, "(", args, ")");
+            }
+            Py::Keyword(name, value) => {
+                out.push_str(name);
+                out.push('=');
+                value.write(out);
+            }
+            Py::Attribute(value, name) => {
+                // `1.T` is not an attribute.
+                let number = matches!(&**value, Py::Atom(t) if t.starts_with(|c: char| c.is_ascii_digit()));
+                value.write_at(out, if number { 15 } else { 14 });
+                out.push('.');
+                out.push_str(name);
+            }
+            Py::Index(value, items) => {
+                value.write_at(out, 14);
+                write_list(out, "[", items, "]");
+            }
+            Py::Infix(left, operator, right) => {
+                let own = infix_precedence(operator);
+                let (at_left, at_right) = match *operator {
+                    "**" => (14, 12),
+                    // Comparisons chain in Python.
+                    _ if own == COMPARISON => (own + 1, own + 1),
+                    _ => (own, own + 1),
+                };
+                left.write_at(out, at_left);
+                let negative = matches!(**left, Py::Prefix(..));
+                let hug = *operator == "**" && !negative && left.is_simple() && right.is_simple();
+                out.push_str(&if hug { (*operator).to_owned() } else { format!(" {operator} ") });
+                right.write_at(out, at_right);
+            }
+            Py::Prefix(operator, value) => {
+                out.push_str(operator);
+                value.write_at(out, 12);
+            }
+            Py::Tuple(items) => {
+                write_list(out, "(", items, if items.len() == 1 { ",)" } else { ")" });
+            }
+            Py::List(items) => write_list(out, "[", items, "]"),
+            Py::Dict(items) => {
+                out.push('{');
+                for (i, (key, value)) in items.iter().enumerate() {
+                    out.push_str(if i > 0 { ", " } else { "" });
+                    out.push_str(&string(key).flat());
+                    out.push_str(": ");
+                    value.write(out);
+                }
+                out.push('}');
+            }
+            Py::Lambda(params, value) => {
+                out.push_str(&format!("lambda {params}: "));
+                value.write(out);
+            }
+            Py::Choice(value, condition, otherwise) => {
+                value.write_at(out, 2);
+                out.push_str(" if ");
+                condition.write_at(out, 2);
+                out.push_str(" else ");
+                otherwise.write_at(out, 1);
+            }
+        }
+    }
+
+    /// In parentheses where it binds less tightly than it must.
+    fn write_at(&self, out: &mut String, precedence: u8) {
+        if self.precedence() >= precedence {
+            self.write(out);
+        } else {
+            out.push('(');
+            self.write(out);
+            out.push(')');
+        }
+    }
+
+    /// Operands between which `**` has no spaces.
+    fn is_simple(&self) -> bool {
+        match self {
+            Py::Atom(_) => true,
+            Py::Attribute(value, _) => value.is_simple(),
+            Py::Prefix(_, value) => matches!(**value, Py::Atom(_)),
+            _ => false,
+        }
+    }
+}
+
+const COMPARISON: u8 = 5;
+
+fn infix_precedence(operator: &str) -> u8 {
+    match operator {
+        "==" | "!=" | "<" | "<=" | ">" | ">=" => COMPARISON,
+        "|" => 6,
+        "^" => 7,
+        "&" => 8,
+        "<<" | ">>" => 9,
+        "+" | "-" => 10,
+        "**" => 13,
+        // `*`, `/`, `//`, `%`, `@`.
+        _ => 11,
+    }
+}
+
+fn write_list(out: &mut String, open: &str, items: &[Py], close: &str) {
+    out.push_str(open);
+    for (i, item) in items.iter().enumerate() {
+        out.push_str(if i > 0 { ", " } else { "" });
+        item.write(out);
+    }
+    out.push_str(close);
+}
+
+/// Writes `{before}{expression}{after}` as one statement, broken into lines where it is too long.
+pub(crate) fn statement(out: &mut String, indent: usize, before: &str, expression: &Py, after: &str) {
+    let flat = format!("{before}{}{after}", expression.flat());
+    if indent + flat.chars().count() <= WIDTH {
+        line(out, indent, &flat);
+        return;
+    }
+    let plain =
+        |items: &[Py]| -> Vec<(String, Py)> { items.iter().map(|i| (String::new(), i.clone())).collect() };
+    let (open, items, close) = match expression {
+        Py::Call(function, args) if !args.is_empty() => (format!("{}(", function.flat()), plain(args), ")"),
+        Py::Tuple(items) => ("(".to_owned(), plain(items), ")"),
+        Py::List(items) => ("[".to_owned(), plain(items), "]"),
+        Py::Dict(items) => {
+            let entry = |(key, value): &(String, Py)| (format!("{}: ", string(key).flat()), value.clone());
+            ("{".to_owned(), items.iter().map(entry).collect(), "}")
+        }
+        Py::Index(value, items) if matches!(**value, Py::Call(..)) => {
+            let mut entries = String::new();
+            write_list(&mut entries, "[", items, "]");
+            return statement(out, indent, before, value, &format!("{entries}{after}"));
+        }
+        Py::Keyword(name, value) => {
+            return statement(out, indent, &format!("{before}{name}="), value, after);
+        }
+        Py::Infix(left, operator, right) if right.precedence() <= infix_precedence(operator) => {
+            // An operand in parentheses at the end is what is broken, if that is enough.
+            let mut head = before.to_owned();
+            left.write_at(&mut head, infix_precedence(operator));
+            head.push_str(&format!(" {operator} ("));
+            let inner = right.flat();
+            let fits = |indent: usize, text: &str| indent + text.chars().count() <= WIDTH;
+            if fits(indent, &head) && fits(indent + 4, &inner) {
+                line(out, indent, &head);
+                line(out, indent + 4, &inner);
+                return line(out, indent, &format!("){after}"));
+            }
+            line(out, indent, &format!("{before}("));
+            operands(out, indent + 4, expression);
+            return line(out, indent, &format!("){after}"));
+        }
+        _ => {
+            line(out, indent, &format!("{before}("));
+            operands(out, indent + 4, expression);
+            return line(out, indent, &format!("){after}"));
+        }
+    };
+    broken(out, indent, &format!("{before}{open}"), &items, &format!("{close}{after}"));
+}
+
+/// The items of a bracket on a line of their own, or each on its own.
+fn broken(out: &mut String, indent: usize, head: &str, items: &[(String, Py)], tail: &str) {
+    line(out, indent, head);
+    let joined =
+        items.iter().map(|(key, item)| format!("{key}{}", item.flat())).collect::<Vec<_>>().join(", ");
+    if indent + 4 + joined.chars().count() <= WIDTH {
+        line(out, indent + 4, &joined);
+    } else {
+        for (key, item) in items {
+            statement(out, indent + 4, key, item, ",");
+        }
+    }
+    line(out, indent, tail);
+}
+
+/// The operands of the loosest operator, each on a line that begins with the operator.
+fn operands(out: &mut String, indent: usize, expression: &Py) {
+    let Py::Infix(left, operator, right) = expression else {
+        return line(out, indent, &expression.flat());
+    };
+    let own = infix_precedence(operator);
+    let at = |value: &Py, precedence: u8| {
+        let mut text = String::new();
+        value.write_at(&mut text, precedence);
+        text
+    };
+    match &**left {
+        Py::Infix(_, other, _) if infix_precedence(other) == own && own != COMPARISON => {
+            operands(out, indent, left);
+        }
+        left => line(out, indent, &at(left, own)),
+    }
+    line(out, indent, &format!("{operator} {}", at(right, own + 1)));
+}
+
+/// Writes one line.
+pub(crate) fn line(out: &mut String, indent: usize, text: &str) {
+    if !text.is_empty() {
+        out.extend(std::iter::repeat_n(' ', indent));
+        out.push_str(text);
+    }
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(expression: Py, expected: &str) {
+        assert_eq!(expression.flat(), expected);
+    }
+
+    #[test]
+    fn parentheses_stand_where_they_must() {
+        let [a, b, c] = ["a", "b", "c"].map(atom);
+        check(infix(infix(a.clone(), "+", b.clone()), "*", c.clone()), "(a + b) * c");
+        check(infix(a.clone(), "+", infix(b.clone(), "*", c.clone())), "a + b * c");
+        check(infix(a.clone(), "-", infix(b.clone(), "-", c.clone())), "a - (b - c)");
+        check(infix(infix(a.clone(), "<", b.clone()), "==", c.clone()), "(a < b) == c");
+        check(prefix("-", infix(a.clone(), "**", b.clone())), "-a**b");
+        check(infix(prefix("-", a.clone()), "**", b.clone()), "(-a) ** b");
+        check(attribute(infix(a.clone(), "@", b.clone()), "T"), "(a @ b).T");
+        check(method(prefix("-", a), "sum", [keyword("axis", size(1))]), "(-a).sum(axis=1)");
+        check(sizes(&[3]), "(3,)");
+        check(int(-2), "-2");
+    }
+
+    #[test]
+    fn long_calls_are_broken_at_their_brackets() {
+        let mut out = String::new();
+        let long = "x".repeat(37);
+        statement(&mut out, 4, "y = ", &call("f", [atom(&long), atom(&long), atom("z")]), "");
+        assert_eq!(out, format!("    y = f(\n        {long}, {long}, z\n    )\n"));
+        out.clear();
+        let quotient = infix(atom(&long), "/", infix(atom(&long), "+", atom(&long)));
+        statement(&mut out, 0, "y = ", &quotient, "");
+        assert_eq!(out, format!("y = {long} / (\n    {long} + {long}\n)\n"));
+        out.clear();
+        statement(&mut out, 0, "y = ", &Py::List(vec![atom(&long), atom(&long), atom(&long)]), "");
+        assert_eq!(out, format!("y = [\n    {long},\n    {long},\n    {long},\n]\n"));
+    }
+}

@@ -1,0 +1,136 @@
+"""Programs that run as generated source: the same numbers as the native backend's, the same face."""
+
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import wootz as wz
+from wootz import nn
+
+MODEL = nn.mlp([6, 8, 3])
+INPUTS = {"x": wz.f32[4, 6]}
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(4, 6)).astype(np.float32)
+LABELS = np.array([0, 2, 1, 1])
+MODULES = {"numpy": "numpy", "jax": "jax", "torch": "torch", "mlx": "mlx.core"}
+INSTALLED = [name for name, module in MODULES.items() if importlib.util.find_spec(module.split(".")[0])]
+
+
+def training():
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+    return nn.training(model, loss=nn.cross_entropy, optimizer=nn.adamw(1e-2))
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_inference_agrees_with_the_native_backend(backend):
+    native, program = wz.compile(MODEL, INPUTS), wz.compile(MODEL, INPUTS, backend=backend)
+    params = native.init(seed=3)
+    expected = native(params, x=IMAGES)["logits"]
+    np.testing.assert_allclose(np.asarray(program(params, x=IMAGES)["logits"]), expected, rtol=1e-5, atol=1e-6)
+    own = program.init(seed=3)
+    np.testing.assert_array_equal(np.asarray(own["0.weight"]), params["0.weight"])
+    np.testing.assert_allclose(np.asarray(program(own, x=IMAGES)["logits"]), expected, rtol=1e-5, atol=1e-6)
+    assert program.inputs == {"x": wz.f32[4, 6]}
+    assert program.outputs == {"logits": wz.f32[4, 3]}
+    assert repr(program) == f"<wootz.Program on {backend} (x: f32[4, 6]) -> (logits: f32[4, 3])>"
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_three_training_steps_agree_and_checkpoints_move(backend, tmp_path):
+    inputs = {"x": wz.f32[4, 6], "y": wz.i64[4]}
+    native, step = wz.compile(training(), inputs), wz.compile(training(), inputs, backend=backend)
+    expected, state = native.init(seed=1), step.init(seed=1)
+    for _ in range(3):
+        expected, wanted = native(expected, x=IMAGES, y=LABELS)
+        state, out = step(state, x=IMAGES, y=LABELS)
+        np.testing.assert_allclose(np.asarray(out["loss"]), wanted["loss"], rtol=1e-5)
+    for name, value in expected.items():
+        np.testing.assert_allclose(np.asarray(state[name]), value, rtol=2e-5, atol=1e-6, err_msg=name)
+    wz.save(tmp_path / "native.safetensors", expected)
+    wz.save(tmp_path / "generated.safetensors", {name: np.asarray(value) for name, value in state.items()})
+    resumed = step.state(wz.load(tmp_path / "native.safetensors"))
+    back = native.state(wz.load(tmp_path / "generated.safetensors"))
+    _, here = step(resumed, x=IMAGES, y=LABELS)
+    _, there = native(back, x=IMAGES, y=LABELS)
+    np.testing.assert_allclose(np.asarray(here["loss"]), there["loss"], rtol=2e-5)
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_a_step_consumes_its_state(backend):
+    step = wz.compile(training(), {"x": wz.f32[4, 6], "y": wz.i64[4]}, backend=backend)
+    state = step.init(seed=0)
+    step(state, x=IMAGES, y=LABELS)
+    assert state.consumed
+    with pytest.raises(wz.DonatedError, match="use the state that the step returned"):
+        step(state, x=IMAGES, y=LABELS)
+
+
+def test_the_source_runs_by_itself(tmp_path):
+    path = tmp_path / "model.py"
+    program = wz.compile(MODEL, INPUTS, backend="numpy", file=path)
+    assert path.read_text() == program.source()
+    params = program.init(seed=0)
+    np.savez(tmp_path / "data.npz", x=IMAGES, **{f"p.{k}": v for k, v in params.items()})
+    script = (
+        "import numpy as np, sys; import model; data = np.load('data.npz');"
+        "params = {k[2:]: v for k, v in data.items() if k.startswith('p.')};"
+        "assert 'wootz' not in sys.modules; np.save('out.npy', model.forward(params, data['x'])['logits'])"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), program(params, x=IMAGES)["logits"])
+
+
+def test_tracebacks_show_generated_lines():
+    program = wz.compile(lambda x: wz.exp(x), {"x": wz.f32[2]}, backend="numpy")
+    with pytest.raises(TypeError) as caught:
+        program.module.forward(None)
+    assert "np.exp(x)" in str(caught.traceback[-1].statement)
+
+
+def test_wrong_calls_are_named():
+    program = wz.compile(MODEL, INPUTS, backend="numpy")
+    params = program.init()
+    for inputs, error, message in [
+        ({}, wz.UnknownNameError, "input `x`.*is missing"),
+        ({"x": IMAGES, "z": IMAGES}, wz.UnknownNameError, "no input `z`"),
+        ({"x": IMAGES[:2]}, wz.ShapeError, r"`x`: expected shape \[4, 6\], got \[2, 6\]"),
+        ({"x": IMAGES.astype(np.float64)}, wz.DTypeError, "`x`: expected float32, got float64"),
+    ]:
+        with pytest.raises(error, match=message):
+            program(params, **inputs)
+    with pytest.raises(wz.UnknownNameError, match="pass them first"):
+        program(x=IMAGES)
+
+
+def test_what_a_framework_lacks_is_said_before_anything_runs():
+    with pytest.raises(wz.BackendError, match=r"`numpy` has no bf16"):
+        wz.compile(lambda x: x + 1, {"x": wz.bf16[2]}, backend="numpy")
+    with pytest.raises(wz.BackendError, match="leave `device` out"):
+        wz.compile(MODEL, INPUTS, backend="numpy", device="cuda")
+    with pytest.raises(wz.BackendError, match='"numpy" has no `threads`'):
+        wz.compile(MODEL, INPUTS, backend="numpy", threads=2)
+    with pytest.raises(wz.BackendError, match='"cpu" has no `device`'):
+        wz.compile(MODEL, INPUTS, device="cuda")
+    for backend in set(MODULES) - set(INSTALLED):
+        with pytest.raises(wz.BackendError, match="pip install"):
+            wz.compile(MODEL, INPUTS, backend=backend)
+
+
+@pytest.mark.skipif("jax" not in INSTALLED, reason="JAX is not installed here")
+def test_jax_leaves_no_global_state_behind():
+    import jax
+
+    program = wz.compile(lambda x: x * 2, {"x": wz.f64[3]}, backend="jax")
+    assert program(x=np.ones(3))["output"].dtype == np.float64
+    assert not jax.config.jax_enable_x64
+
+
+@pytest.mark.skipif("torch" not in INSTALLED, reason="PyTorch is not installed here")
+def test_torch_compiles_when_asked():
+    program = wz.compile(MODEL, INPUTS, backend="torch", jit=True, jit_options={"backend": "eager"})
+    assert '@torch.compile(backend="eager")' in program.source()
+    params = program.init(seed=3)
+    expected = wz.compile(MODEL, INPUTS)(wz.compile(MODEL, INPUTS).init(seed=3), x=IMAGES)["logits"]
+    np.testing.assert_allclose(program(params, x=IMAGES)["logits"].numpy(), expected, rtol=1e-5, atol=1e-6)

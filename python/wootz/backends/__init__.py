@@ -1,0 +1,323 @@
+"""Programs that run as generated source on another framework: NumPy, JAX, PyTorch, MLX.
+
+Each framework is one module that says how its arrays are made, checked and compiled; `GeneratedProgram` is what they share.
+"""
+
+import importlib
+import itertools
+import json
+import linecache
+import os
+import time
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from wootz import _native
+from wootz._errors import BackendError, DonatedError, DTypeError, FileError, ModelError, ShapeError, UnknownNameError
+
+# The backends of this package; "cpu" is native.
+NAMES = ("numpy", "jax", "torch", "mlx")
+
+_counter = itertools.count()
+
+
+class Framework:
+    """How a framework is used. Subclasses say what differs."""
+
+    name: str
+    # The package to import, the oldest version that the generated source runs on, and what installs it.
+    package: str
+    oldest: tuple[int, ...]
+    install: str
+    # Whether programs are compiled by the framework unless asked otherwise.
+    jit: bool = False
+
+    def __init__(self, device: Any, precision: str | None, options: Mapping[str, Any] | None) -> None:
+        self.module = self._import()
+        self.device = device
+        self.precision = precision
+        self.options = dict(options or {})
+        self.check()
+
+    def _import(self) -> types.ModuleType:
+        oldest = ".".join(map(str, self.oldest))
+        try:
+            module = importlib.import_module(self.package)
+        except ImportError as error:
+            message = f'backend "{self.name}" needs {self.package} {oldest} or newer: pip install "{self.install}>={oldest}"'
+            raise BackendError(message) from error
+        version = getattr(module, "__version__", None) or importlib.import_module("importlib.metadata").version(self.install)
+        found = tuple(int(part) for part in version.split("+")[0].split(".")[:2] if part.isdigit())
+        if found < self.oldest:
+            message = (
+                f'backend "{self.name}" needs {self.package} {oldest} or newer, found {version}: pip install "{self.install}>={oldest}"'
+            )
+            raise BackendError(message)
+        return module
+
+    def check(self) -> None:
+        """Raises for arguments that the framework cannot honour."""
+        if self.device is not None:
+            raise BackendError(f'backend "{self.name}" has one device: leave `device` out, not {self.device!r}')
+        if self.precision is not None:
+            raise BackendError(f'backend "{self.name}" has no `precision`: leave it out')
+        if self.options:
+            raise BackendError(f'backend "{self.name}" has no `jit_options`: leave them out')
+
+    def jit_arguments(self) -> str:
+        """Arguments of the framework's compiler, as source."""
+        return ", ".join(f"{name}={_literal(value)}" for name, value in self.options.items())
+
+    def device_source(self) -> str | None:
+        """The device as the source names it."""
+        return None
+
+    def array(self, value: Any) -> Any:
+        """An array of the framework, on its device."""
+        raise NotImplementedError(self.name)
+
+    def own(self, value: Any) -> Any:
+        """An array that nobody else holds, for a state that steps overwrite."""
+        return self.array(value)
+
+    def dtype(self, name: str) -> Any:
+        """The framework's dtype of this name, as in `float32`: what an array's `dtype` is compared with."""
+        return getattr(self.module, name)
+
+    def wrap(self, function: Any, wide: bool, updates: bool) -> Any:
+        """The function with what it needs around every call."""
+        return function
+
+
+# Names of dtypes outside wootz.
+_NAMES = {
+    "bool": "bool",
+    "u8": "uint8",
+    "u32": "uint32",
+    "i32": "int32",
+    "i64": "int64",
+    "f16": "float16",
+    "bf16": "bfloat16",
+    "f32": "float32",
+    "f64": "float64",
+}
+
+
+class State(Mapping):
+    """The state of a training run on a framework: a mapping of names to its arrays. A step consumes it and gives the next."""
+
+    __module__ = "wootz"
+
+    def __init__(self, tensors: dict[str, Any], params: tuple[str, ...]) -> None:
+        self._tensors: dict[str, Any] | None = tensors
+        self._params = params
+
+    def _held(self) -> dict[str, Any]:
+        if self._tensors is None:
+            raise DonatedError("this state was consumed by a step: use the state that the step returned")
+        return self._tensors
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The trained parameters, for inference. The next step may overwrite them."""
+        held = self._held()
+        return {name: held[name] for name in self._params}
+
+    @property
+    def consumed(self) -> bool:
+        """Whether a step has taken the state."""
+        return self._tensors is None
+
+    def __getitem__(self, name: str) -> Any:
+        held = self._held()
+        if name not in held:
+            raise UnknownNameError(f"the state has no `{name}` (it has {', '.join(held)})")
+        return held[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held())
+
+    def __len__(self) -> int:
+        return len(self._held())
+
+    def __repr__(self) -> str:
+        if self._tensors is None:
+            return "<wootz.State (consumed)>"
+        return f"<wootz.State {{{', '.join(self._tensors)}}}>"
+
+
+class GeneratedProgram:
+    """A program of another framework. Called as a native one: `program(params, x=...)`, `step(state, x=..., y=...)`."""
+
+    __module__ = "wootz"
+
+    def __init__(self, definition: Any, shapes: dict, framework: Framework, optimize: str, jit: bool, file: Any) -> None:
+        self._definition = definition
+        self._shapes = shapes
+        self.framework = framework
+        self._generated = _native.generate(
+            definition, shapes, framework.name, optimize, jit, framework.jit_arguments(), framework.device_source()
+        )
+        generated = self._generated
+        self._given = [(name, spec) for name, role, spec in generated.inputs if role == "input"]
+        self._held = {name: spec for name, role, spec in generated.inputs if role != "input"}
+        self._params = tuple(name for name, role, _ in generated.inputs if role == "param")
+        self._updates = any(updates for _, updates, _ in generated.outputs)
+        # What a right input looks like, so that checking one is two comparisons.
+        self._expected = [(name, tuple(spec.shape), self._dtype(spec)) for name, spec in self._given]
+        start = time.perf_counter()
+        if file is not None:
+            self.save_source(file)
+        self.module = _load(generated.source, framework.name)
+        function = getattr(self.module, generated.function)
+        self._function = framework.wrap(function, generated.wide, self._updates)
+        self._stages = [*generated.stages, ("load", time.perf_counter() - start)]
+
+    def source(self) -> str:
+        """The generated module."""
+        return self._generated.source
+
+    def save_source(self, path: str | os.PathLike) -> None:
+        """Writes the generated module: a file that runs with only the framework installed."""
+        try:
+            Path(path).write_text(self._generated.source, encoding="utf-8")
+        except OSError as error:
+            raise FileError(f"cannot write `{os.fspath(path)}`: {error.strerror}") from error
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The types of the inputs given at every run, by name."""
+        return dict(self._given)
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The types of the outputs, by name."""
+        return {name: spec for name, updates, spec in self._generated.outputs if not updates}
+
+    @property
+    def stages(self) -> list[tuple[str, float]]:
+        """Seconds of each stage from the definition to the loaded source, in order."""
+        return list(self._stages)
+
+    def init(self, seed: int = 0) -> Any:
+        """Initial parameters or state, the same numbers as the native backend's."""
+        native = _native.compile(self._definition, self._shapes, "cpu", "none", None, False, False)
+        return self.state(native.init(seed)) if self._updates else self.params(native.init(seed))
+
+    def params(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters as arrays of the framework, from any mapping of names to arrays."""
+        return self._converted(tensors, "parameter", self.framework.array)
+
+    def state(self, tensors: Mapping[str, Any]) -> State:
+        """A state as arrays of the framework, from any mapping of names to arrays: a checkpoint of any backend."""
+        return State(self._converted(tensors, "state", self.framework.own), self._params)
+
+    def _converted(self, tensors: Mapping[str, Any], what: str, convert: Callable[[Any], Any]) -> dict[str, Any]:
+        missing = [name for name in self._held if name not in tensors]
+        if missing:
+            raise UnknownNameError(f"{what} `{missing[0]}` ({self._held[missing[0]]!r}) is missing")
+        out = {}
+        for name, spec in self._held.items():
+            array = convert(tensors[name])
+            self._check(name, array, tuple(spec.shape), self._dtype(spec))
+            out[name] = array
+        return out
+
+    def _dtype(self, spec: Any) -> Any:
+        return self.framework.dtype(_NAMES[repr(spec.dtype).removeprefix("wootz.")])
+
+    def _check(self, name: str, array: Any, shape: tuple, dtype: Any) -> None:
+        if tuple(array.shape) != shape:
+            raise ShapeError(f"`{name}`: expected shape {list(shape)}, got {list(array.shape)}")
+        if array.dtype != dtype:
+            raise DTypeError(f"`{name}`: expected {dtype}, got {array.dtype}; convert it first")
+
+    def _arguments(self, inputs: dict[str, Any]) -> list[Any]:
+        arguments = []
+        for name, shape, dtype in self._expected:
+            array = inputs.get(name)
+            if array is None:
+                raise self._wrong_names(inputs)
+            array = self.framework.array(array)
+            if array.shape != shape or array.dtype != dtype:
+                self._check(name, array, shape, dtype)
+            arguments.append(array)
+        if len(inputs) != len(arguments):
+            raise self._wrong_names(inputs)
+        return arguments
+
+    def _wrong_names(self, inputs: dict[str, Any]) -> UnknownNameError:
+        known = [name for name, _ in self._given]
+        for name in inputs:
+            if name not in known:
+                there = ", ".join(f"`{k}`" for k in known) or "none"
+                return UnknownNameError(f"the program has no input `{name}` (there are {there})")
+        name, spec = next((name, spec) for name, spec in self._given if name not in inputs)
+        return UnknownNameError(f"input `{name}` ({spec!r}) is missing")
+
+    def __call__(self, *args: Any, **inputs: Any) -> Any:
+        if len(args) > 1:
+            what = "the state" if self._updates else "the parameters"
+            raise TypeError(f"a program takes {what} and then its inputs by name, got {len(args)} arguments by position")
+        arguments = self._arguments(inputs)
+        if not self._updates:
+            if not self._generated.held:
+                return self._function(*arguments)
+            if not args:
+                raise UnknownNameError(f"the program has parameters ({', '.join(self._held)}): pass them first")
+            params = args[0]
+            return self._function(params if type(params) is dict else self.params(params), *arguments)
+        if not args or not isinstance(args[0], Mapping | _native.State | _native.Params):
+            raise ModelError("the program updates its state: call it as `state, out = step(state, ...)`")
+        state = args[0] if isinstance(args[0], State) else self.state(args[0])
+        tensors = state._held()
+        state._tensors = None
+        new, outputs = self._function(tensors, *arguments)
+        return State(new, self._params), outputs
+
+    def positional(self, inputs: list[Any]) -> list[Any]:
+        """Runs on the inputs in order, without parameters; gives the outputs in order."""
+        given = {name: array for (name, _), array in zip(self._given, inputs, strict=True)}
+        return list(self(**given).values())
+
+    def __repr__(self) -> str:
+        def listed(specs: Mapping[str, Any]) -> str:
+            return ", ".join(f"{name}: {spec!r}" for name, spec in specs.items())
+
+        return f"<wootz.Program on {self.framework.name} ({listed(self.inputs)}) -> ({listed(self.outputs)})>"
+
+
+def compile_generated(
+    definition: Any,
+    shapes: dict | None = None,
+    *,
+    backend: str,
+    optimize: str = "full",
+    jit: bool | None = None,
+    device: Any = None,
+    precision: str | None = None,
+    jit_options: Mapping[str, Any] | None = None,
+    file: Any = None,
+) -> GeneratedProgram:
+    """Writes a definition as source of a framework and loads it."""
+    module = importlib.import_module(f"wootz.backends._{backend}")
+    framework = module.FRAMEWORK(device, precision, jit_options)
+    jit = framework.jit if jit is None else jit
+    return GeneratedProgram(definition, shapes or {}, framework, optimize, jit, file)
+
+
+def _literal(value: Any) -> str:
+    """A value as source, strings in double quotes."""
+    return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
+def _load(source: str, name: str) -> types.ModuleType:
+    """The module of a source, whose lines tracebacks and debuggers can show."""
+    file = f"<wootz {name} {next(_counter)}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+    module = types.ModuleType(f"wootz_generated_{name}")
+    module.__file__ = file
+    exec(compile(source, file, "exec"), module.__dict__)
+    return module

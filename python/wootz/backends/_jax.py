@@ -1,0 +1,62 @@
+"""JAX, compiled by XLA for CPU, GPU or TPU."""
+
+import contextlib
+from typing import Any
+
+from wootz._errors import BackendError
+from wootz.backends import Framework
+
+
+class Jax(Framework):
+    """`device`: a `jax.Device` or the name of a platform. `precision`: as `jax.default_matmul_precision`."""
+
+    name, package, oldest, install = "jax", "jax", (0, 8), "jax"
+    jit = True
+
+    def check(self) -> None:
+        if isinstance(self.device, str):
+            platform, _, index = self.device.partition(":")
+            try:
+                self.device = self.module.devices(platform)[int(index or 0)]
+            except (RuntimeError, IndexError, ValueError) as error:
+                there = ", ".join(sorted({d.platform for d in self.module.devices()}))
+                raise BackendError(f'backend "jax" has no device {self.device!r} here (there are {there})') from error
+
+    def around(self, wide: bool) -> Any:
+        """The context of a call: 64-bit types where the program has them, the device, the precision."""
+        stack = contextlib.ExitStack()
+        if wide:
+            stack.enter_context(self.module.enable_x64(True))
+        if self.device is not None:
+            stack.enter_context(self.module.default_device(self.device))
+        if self.precision is not None:
+            stack.enter_context(self.module.default_matmul_precision(self.precision))
+        return stack
+
+    def array(self, value: Any) -> Any:
+        if isinstance(value, self.module.Array):
+            return value
+        # Without this NumPy's 64-bit arrays would be cut to 32 bits.
+        with self.module.enable_x64(True):
+            array = self.module.numpy.asarray(value)
+            return array if self.device is None else self.module.device_put(array, self.device)
+
+    def own(self, value: Any) -> Any:
+        # Steps donate their state: it must be no one else's memory.
+        return self.module.numpy.array(value, copy=True) if isinstance(value, self.module.Array) else self.array(value)
+
+    def dtype(self, name: str) -> Any:
+        return self.module.numpy.dtype(name)
+
+    def wrap(self, function: Any, wide: bool, updates: bool) -> Any:
+        if not wide and self.device is None and self.precision is None:
+            return function
+
+        def call(*args: Any) -> Any:
+            with self.around(wide):
+                return function(*args)
+
+        return call
+
+
+FRAMEWORK = Jax
