@@ -1,11 +1,10 @@
 //! `wootz inspect`: the graph after any pass, the plan, what compiling costs.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
-use wootz::ir::{Dims, Graph, Target, text};
+use wootz::ir::{Graph, Target, text};
 use wootz::nn::Mode;
 use wootz::passes::{self, Optimize};
 use wootz::plan;
