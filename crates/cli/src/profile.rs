@@ -9,6 +9,8 @@ use wootz::runtime::{Profile, Program, StepProfile};
 
 /// What profiling is asked for.
 #[derive(clap::Args)]
+// The subcommand's own arguments are a group of this name.
+#[group(skip)]
 pub(crate) struct Args {
     /// Run this many times [default: 20] and show where the time goes, step by step
     #[arg(long, value_name = "RUNS", num_args = 0..=1, require_equals = true, default_missing_value = "20",
