@@ -70,7 +70,7 @@ fn assign(buffers: &mut [Buffer], steps: &mut [Step]) -> usize {
 }
 
 /// Calls `f` on every buffer a step reads or writes.
-fn each_buffer(step: &mut Step, f: &mut dyn FnMut(&mut BufferId)) {
+pub(super) fn each_buffer(step: &mut Step, f: &mut dyn FnMut(&mut BufferId)) {
     match &mut step.kind {
         StepKind::Kernel { args, .. } => args.iter_mut().for_each(f),
         StepKind::Gemm(gemm) => {

@@ -14,6 +14,7 @@ mod gemm;
 mod index;
 mod inst;
 mod memory;
+mod merge;
 mod roots;
 mod rows;
 mod schedule;
@@ -95,6 +96,7 @@ fn region(
     }
     lowering.bind_results(signature);
     tidy::drop_unread_stores(&mut lowering);
+    merge::join_small(&mut lowering.steps);
     let plan = memory::place(lowering);
     debug_assert!(verify(&plan).is_ok(), "{:?}\n{plan}", verify(&plan));
     Ok(plan)

@@ -1,0 +1,114 @@
+//! Small kernels over one grid that do not depend on each other become one, such as the updates of many small parameters: to
+//! start a step costs more than such a kernel does.
+
+use super::memory::each_buffer;
+use crate::kernel::{ArgId, InstOp, Kernel, Reg};
+use crate::{BufferId, Step, StepKind};
+use std::sync::Arc;
+
+/// Executions of the bodies that a kernel may have to count as small: their operands stay in the first-level cache.
+const ITERATIONS: usize = 1 << 12;
+/// Bounds of what becomes one kernel.
+const INSTRUCTIONS: usize = 512;
+const ARGS: usize = 64;
+/// How many steps back a kernel may move.
+const WINDOW: usize = 64;
+
+/// Joins small kernels; the order of steps that depend on each other stays.
+pub(super) fn join_small(steps: &mut Vec<Step>) {
+    let mut joined: Vec<Step> = Vec::with_capacity(steps.len());
+    for mut step in std::mem::take(steps) {
+        match partner(&mut joined, &mut step) {
+            Some(at) => join(&mut joined[at], &step),
+            None => joined.push(step),
+        }
+    }
+    *steps = joined;
+}
+
+/// The latest step that a kernel can be joined with, none of those after it standing in the way.
+fn partner(steps: &mut [Step], step: &mut Step) -> Option<usize> {
+    if !small(step) {
+        return None;
+    }
+    let theirs = accesses(step);
+    let from = steps.len().saturating_sub(WINDOW);
+    for at in (from..steps.len()).rev() {
+        let own = accesses(&mut steps[at]);
+        let conflict = own.iter().any(|(b, written)| theirs.iter().any(|(c, w)| b == c && (*written || *w)));
+        if conflict {
+            return None;
+        }
+        if fits(&steps[at], step) {
+            return Some(at);
+        }
+    }
+    None
+}
+
+fn kernel(step: &Step) -> Option<&Kernel> {
+    match &step.kind {
+        StepKind::Kernel { kernel, .. } => Some(kernel),
+        _ => None,
+    }
+}
+
+fn small(step: &Step) -> bool {
+    kernel(step).is_some_and(|k| k.iterations() <= ITERATIONS)
+}
+
+fn fits(first: &Step, second: &Step) -> bool {
+    let (Some(a), Some(b)) = (kernel(first), kernel(second)) else { return false };
+    let instructions = |k: &Kernel| k.stages.iter().map(|s| s.body.len() + s.reduce.len()).sum::<usize>();
+    a.grid == b.grid
+        && a.lanes == b.lanes
+        && a.iterations() <= ITERATIONS
+        && instructions(a) + instructions(b) <= INSTRUCTIONS
+        && a.args.len() + b.args.len() <= ARGS
+}
+
+/// The buffers that a step accesses, and whether it may write them.
+fn accesses(step: &mut Step) -> Vec<(BufferId, bool)> {
+    if let StepKind::Kernel { kernel, args } = &step.kind {
+        return args.iter().copied().zip(kernel.args.iter().map(|a| a.write)).collect();
+    }
+    let mut all = Vec::new();
+    each_buffer(step, &mut |b| all.push((*b, true)));
+    all
+}
+
+fn join(first: &mut Step, second: &Step) {
+    let StepKind::Kernel { kernel: into, args } = &mut first.kind else { return };
+    let StepKind::Kernel { kernel: from, args: more } = &second.kind else { return };
+    let joined = Arc::make_mut(into);
+    let mut numbers = Vec::with_capacity(more.len());
+    for (buffer, arg) in more.iter().zip(&from.args) {
+        let at = args.iter().position(|b| b == buffer).unwrap_or_else(|| {
+            args.push(*buffer);
+            joined.args.push(*arg);
+            args.len() - 1
+        });
+        numbers.push(ArgId(at as u32));
+    }
+    let shift = joined.regs.len() as u32;
+    let reg = |r: Reg| Reg(r.0 + shift);
+    joined.regs.extend_from_slice(&from.regs);
+    let elementwise = |k: &Kernel| matches!(&k.stages[..], [s] if s.loops.is_empty() && s.reduce.is_empty());
+    let one_stage = elementwise(joined) && elementwise(from);
+    for mut stage in from.stages.iter().cloned() {
+        for inst in &mut stage.body {
+            inst.op.map_operands(reg);
+            inst.out = inst.out.map(reg);
+            if let InstOp::Load { arg, .. } | InstOp::Store { arg, .. } = &mut inst.op {
+                *arg = numbers[arg.0 as usize];
+            }
+        }
+        for acc in &mut stage.reduce {
+            (acc.value, acc.out) = (reg(acc.value), reg(acc.out));
+        }
+        match joined.stages.last_mut() {
+            Some(last) if one_stage => last.body.append(&mut stage.body),
+            _ => joined.stages.push(stage),
+        }
+    }
+}
