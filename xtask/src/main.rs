@@ -1,5 +1,6 @@
 //! Developer commands: `cargo xtask --help`. One file a subcommand.
 
+mod accuracy;
 mod bless;
 mod docs;
 mod generate;
@@ -37,6 +38,7 @@ enum Command {
     Peers(peers::Args),
     Snapshot(snapshot::Args),
     Memcheck(memcheck::Args),
+    MathAccuracy(accuracy::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,5 +62,6 @@ fn run(command: Command) -> Result<()> {
         Command::Peers(args) => peers::run(&repo, &args),
         Command::Snapshot(args) => snapshot::run(&repo, &args),
         Command::Memcheck(args) => memcheck::run(&repo, &args),
+        Command::MathAccuracy(args) => accuracy::run(&repo, &args),
     }
 }

@@ -7,7 +7,6 @@ mod fingerprint;
 pub mod gemm;
 pub mod isa;
 mod jit;
-mod math;
 pub mod perf_map;
 pub mod pool;
 #[doc(hidden)]

@@ -2,7 +2,6 @@
 
 use super::lanes::{Add, And, BLOCK, Map2, Max, Min, Mul, Number, Or, with_number};
 use crate::isa::Isa;
-use crate::math::Plain;
 use wootz_ir::DType;
 use wootz_plan::kernel::{AccKind, LANES};
 
@@ -44,7 +43,7 @@ macro_rules! combine {
             const NEUTRAL: $t = $neutral;
             #[inline(always)]
             fn combine(x: $t, y: $t) -> $t {
-                <$map<$t> as Map2>::call::<Plain>(x, y)
+                <$map<$t> as Map2>::call(x, y)
             }
         }
     )*};
@@ -76,7 +75,7 @@ impl Combine for Any {
     const NEUTRAL: u8 = 0;
     #[inline(always)]
     fn combine(x: u8, y: u8) -> u8 {
-        <Or<u8> as Map2>::call::<Plain>(x, y)
+        <Or<u8> as Map2>::call(x, y)
     }
 }
 
@@ -86,7 +85,7 @@ impl Combine for All {
     const NEUTRAL: u8 = 1;
     #[inline(always)]
     fn combine(x: u8, y: u8) -> u8 {
-        <And<u8> as Map2>::call::<Plain>(x, y)
+        <And<u8> as Map2>::call(x, y)
     }
 }
 

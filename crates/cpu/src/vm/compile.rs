@@ -470,14 +470,11 @@ pub(crate) fn cost(kernel: &Kernel) -> f64 {
     let inst = |i: &Inst| match &i.op {
         InstOp::Float(_) | InstOp::Int(_) => 0.0,
         InstOp::Unary(op, _) => match op {
-            Unary::Neg | Unary::Abs | Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round => 0.1,
-            Unary::Not | Unary::IsNan | Unary::IsFinite | Unary::StopGradient => 0.1,
-            Unary::Sqrt | Unary::Rsqrt => 0.5,
-            Unary::Exp | Unary::Log | Unary::Tanh => 1.0,
-            Unary::Digamma | Unary::Polygamma(_) | Unary::Lgamma | Unary::Erfinv => 50.0,
-            _ => 4.0,
+            Unary::Sqrt => 0.5,
+            Unary::Polygamma(_) => 50.0,
+            _ => 0.1,
         },
-        InstOp::Binary(Binary::Pow | Binary::Atan2 | Binary::Rem, ..) => 10.0,
+        InstOp::Binary(Binary::Pow | Binary::Rem, ..) => 10.0,
         InstOp::Binary(Binary::Div | Binary::FloorDiv, ..) => 0.5,
         InstOp::Load { at, mask, .. } if at.index.is_some() || mask.is_some() => 1.0,
         _ => 0.1,

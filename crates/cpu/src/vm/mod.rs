@@ -145,7 +145,7 @@ impl Code {
     /// `lane_axis` is the grid loop that tiles run along, if they run along the grid.
     #[must_use]
     pub fn compile_along(kernel: &Kernel, lane_axis: Option<usize>, isa: Isa) -> Code {
-        compile::compile(kernel, lane_axis, isa)
+        compile::compile(&wootz_plan::math::expand(kernel, isa.has_fma()), lane_axis, isa)
     }
 
     /// Independent pieces of work: tiles of grid points, or grid points.

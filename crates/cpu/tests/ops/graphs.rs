@@ -1,6 +1,6 @@
 //! Whole graphs: training steps, fused chains, random expressions; the same bits for every number of threads.
 
-use crate::check::{assert_close, run};
+use crate::check::{Bound, assert_close, run};
 use crate::support::{compile, graph};
 use proptest::prelude::*;
 use wootz_cpu::isa::Isa;
@@ -105,7 +105,7 @@ fn large_kernels_are_shared_by_threads_without_a_change() {
     for isa in Isa::available() {
         let one = run(&graph, &*compile(&graph, Optimize::Full, isa, 1), &inputs);
         for (got, want) in one.iter().zip(&want) {
-            assert_close("a sum", got, want, 16.0);
+            assert_close("a sum", got, want, Bound::Units(16.0));
         }
         for threads in [2, 3] {
             let more = run(&graph, &*compile(&graph, Optimize::Full, isa, threads), &inputs);

@@ -2,6 +2,7 @@
 
 mod check;
 mod graphs;
+mod math;
 mod memory;
 mod samples;
 mod sums;

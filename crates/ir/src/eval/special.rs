@@ -62,14 +62,17 @@ pub fn polygamma(n: u32, x: f64) -> f64 {
     if x == x.floor() {
         return if odd { f64::INFINITY } else { f64::NAN };
     }
+    let r = x - x.round();
+    let pole = |d: f64| if odd || d > 0.0 { sign } else { -sign } * factorial_over_power(n, d.abs());
+    if pole(r).is_infinite() {
+        return pole(r);
+    }
     if n <= 100 {
         // Reflection: ψ⁽ⁿ⁾(x) = (−1)ⁿ ψ⁽ⁿ⁾(1 − x) − π dⁿ/dxⁿ cot πx, and ψ⁽ⁿ⁾(1 − x) = (−1)ⁿ⁺¹ n! ζ(n + 1, 1 − x).
         return -scaled_zeta(n, 1.0 - x) - PI * cot_pi_derivative(n, x);
     }
     // At such orders the two nearest poles are all that counts: those farther off are below 3^−100 of them.
-    let r = x - x.round();
     let (near, far) = (r, if r > 0.0 { r - 1.0 } else { r + 1.0 });
-    let pole = |d: f64| if odd || d > 0.0 { sign } else { -sign } * factorial_over_power(n, d.abs());
     pole(near) + pole(far)
 }
 

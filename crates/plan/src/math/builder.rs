@@ -97,12 +97,26 @@ impl<'c> Math<'c> {
         self.code.value(InstOp::Compare(op, x, y), DType::Bool)
     }
 
+    /// The same for f64.
+    pub(super) fn wide(&mut self) -> Math<'_> {
+        Math { code: self.code, dtype: DType::F64, fused: self.fused }
+    }
+
+    pub(super) fn neg(&mut self, x: Reg) -> Reg {
+        self.unary(Unary::Neg, x)
+    }
+
     pub(super) fn abs(&mut self, x: Reg) -> Reg {
         self.unary(Unary::Abs, x)
     }
 
     pub(super) fn sqrt(&mut self, x: Reg) -> Reg {
         self.unary(Unary::Sqrt, x)
+    }
+
+    /// The nearest integer.
+    pub(super) fn round(&mut self, x: Reg) -> Reg {
+        self.unary(Unary::Round, x)
     }
 
     pub(super) fn floor(&mut self, x: Reg) -> Reg {
@@ -131,6 +145,10 @@ impl<'c> Math<'c> {
 
     pub(super) fn or(&mut self, x: Reg, y: Reg) -> Reg {
         self.binary(Binary::Or, x, y)
+    }
+
+    pub(super) fn xor(&mut self, x: Reg, y: Reg) -> Reg {
+        self.binary(Binary::Xor, x, y)
     }
 
     /// An integer's bits moved up.
@@ -195,6 +213,65 @@ impl<'c> Math<'c> {
         self.mul(x, c)
     }
 
+    /// z − x · y.
+    pub(super) fn minus_product(&mut self, x: Reg, y: Reg, z: Reg) -> Reg {
+        if self.fused {
+            let x = self.neg(x);
+            return self.fma(x, y, z);
+        }
+        let product = self.mul(x, y);
+        self.sub(z, product)
+    }
+
+    /// (s, e) with s + e = x + y exactly (Knuth).
+    pub(super) fn two_sum(&mut self, x: Reg, y: Reg) -> (Reg, Reg) {
+        let sum = self.add(x, y);
+        let from_y = self.sub(sum, x);
+        let from_x = self.sub(sum, from_y);
+        let (lost_x, lost_y) = (self.sub(x, from_x), self.sub(y, from_y));
+        (sum, self.add(lost_x, lost_y))
+    }
+
+    /// [`two_sum`](Self::two_sum) where |x| ≥ |y|.
+    pub(super) fn fast_two_sum(&mut self, x: Reg, y: Reg) -> (Reg, Reg) {
+        let sum = self.add(x, y);
+        let from_y = self.sub(sum, x);
+        (sum, self.sub(y, from_y))
+    }
+
+    /// (p, e) with p + e = x · y exactly (Dekker), unless e is subnormal.
+    pub(super) fn two_product(&mut self, x: Reg, y: Reg) -> (Reg, Reg) {
+        let product = self.mul(x, y);
+        if self.fused {
+            let minus = self.neg(product);
+            return (product, self.fma(x, y, minus));
+        }
+        let ((xh, xl), (yh, yl)) = (self.halves(x), self.halves(y));
+        let [hh, hl, lh, ll] = [(xh, yh), (xh, yl), (xl, yh), (xl, yl)].map(|(x, y)| self.mul(x, y));
+        let rest = self.sub(hh, product);
+        let rest = self.add(rest, hl);
+        let rest = self.add(rest, lh);
+        (product, self.add(rest, ll))
+    }
+
+    /// x as the sum of two numbers of half as many digits (Veltkamp).
+    fn halves(&mut self, x: Reg) -> (Reg, Reg) {
+        let scaled = self.mul_by(x, self.pick(Pair { f32: 4097.0, f64: 134217729.0 }));
+        let over = self.sub(scaled, x);
+        let high = self.sub(scaled, over);
+        (high, self.sub(x, high))
+    }
+
+    /// z − x · y without the rounding of the product.
+    pub(super) fn residual(&mut self, x: Reg, y: Reg, z: Reg) -> Reg {
+        if self.fused {
+            return self.minus_product(x, y, z);
+        }
+        let (product, rest) = self.two_product(x, y);
+        let difference = self.sub(z, product);
+        self.sub(difference, rest)
+    }
+
     /// The smaller of x and a constant; NaN if x is. In this form it is one instruction of x86.
     pub(super) fn at_most(&mut self, x: Reg, high: f64) -> Reg {
         let high = self.float(high);
@@ -232,17 +309,30 @@ impl<'c> Math<'c> {
     }
 
     /// The float with these bits.
-    pub(super) fn from_bits(&mut self, x: Reg) -> Reg {
+    pub(super) fn as_float(&mut self, x: Reg) -> Reg {
         self.code.value(InstOp::Bitcast(x), self.dtype)
+    }
+
+    /// The sign's bit of some bits.
+    pub(super) fn sign_bit(&mut self, bits: Reg) -> Reg {
+        let mask = self.int(if self.is_double() { i64::MIN } else { i32::MIN.into() });
+        self.and(bits, mask)
+    }
+
+    /// x, its sign flipped where the bits' sign is set.
+    pub(super) fn flip_sign(&mut self, x: Reg, bits: Reg) -> Reg {
+        let sign = self.sign_bit(bits);
+        let bits = self.bits(x);
+        let flipped = self.xor(bits, sign);
+        self.as_float(flipped)
     }
 
     /// x with the sign of `of`; x must be positive or have that sign already.
     pub(super) fn with_sign(&mut self, x: Reg, of: Reg) -> Reg {
-        let mask = self.int(if self.is_double() { i64::MIN } else { i32::MIN.into() });
         let of = self.bits(of);
-        let sign = self.and(of, mask);
+        let sign = self.sign_bit(of);
         let bits = self.bits(x);
         let signed = self.or(bits, sign);
-        self.from_bits(signed)
+        self.as_float(signed)
     }
 }

@@ -36,6 +36,19 @@ const EXP: Coefficients = Pair {
     ],
 };
 
+/// The same with the digits that an f32 result needs, in f64.
+const EXP_SHORT: [f64; 9] = [
+    1.0,
+    0.9999999948516546,
+    0.4999999995129892,
+    0.16666681010554535,
+    0.04166668049509086,
+    0.008332255924480746,
+    0.0013887835062602848,
+    0.00020140457465285736,
+    2.5097670858806024e-05,
+];
+
 /// (eʳ − 1 − r) / r² for |r| ≤ ½ ln 2.
 const EXPM1: Coefficients = Pair {
     f32: &[
@@ -61,10 +74,12 @@ const EXPM1: Coefficients = Pair {
     ],
 };
 
-/// From here on eˣ is infinite.
-const OVERFLOW: Pair<f64> = Pair { f32: 89.0, f64: 710.0 };
+/// From here on eˣ is infinite, with room for a low part.
+const OVERFLOW: Pair<f64> = Pair { f32: 89.0, f64: 720.0 };
 /// From here on eˣ is 0.
-const UNDERFLOW: Pair<f64> = Pair { f32: -104.0, f64: -746.0 };
+const UNDERFLOW: Pair<f64> = Pair { f32: -104.0, f64: -760.0 };
+/// From here on eˣ − 1 is infinite.
+const EXPM1_OVERFLOW: Pair<f64> = Pair { f32: 89.0, f64: 710.0 };
 /// From here on eˣ − 1 is −1.
 const MINUS_ONE: Pair<f64> = Pair { f32: -20.0, f64: -40.0 };
 /// Up to here eˣ − 1 is x.
@@ -72,50 +87,108 @@ const LINEAR: Pair<f64> = Pair { f32: 2e-8, f64: 5e-17 };
 /// From here on tanh x is 1.
 const FLAT: Pair<f64> = Pair { f32: 10.0, f64: 20.0 };
 
-/// x as step · ln 2 · n + r: r, and 2^(n + shift).
-fn reduce(m: &mut Math<'_>, x: Reg, step: f64, shift: i64) -> (Reg, Reg) {
+/// Up to here tanh x is not taken as a quotient.
+const NEAR: f64 = 0.55;
+/// (tanh x / x − 1) / x² in x², for |x| < 0.55.
+const TANH: [f64; 11] = [
+    -0.333333333333333,
+    0.1333333333332656,
+    -0.05396825396371477,
+    0.02186948838426204,
+    -0.008863232571016724,
+    0.0035920916820920954,
+    -0.0014555403522600347,
+    0.0005884332447048097,
+    -0.0002333505688275548,
+    8.326872404757415e-05,
+    -1.9463265075891656e-05,
+];
+
+/// x = n · step · ln 2 + r.
+struct Reduced {
+    n: Reg,
+    /// r, but for n times the low part of step · ln 2.
+    r: Reg,
+    /// 2^(n + shift).
+    power: Reg,
+}
+
+fn reduce(m: &mut Math<'_>, x: Reg, step: f64, shift: i64) -> Reduced {
     let format = m.format();
-    let magic = format.magic + (format.bias + shift) as f64;
-    let magic_reg = m.float(magic);
-    let shifted = m.fma_by(x, LOG2_E / step, magic_reg);
-    let n = m.sub(shifted, magic_reg);
-    let [high, low] = m.pick(LN_2);
-    let r = m.fma_by(n, -step * high, x);
-    let r = m.fma_by(n, -step * low, r);
+    let magic = m.float(format.magic + (format.bias + shift) as f64);
+    let shifted = m.fma_by(x, LOG2_E / step, magic);
+    let n = m.sub(shifted, magic);
+    let r = m.fma_by(n, -step * m.pick(LN_2)[0], x);
     let bits = m.bits(shifted);
     let power = m.shl(bits, format.fraction);
-    (r, m.from_bits(power))
+    Reduced { n, r, power: m.as_float(power) }
+}
+
+/// [`reduce`] within the range of results, by even powers of two: squares of powers that are normal, whether or not the result
+/// is.
+fn reduce_even(m: &mut Math<'_>, x: Reg) -> Reduced {
+    let (low, high) = (m.pick(UNDERFLOW), m.pick(OVERFLOW));
+    let x = m.at_least(x, low);
+    let x = m.at_most(x, high);
+    reduce(m, x, 2.0, 0)
 }
 
 /// eˣ.
 pub(super) fn exp(m: &mut Math<'_>, x: Reg) -> Reg {
-    let (low, high) = (m.pick(UNDERFLOW), m.pick(OVERFLOW));
-    let x = m.at_least(x, low);
-    let x = m.at_most(x, high);
-    // An even power of two is the square of one that is normal, whether or not the result is.
-    let (r, root) = reduce(m, x, 2.0, 0);
-    let part = m.polynomial(r, m.pick(EXP));
-    let scaled = m.mul(part, root);
-    m.mul(scaled, root)
+    exp_by(m, x, m.pick(EXP))
 }
 
-/// (eʳ − 1) · scale + scale − one.
-fn scaled_expm1(m: &mut Math<'_>, r: Reg, scale: Reg, one: f64) -> Reg {
+/// eˣ with the digits that an f32 result needs, in f64.
+pub(super) fn exp_short(m: &mut Math<'_>, x: Reg) -> Reg {
+    exp_by(m, x, &EXP_SHORT)
+}
+
+fn exp_by(m: &mut Math<'_>, x: Reg, coefficients: &[f64]) -> Reg {
+    let Reduced { n, r, power } = reduce_even(m, x);
+    let r = m.fma_by(n, -2.0 * m.pick(LN_2)[1], r);
+    let part = m.polynomial(r, coefficients);
+    let scaled = m.mul(part, power);
+    m.mul(scaled, power)
+}
+
+/// factor · e^(x + low), for a low part that does not matter where the result is 0 or infinite. It is rounded once, but for
+/// what is scaled down to a subnormal number.
+pub(super) fn exp_parts(m: &mut Math<'_>, x: Reg, low: Reg, factor: Reg) -> Reg {
+    let Reduced { n, r, power } = reduce_even(m, x);
+    let rest = m.fma_by(n, -2.0 * m.pick(LN_2)[1], low);
+    let (r, rest) = m.two_sum(r, rest);
+    let curve = m.polynomial(r, &m.pick(EXP)[2..]);
+    let square = m.mul(r, r);
+    let rest = m.fma(r, rest, rest);
+    let rest = m.fma(square, curve, rest);
+    let (part, part_low) = m.fast_two_sum(r, rest);
+    let one = m.float(1.0);
+    let (part, lost) = m.fast_two_sum(one, part);
+    let lost = m.add(lost, part_low);
+    let lost = m.mul(factor, lost);
+    let part = m.fma(factor, part, lost);
+    let scaled = m.mul(part, power);
+    m.mul(scaled, power)
+}
+
+/// ½ (eˣ − 1).
+fn half_expm1(m: &mut Math<'_>, x: Reg) -> Reg {
+    let Reduced { n, r, power: scale } = reduce(m, x, 1.0, -1);
+    let r = m.fma_by(n, -m.pick(LN_2)[1], r);
     let curve = m.polynomial(r, m.pick(EXPM1));
     let square = m.mul(r, r);
     let part = m.fma(square, curve, r);
-    let rest = m.add_to(scale, -one);
+    let rest = m.add_to(scale, -0.5);
     m.fma(part, scale, rest)
 }
 
 /// eˣ − 1.
 pub(super) fn expm1(m: &mut Math<'_>, x: Reg) -> Reg {
-    let (low, high, linear) = (m.pick(MINUS_ONE), m.pick(OVERFLOW), m.pick(LINEAR));
+    let (low, high, linear) = (m.pick(MINUS_ONE), m.pick(EXPM1_OVERFLOW), m.pick(LINEAR));
     let within = m.at_least(x, low);
     let within = m.at_most(within, high);
-    // Half the result: its power of two is finite up to the overflow.
-    let (r, scale) = reduce(m, within, 1.0, -1);
-    let half = scaled_expm1(m, r, scale, 0.5);
+    // The power of two of half the result is finite up to the overflow.
+    let half = half_expm1(m, within);
     let value = m.add(half, half);
     // Halves of subnormal numbers may not be exact, and −0 stays itself.
     let size = m.abs(x);
@@ -130,15 +203,21 @@ pub(super) fn tanh(m: &mut Math<'_>, x: Reg) -> Reg {
     let size = m.abs(x);
     let size = m.at_most(size, flat);
     let double = m.add(size, size);
-    let (r, scale) = reduce(m, double, 1.0, -1);
-    let h = scaled_expm1(m, r, scale, 0.5);
+    let h = half_expm1(m, double);
     let denominator = m.add_to(h, 1.0);
     let quotient = m.div(h, denominator);
-    // Where h is small, h − h · quotient has fewer errors than the quotient.
-    let square = m.mul(h, quotient);
-    let difference = m.sub(h, square);
-    let near = m.float(0.375);
-    let is_near = m.lt(h, near);
-    let value = m.select(is_near, difference, quotient);
+    // Where h is small, its error and the denominator's matter.
+    let near = m.float(NEAR);
+    let is_near = m.lt(size, near);
+    let small = if m.is_double() {
+        let square = m.mul(x, x);
+        let curve = m.polynomial(square, &TANH);
+        let cube = m.mul(square, size);
+        m.fma(cube, curve, size)
+    } else {
+        let square = m.mul(h, quotient);
+        m.sub(h, square)
+    };
+    let value = m.select(is_near, small, quotient);
     m.with_sign(value, x)
 }

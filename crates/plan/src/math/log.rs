@@ -33,29 +33,37 @@ const DOUBLE: [f64; 7] = [
     0.1479560507116351,
 ];
 
-/// log(1 + f) + e · ln 2.
-fn combine(m: &mut Math<'_>, f: Reg, e: Reg) -> Reg {
-    let [high, low] = m.pick(LN_2);
+/// The same with the digits that an f32 result needs.
+const SHORT: [f64; 5] =
+    [0.6666666667577775, 0.3999999562933222, 0.2857210840731201, 0.2217621830094848, 0.19583749871733813];
+
+/// log(1 + f) + e · ln 2, but for e times the high part of ln 2; `series` is what f64 uses.
+fn without_high(m: &mut Math<'_>, f: Reg, e: Reg, series: &[f64]) -> Reg {
+    let low = m.pick(LN_2)[1];
     if m.is_double() {
         // f − (f²/2 − s · (f²/2 + R)): what is rounded last is f, which is exact.
         let denominator = m.add_to(f, 2.0);
         let s = m.div(f, denominator);
         let z = m.mul(s, s);
-        let curve = m.polynomial(z, &DOUBLE);
+        let curve = m.polynomial(z, series);
         let square = m.mul(f, f);
         let half = m.mul_by(square, 0.5);
         let sum = m.fma(z, curve, half);
         let low = m.mul_by(e, low);
         let part = m.fma(s, sum, low);
         let rest = m.sub(half, part);
-        let rest = m.sub(f, rest);
-        return m.fma_by(e, high, rest);
+        return m.sub(f, rest);
     }
     let curve = m.polynomial(f, &SINGLE);
     let square = m.mul(f, f);
     let small = m.fma_by(e, low, f);
-    let value = m.fma(square, curve, small);
-    m.fma_by(e, high, value)
+    m.fma(square, curve, small)
+}
+
+/// log(1 + f) + e · ln 2.
+fn combine(m: &mut Math<'_>, f: Reg, e: Reg, series: &[f64]) -> Reg {
+    let rest = without_high(m, f, e, series);
+    m.fma_by(e, m.pick(LN_2)[0], rest)
 }
 
 /// log x of x > 0; x where that is infinite or NaN, −∞ at 0 and NaN below. `value` is the logarithm of ordinary x.
@@ -91,13 +99,40 @@ fn exponent(m: &mut Math<'_>, x: Reg) -> (Reg, Reg) {
     let biased = m.shr(biased, format.fraction);
     let magic = m.int(format.magic.to_bits() as i64);
     let number = m.or(biased, magic);
-    let number = m.from_bits(number);
+    let number = m.as_float(number);
     let e = m.add_to(number, -(format.magic + format.bias as f64));
     (in_place, e)
 }
 
 /// log x.
 pub(super) fn log(m: &mut Math<'_>, x: Reg) -> Reg {
+    log_by(m, x, &DOUBLE)
+}
+
+/// log x with the digits that an f32 result needs, in f64.
+pub(super) fn log_short(m: &mut Math<'_>, x: Reg) -> Reg {
+    log_by(m, x, &SHORT)
+}
+
+fn log_by(m: &mut Math<'_>, x: Reg, series: &[f64]) -> Reg {
+    let (f, e) = split(m, x);
+    let value = combine(m, f, e, series);
+    special(m, x, value)
+}
+
+/// log x and what its last rounding lost, in f64.
+pub(super) fn log_parts(m: &mut Math<'_>, x: Reg) -> [Reg; 2] {
+    let (f, e) = split(m, x);
+    let rest = without_high(m, f, e, &DOUBLE);
+    let high = m.mul_by(e, LN_2.f64[0]);
+    let value = m.add(high, rest);
+    let from_rest = m.sub(value, high);
+    let lost = m.sub(rest, from_rest);
+    [special(m, x, value), lost]
+}
+
+/// (f, e) with x = 2ᵉ · (1 + f).
+pub(super) fn split(m: &mut Math<'_>, x: Reg) -> (Reg, Reg) {
     let format = m.format();
     // Subnormal numbers are lifted first.
     let lift = (1i64 << format.fraction) as f64;
@@ -111,10 +146,8 @@ pub(super) fn log(m: &mut Math<'_>, x: Reg) -> Reg {
     let e = m.add(e, offset);
     let bits = m.bits(normal);
     let bits = m.sub(bits, in_place);
-    let mantissa = m.from_bits(bits);
-    let f = m.add_to(mantissa, -1.0);
-    let value = combine(m, f, e);
-    special(m, x, value)
+    let mantissa = m.as_float(bits);
+    (m.add_to(mantissa, -1.0), e)
 }
 
 /// log(1 + x).
@@ -125,14 +158,14 @@ pub(super) fn log1p(m: &mut Math<'_>, x: Reg) -> Reg {
     // f = x · 2^−e + (2^−e − 1), rounded once: nothing is lost to 1 + x. Four times the power of two is normal.
     let bits = m.bits(x);
     let bits = m.sub(bits, in_place);
-    let scaled = m.from_bits(bits);
+    let scaled = m.as_float(bits);
     let four = m.int((format.bias + 2) << format.fraction);
     let power = m.sub(four, in_place);
-    let power = m.from_bits(power);
+    let power = m.as_float(power);
     let minus_one = m.float(-1.0);
     let rest = m.fma_by(power, 0.25, minus_one);
     let f = m.add(scaled, rest);
-    let value = combine(m, f, e);
+    let value = combine(m, f, e, &DOUBLE);
     let value = special(m, u, value);
     // Where 1 + x is 1 or next to it, scaling by 1 keeps x, but not the sign of −0.
     let zero = m.float(0.0);

@@ -6,14 +6,20 @@
 //! last place, `lgamma` and the polygamma functions near their zeros within an absolute bound; zeros keep their sign,
 //! infinities, NaN and subnormal numbers give what the documentation of [`Unary`] and [`Binary`] says.
 //!
-//! One file a family. The coefficients are minimax polynomials from `xtask/math/coefficients.py`.
+//! One file a family. The coefficients are those of minimax polynomials, from `xtask/math/coefficients.py`.
 
+mod atan;
 mod builder;
 mod code;
 mod erf;
 mod exp;
+mod gamma;
 mod log;
+mod pow;
 mod simple;
+#[cfg(test)]
+mod tests;
+mod trig;
 
 use crate::kernel::{Accumulate, Address, Inst, InstOp, Kernel, Reg, Stage};
 use builder::Math;
@@ -25,7 +31,7 @@ use wootz_ir::ops::{Binary, Unary};
 /// The kernel in native instructions. `fused` says whether [`InstOp::Fma`] is one of them; without, it appears only where the
 /// kernel itself has it.
 ///
-/// Not rewritten, whatever runs kernels must know them: remainders of floats, powers of integers and [`Unary::Polygamma`].
+/// Not rewritten, whatever runs kernels must know them: remainders of floats, powers of integers and [`Unary::Polygamma`] of orders above 1.
 pub fn expand(kernel: &Kernel, fused: bool) -> Cow<'_, Kernel> {
     let instructions = || kernel.stages.iter().flat_map(|s| &s.body);
     if !instructions().any(|inst| is_expanded(&inst.op)) {
@@ -47,7 +53,7 @@ pub fn expand(kernel: &Kernel, fused: bool) -> Cow<'_, Kernel> {
     })
 }
 
-/// True if [`expand`] rewrites an instruction. The dtypes of integers' operations rule out what is not.
+/// True if [`expand`] rewrites an instruction, of floats where the op is one of integers too.
 fn is_expanded(op: &InstOp) -> bool {
     use Unary as U;
     match op {
@@ -55,11 +61,10 @@ fn is_expanded(op: &InstOp) -> bool {
             U::Exp | U::Expm1 | U::Log | U::Log1p | U::Rsqrt | U::Tanh | U::Erf => true,
             U::Sign | U::IsNan | U::IsFinite | U::StopGradient => true,
             U::Neg | U::Abs | U::Sqrt | U::Floor | U::Ceil | U::Round | U::Not => false,
-            U::Sin | U::Cos | U::Tan | U::Erfc | U::Erfinv | U::Lgamma | U::Digamma | U::Polygamma(_) => {
-                false
-            }
+            U::Sin | U::Cos | U::Tan | U::Erfc | U::Erfinv | U::Lgamma | U::Digamma => true,
+            U::Polygamma(order) => *order == 1,
         },
-        InstOp::Binary(op, ..) => matches!(op, Binary::FloorDiv),
+        InstOp::Binary(op, ..) => matches!(op, Binary::FloorDiv | Binary::Pow | Binary::Atan2),
         _ => false,
     }
 }
@@ -145,10 +150,15 @@ fn unary(m: &mut Math<'_>, op: Unary, x: Reg) -> Option<Reg> {
         Unary::Log1p => log::log1p(m, x),
         Unary::Rsqrt => simple::rsqrt(m, x),
         Unary::Erf => erf::erf(m, x),
-        Unary::Sin | Unary::Cos | Unary::Tan => return None,
-        Unary::Erfc | Unary::Erfinv => return None,
-        Unary::Lgamma | Unary::Digamma | Unary::Polygamma(_) => return None,
-        Unary::Neg | Unary::Abs | Unary::Sqrt => return None,
+        Unary::Erfc => erf::erfc(m, x),
+        Unary::Erfinv => erf::erfinv(m, x),
+        Unary::Sin => trig::sin(m, x),
+        Unary::Cos => trig::cos(m, x),
+        Unary::Tan => trig::tan(m, x),
+        Unary::Lgamma => gamma::lgamma(m, x),
+        Unary::Digamma => gamma::digamma(m, x),
+        Unary::Polygamma(1) => gamma::trigamma(m, x),
+        Unary::Polygamma(_) | Unary::Neg | Unary::Abs | Unary::Sqrt => return None,
         Unary::Floor | Unary::Ceil | Unary::Round | Unary::Not => return None,
     })
 }
@@ -156,7 +166,9 @@ fn unary(m: &mut Math<'_>, op: Unary, x: Reg) -> Option<Reg> {
 fn binary(m: &mut Math<'_>, op: Binary, x: Reg, y: Reg) -> Option<Reg> {
     match op {
         Binary::FloorDiv if m.is_float() => Some(simple::floor_div(m, x, y)),
-        Binary::Pow | Binary::Atan2 | Binary::FloorDiv | Binary::Rem => None,
+        Binary::Pow if m.is_float() => Some(pow::pow(m, x, y)),
+        Binary::Atan2 => Some(atan::atan2(m, x, y)),
+        Binary::Pow | Binary::FloorDiv | Binary::Rem => None,
         Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Min | Binary::Max => None,
         Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr => None,
     }

@@ -6,7 +6,6 @@
 use super::maps::{Map1, Map2, Map3};
 use super::{BLOCK, LaneFn, Splats};
 use crate::isa::Isa;
-use crate::math::{Fused, Mode, Plain};
 
 /// An operand's lanes: a slice of `n`, or of the one lane of a splat.
 ///
@@ -45,31 +44,31 @@ unsafe fn blocks<T>(out: &[T]) -> usize {
 /// # Safety
 /// As [`LaneFn`], for more than one lane.
 #[inline(always)]
-unsafe fn loop1<F: Map1, M: Mode>(out: &mut [F::R], x: &[F::X]) {
+unsafe fn loop1<F: Map1>(out: &mut [F::R], x: &[F::X]) {
     // SAFETY: the caller's contract.
     let n = unsafe { blocks(out) };
     let x = limit::<_, false>(x, n);
     for i in 0..n {
-        out[i] = F::call::<M>(x[i]);
+        out[i] = F::call(x[i]);
     }
 }
 
 /// # Safety
 /// As [`LaneFn`], for more than one lane.
 #[inline(always)]
-unsafe fn loop2<F: Map2, M: Mode, const XS: bool, const YS: bool>(out: &mut [F::R], x: &[F::X], y: &[F::X]) {
+unsafe fn loop2<F: Map2, const XS: bool, const YS: bool>(out: &mut [F::R], x: &[F::X], y: &[F::X]) {
     // SAFETY: the caller's contract.
     let n = unsafe { blocks(out) };
     let (x, y) = (limit::<_, XS>(x, n), limit::<_, YS>(y, n));
     for i in 0..n {
-        out[i] = F::call::<M>(lane::<_, XS>(x, i), lane::<_, YS>(y, i));
+        out[i] = F::call(lane::<_, XS>(x, i), lane::<_, YS>(y, i));
     }
 }
 
 /// # Safety
 /// As [`LaneFn`], for more than one lane.
 #[inline(always)]
-unsafe fn loop3<F: Map3, M: Mode, const CS: bool, const XS: bool, const YS: bool>(
+unsafe fn loop3<F: Map3, const CS: bool, const XS: bool, const YS: bool>(
     out: &mut [F::R],
     c: &[F::C],
     x: &[F::X],
@@ -79,13 +78,13 @@ unsafe fn loop3<F: Map3, M: Mode, const CS: bool, const XS: bool, const YS: bool
     let n = unsafe { blocks(out) };
     let (c, x, y) = (limit::<_, CS>(c, n), limit::<_, XS>(x, n), limit::<_, YS>(y, n));
     for i in 0..n {
-        out[i] = F::call::<M>(lane::<_, CS>(c, i), lane::<_, XS>(x, i), lane::<_, YS>(y, i));
+        out[i] = F::call(lane::<_, CS>(c, i), lane::<_, XS>(x, i), lane::<_, YS>(y, i));
     }
 }
 
 /// The functions of an instruction set: loops, and the entry points that make slices of pointers.
 macro_rules! functions {
-    ($isa:ident, $mode:ty, $(#[$features:meta])*) => {
+    ($isa:ident $(, #[$features:meta])*) => {
         mod $isa {
             use super::*;
 
@@ -95,7 +94,7 @@ macro_rules! functions {
             $(#[$features])*
             unsafe fn all1<F: Map1>(out: &mut [F::R], x: &[F::X]) {
                 // SAFETY: the caller's contract.
-                unsafe { loop1::<F, $mode>(out, x) }
+                unsafe { loop1::<F>(out, x) }
             }
 
             /// # Safety
@@ -108,7 +107,7 @@ macro_rules! functions {
                 y: &[F::X],
             ) {
                 // SAFETY: the caller's contract.
-                unsafe { loop2::<F, $mode, XS, YS>(out, x, y) }
+                unsafe { loop2::<F, XS, YS>(out, x, y) }
             }
 
             /// # Safety
@@ -122,7 +121,7 @@ macro_rules! functions {
                 y: &[F::X],
             ) {
                 // SAFETY: the caller's contract.
-                unsafe { loop3::<F, $mode, CS, XS, YS>(out, c, x, y) }
+                unsafe { loop3::<F, CS, XS, YS>(out, c, x, y) }
             }
 
             /// # Safety
@@ -138,7 +137,7 @@ macro_rules! functions {
                 // SAFETY: the caller's contract.
                 unsafe {
                     if n == 1 {
-                        return out.cast::<F::R>().write(F::call::<$mode>(x.cast::<F::X>().read()));
+                        return out.cast::<F::R>().write(F::call(x.cast::<F::X>().read()));
                     }
                     all1::<F>(std::slice::from_raw_parts_mut(out.cast(), n), lanes::<_, false>(x, n));
                 }
@@ -158,7 +157,7 @@ macro_rules! functions {
                 unsafe {
                     if n == 1 {
                         let (x, y) = (x.cast::<F::X>().read(), y.cast::<F::X>().read());
-                        return out.cast::<F::R>().write(F::call::<$mode>(x, y));
+                        return out.cast::<F::R>().write(F::call(x, y));
                     }
                     let out = std::slice::from_raw_parts_mut(out.cast(), n);
                     all2::<F, XS, YS>(out, lanes::<_, XS>(x, n), lanes::<_, YS>(y, n));
@@ -180,7 +179,7 @@ macro_rules! functions {
                     if n == 1 {
                         let c = c.cast::<F::C>().read();
                         let (x, y) = (x.cast::<F::X>().read(), y.cast::<F::X>().read());
-                        return out.cast::<F::R>().write(F::call::<$mode>(c, x, y));
+                        return out.cast::<F::R>().write(F::call(c, x, y));
                     }
                     let out = std::slice::from_raw_parts_mut(out.cast(), n);
                     let (c, x, y) = (lanes::<_, CS>(c, n), lanes::<_, XS>(x, n), lanes::<_, YS>(y, n));
@@ -191,12 +190,12 @@ macro_rules! functions {
     };
 }
 
-functions!(portable, Plain,);
+functions!(portable);
 #[cfg(target_arch = "x86_64")]
-functions!(avx2, Fused, #[target_feature(enable = "avx2,fma,f16c")]);
+functions!(avx2, #[target_feature(enable = "avx2,fma,f16c")]);
 #[cfg(target_arch = "x86_64")]
 functions!(
-    avx512, Fused,
+    avx512,
     #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 );
 

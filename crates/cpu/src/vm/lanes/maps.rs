@@ -1,21 +1,21 @@
 //! Ops as types that name functions of elements.
 
-use super::number::{Bits, Number};
-use crate::math::{Float, Mode};
+use super::number::{Bits, Float, Integer, Number};
 use std::marker::PhantomData;
+use wootz_ir::eval::special;
 
 /// A function of one element.
 pub(in crate::vm) trait Map1 {
     type X: Copy;
     type R: Copy;
-    fn call<M: Mode>(x: Self::X) -> Self::R;
+    fn call(x: Self::X) -> Self::R;
 }
 
 /// A function of two elements.
 pub(in crate::vm) trait Map2 {
     type X: Copy;
     type R: Copy;
-    fn call<M: Mode>(x: Self::X, y: Self::X) -> Self::R;
+    fn call(x: Self::X, y: Self::X) -> Self::R;
 }
 
 /// A function of three elements.
@@ -23,7 +23,7 @@ pub(in crate::vm) trait Map3 {
     type C: Copy;
     type X: Copy;
     type R: Copy;
-    fn call<M: Mode>(c: Self::C, x: Self::X, y: Self::X) -> Self::R;
+    fn call(c: Self::C, x: Self::X, y: Self::X) -> Self::R;
 }
 /// Defines types that name functions, generic over an element type.
 macro_rules! maps {
@@ -33,7 +33,7 @@ macro_rules! maps {
             type X = T;
             type R = $result;
             #[inline(always)]
-            fn call<M: Mode>($($arg: T),*) -> $result {
+            fn call($($arg: T),*) -> $result {
                 $body
             }
         }
@@ -43,26 +43,9 @@ macro_rules! maps {
 maps! {
     Neg: Number, Map1(x) -> T = x.negate();
     Abs: Number, Map1(x) -> T = x.magnitude();
-    Sign: Number, Map1(x) -> T = x.signum_of();
     Not: Bits, Map1(x) -> T = x.flip();
     Same: Copy, Map1(x) -> T = x;
-    IsNan: Number, Map1(x) -> u8 = u8::from(x.nan());
-    IsFinite: Number, Map1(x) -> u8 = u8::from(x.magnitude() < T::HIGHEST);
-    Exp: Float, Map1(x) -> T = x.exp::<M>();
-    Expm1: Float, Map1(x) -> T = x.expm1::<M>();
-    Log: Float, Map1(x) -> T = x.log::<M>();
-    Log1p: Float, Map1(x) -> T = x.log1p::<M>();
     Sqrt: Float, Map1(x) -> T = x.square_root();
-    Rsqrt: Float, Map1(x) -> T = x.rsqrt();
-    Sin: Float, Map1(x) -> T = x.sin::<M>();
-    Cos: Float, Map1(x) -> T = x.cos::<M>();
-    Tan: Float, Map1(x) -> T = x.tan::<M>();
-    Tanh: Float, Map1(x) -> T = x.tanh::<M>();
-    Erf: Float, Map1(x) -> T = x.erf::<M>();
-    Erfc: Float, Map1(x) -> T = x.erfc::<M>();
-    Erfinv: Float, Map1(x) -> T = x.erfinv();
-    Lgamma: Float, Map1(x) -> T = x.lgamma();
-    Digamma: Float, Map1(x) -> T = x.digamma();
     Floor: Float, Map1(x) -> T = x.round_down();
     Ceil: Float, Map1(x) -> T = x.round_up();
     Round: Float, Map1(x) -> T = x.round_even();
@@ -71,8 +54,8 @@ maps! {
     Mul: Number, Map2(x, y) -> T = x.times(y);
     Div: Number, Map2(x, y) -> T = x.over(y);
     Rem: Number, Map2(x, y) -> T = x.remainder(y);
-    FloorDiv: Number, Map2(x, y) -> T = x.floor_over(y);
-    Pow: Number, Map2(x, y) -> T = x.raised::<M>(y);
+    FloorDiv: Integer, Map2(x, y) -> T = x.floor_over(y);
+    Pow: Integer, Map2(x, y) -> T = x.raised(y);
     Min: Number, Map2(x, y) -> T = x.smaller(y);
     Max: Number, Map2(x, y) -> T = x.larger(y);
     And: Bits, Map2(x, y) -> T = x.and(y);
@@ -80,7 +63,6 @@ maps! {
     Xor: Bits, Map2(x, y) -> T = x.xor(y);
     Shl: Bits, Map2(x, y) -> T = x.left(y);
     Shr: Bits, Map2(x, y) -> T = x.right(y);
-    Atan2: Float, Map2(x, y) -> T = x.angle(y);
     Eq: Number, Map2(x, y) -> u8 = u8::from(x == y);
     Ne: Number, Map2(x, y) -> u8 = u8::from(x != y);
     Lt: Number, Map2(x, y) -> u8 = u8::from(x < y);
@@ -95,7 +77,7 @@ impl Map1 for NotBool {
     type X = u8;
     type R = u8;
     #[inline(always)]
-    fn call<M: Mode>(x: u8) -> u8 {
+    fn call(x: u8) -> u8 {
         x ^ 1
     }
 }
@@ -106,7 +88,7 @@ impl Map1 for ToF16 {
     type X = f32;
     type R = f32;
     #[inline(always)]
-    fn call<M: Mode>(x: f32) -> f32 {
+    fn call(x: f32) -> f32 {
         /// The least normal f16.
         const MIN_NORMAL: f32 = 1.0 / 16384.0;
         /// Halfway between the largest f16 and the next power of two.
@@ -138,7 +120,7 @@ impl Map1 for ToBf16 {
     type X = f32;
     type R = f32;
     #[inline(always)]
-    fn call<M: Mode>(x: f32) -> f32 {
+    fn call(x: f32) -> f32 {
         to_bf16(x)
     }
 }
@@ -150,7 +132,7 @@ impl<T: Copy> Map3 for Choose<T> {
     type X = T;
     type R = T;
     #[inline(always)]
-    fn call<M: Mode>(c: u8, x: T, y: T) -> T {
+    fn call(c: u8, x: T, y: T) -> T {
         if c != 0 { x } else { y }
     }
 }
@@ -162,7 +144,7 @@ impl<T: Float> Map3 for MulAdd<T> {
     type X = T;
     type R = T;
     #[inline(always)]
-    fn call<M: Mode>(x: T, y: T, z: T) -> T {
+    fn call(x: T, y: T, z: T) -> T {
         x.fused(y, z)
     }
 }
@@ -175,7 +157,7 @@ impl<A: Number> Map1 for ToBool<A> {
     type X = A;
     type R = u8;
     #[inline(always)]
-    fn call<M: Mode>(x: A) -> u8 {
+    fn call(x: A) -> u8 {
         u8::from(x != A::default())
     }
 }
@@ -186,7 +168,7 @@ macro_rules! convert {
             type X = $from;
             type R = $to;
             #[inline(always)]
-            fn call<M: Mode>(x: $from) -> $to {
+            fn call(x: $from) -> $to {
                 x as $to
             }
         }
@@ -207,23 +189,22 @@ impl Map2 for Polygamma<f32> {
     type X = f32;
     type R = f32;
     #[inline(always)]
-    fn call<M: Mode>(x: f32, order: f32) -> f32 {
-        x.polygamma(order.to_bits())
+    fn call(x: f32, order: f32) -> f32 {
+        special::polygamma(order.to_bits(), x.into()) as f32
     }
 }
 impl Map2 for Polygamma<f64> {
     type X = f64;
     type R = f64;
     #[inline(always)]
-    fn call<M: Mode>(x: f64, order: f64) -> f64 {
-        x.polygamma(order.to_bits() as u32)
+    fn call(x: f64, order: f64) -> f64 {
+        special::polygamma(order.to_bits() as u32, x)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::math::Plain;
     use half::{bf16, f16};
 
     #[test]
@@ -232,7 +213,7 @@ mod tests {
         let spread = (0..1 << 16).flat_map(|high: u32| near_halfway.map(|low| (high << 16) | low));
         for bits in spread.chain((0..1 << 20).map(|i: u32| i.wrapping_mul(0x9e37_79b9))) {
             let x = f32::from_bits(bits);
-            let (to_f16, to_bf16) = (ToF16::call::<Plain>(x), ToBf16::call::<Plain>(x));
+            let (to_f16, to_bf16) = (ToF16::call(x), ToBf16::call(x));
             if x.is_nan() {
                 assert!(to_f16.is_nan() && to_bf16.is_nan());
                 continue;

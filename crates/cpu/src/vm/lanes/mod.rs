@@ -24,6 +24,9 @@ pub(super) type LaneFn = unsafe fn(out: *mut u8, x: *const u8, y: *const u8, z: 
 /// Lanes are computed in whole blocks; those beyond a tile's end hold anything.
 pub(super) const BLOCK: usize = 16;
 
+/// Why some ops have no function.
+const EXPANDED: &str = "compiling has rewritten it in native instructions";
+
 /// Which operands of a function are splats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Splats(pub(super) [bool; 3]);
@@ -105,33 +108,20 @@ pub(super) fn unary(op: Unary, dtype: DType, isa: Isa) -> LaneFn {
     match op {
         Unary::Neg => with_number!(dtype, T => one::<Neg<T>>(isa)),
         Unary::Abs => with_number!(dtype, T => one::<Abs<T>>(isa)),
-        Unary::Sign => with_number!(dtype, T => one::<Sign<T>>(isa)),
         Unary::Not if dtype == DType::Bool => one::<NotBool>(isa),
         Unary::Not => with_int!(dtype, T => one::<Not<T>>(isa)),
-        Unary::IsNan => with_number!(dtype, T => one::<IsNan<T>>(isa)),
-        Unary::IsFinite => with_float!(dtype, T => one::<IsFinite<T>>(isa)),
-        Unary::StopGradient => with_number!(dtype, T => one::<Same<T>>(isa)),
-        Unary::Exp => with_float!(dtype, T => one::<Exp<T>>(isa)),
-        Unary::Expm1 => with_float!(dtype, T => one::<Expm1<T>>(isa)),
-        Unary::Log => with_float!(dtype, T => one::<Log<T>>(isa)),
-        Unary::Log1p => with_float!(dtype, T => one::<Log1p<T>>(isa)),
         Unary::Sqrt => with_float!(dtype, T => one::<Sqrt<T>>(isa)),
-        Unary::Rsqrt => with_float!(dtype, T => one::<Rsqrt<T>>(isa)),
-        Unary::Sin => with_float!(dtype, T => one::<Sin<T>>(isa)),
-        Unary::Cos => with_float!(dtype, T => one::<Cos<T>>(isa)),
-        Unary::Tan => with_float!(dtype, T => one::<Tan<T>>(isa)),
-        Unary::Tanh => with_float!(dtype, T => one::<Tanh<T>>(isa)),
-        Unary::Erf => with_float!(dtype, T => one::<Erf<T>>(isa)),
-        Unary::Erfc => with_float!(dtype, T => one::<Erfc<T>>(isa)),
-        Unary::Erfinv => with_float!(dtype, T => one::<Erfinv<T>>(isa)),
-        Unary::Lgamma => with_float!(dtype, T => one::<Lgamma<T>>(isa)),
-        Unary::Digamma => with_float!(dtype, T => one::<Digamma<T>>(isa)),
         Unary::Polygamma(_) => {
             with_float!(dtype, T => two::<Polygamma<T>>(isa, Splats([false, true, false])))
         }
         Unary::Floor => with_float!(dtype, T => one::<Floor<T>>(isa)),
         Unary::Ceil => with_float!(dtype, T => one::<Ceil<T>>(isa)),
         Unary::Round => with_float!(dtype, T => one::<Round<T>>(isa)),
+        Unary::Sign | Unary::IsNan | Unary::IsFinite | Unary::StopGradient => unreachable!("{EXPANDED}"),
+        Unary::Exp | Unary::Expm1 | Unary::Log | Unary::Log1p | Unary::Tanh => unreachable!("{EXPANDED}"),
+        Unary::Rsqrt | Unary::Sin | Unary::Cos | Unary::Tan => unreachable!("{EXPANDED}"),
+        Unary::Erf | Unary::Erfc | Unary::Erfinv => unreachable!("{EXPANDED}"),
+        Unary::Lgamma | Unary::Digamma => unreachable!("{EXPANDED}"),
     }
 }
 
@@ -145,8 +135,10 @@ pub(super) fn binary(op: Binary, dtype: DType, splats: Splats, isa: Isa) -> Lane
         Binary::Mul => with_number!(dtype, T => two::<Mul<T>>(isa, splats)),
         Binary::Div => with_number!(dtype, T => two::<Div<T>>(isa, splats)),
         Binary::Rem => with_number!(dtype, T => two::<Rem<T>>(isa, splats)),
-        Binary::FloorDiv => with_number!(dtype, T => two::<FloorDiv<T>>(isa, splats)),
-        Binary::Pow => with_number!(dtype, T => two::<Pow<T>>(isa, splats)),
+        Binary::FloorDiv if dtype.is_float() => unreachable!("{EXPANDED}"),
+        Binary::FloorDiv => with_int!(dtype, T => two::<FloorDiv<T>>(isa, splats)),
+        Binary::Pow if dtype.is_float() => unreachable!("{EXPANDED}"),
+        Binary::Pow => with_int!(dtype, T => two::<Pow<T>>(isa, splats)),
         Binary::Min => with_number!(dtype, T => two::<Min<T>>(isa, splats)),
         Binary::Max => with_number!(dtype, T => two::<Max<T>>(isa, splats)),
         Binary::And => with_int!(dtype, T => two::<And<T>>(isa, splats)),
@@ -154,7 +146,7 @@ pub(super) fn binary(op: Binary, dtype: DType, splats: Splats, isa: Isa) -> Lane
         Binary::Xor => with_int!(dtype, T => two::<Xor<T>>(isa, splats)),
         Binary::Shl => with_int!(dtype, T => two::<Shl<T>>(isa, splats)),
         Binary::Shr => with_int!(dtype, T => two::<Shr<T>>(isa, splats)),
-        Binary::Atan2 => with_float!(dtype, T => two::<Atan2<T>>(isa, splats)),
+        Binary::Atan2 => unreachable!("{EXPANDED}"),
     }
 }
 

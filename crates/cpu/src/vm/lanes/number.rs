@@ -1,7 +1,5 @@
 //! Arithmetic of the register types.
 
-use crate::math::{Float, Mode};
-
 /// Arithmetic of one number type, with the semantics of [`Unary`] and [`Binary`].
 pub(in crate::vm) trait Number: Copy + PartialOrd + Default + 'static {
     const ONE: Self;
@@ -9,17 +7,30 @@ pub(in crate::vm) trait Number: Copy + PartialOrd + Default + 'static {
     const HIGHEST: Self;
     fn negate(self) -> Self;
     fn magnitude(self) -> Self;
-    fn signum_of(self) -> Self;
     fn plus(self, y: Self) -> Self;
     fn minus(self, y: Self) -> Self;
     fn times(self, y: Self) -> Self;
     fn over(self, y: Self) -> Self;
     fn remainder(self, y: Self) -> Self;
-    fn floor_over(self, y: Self) -> Self;
-    fn raised<M: Mode>(self, y: Self) -> Self;
     fn smaller(self, y: Self) -> Self;
     fn larger(self, y: Self) -> Self;
     fn nan(self) -> bool;
+}
+
+/// What only integers have.
+pub(in crate::vm) trait Integer: Number {
+    fn floor_over(self, y: Self) -> Self;
+    fn raised(self, y: Self) -> Self;
+}
+
+/// What only floats have.
+pub(in crate::vm) trait Float: Number {
+    fn square_root(self) -> Self;
+    fn round_down(self) -> Self;
+    fn round_up(self) -> Self;
+    fn round_even(self) -> Self;
+    /// self · b + c with one rounding.
+    fn fused(self, b: Self, c: Self) -> Self;
 }
 
 macro_rules! integer_number {
@@ -35,10 +46,6 @@ macro_rules! integer_number {
             #[inline(always)]
             fn magnitude(self) -> Self {
                 if $signed && self < $int::default() { self.wrapping_neg() } else { self }
-            }
-            #[inline(always)]
-            fn signum_of(self) -> Self {
-                $int::from(self > 0).wrapping_sub($int::from(self < $int::default()))
             }
             #[inline(always)]
             fn plus(self, y: Self) -> Self {
@@ -61,13 +68,28 @@ macro_rules! integer_number {
                 if y == 0 { 0 } else { self.wrapping_rem(y) }
             }
             #[inline(always)]
+            fn smaller(self, y: Self) -> Self {
+                if y < self { y } else { self }
+            }
+            #[inline(always)]
+            fn larger(self, y: Self) -> Self {
+                if y > self { y } else { self }
+            }
+            #[inline(always)]
+            fn nan(self) -> bool {
+                false
+            }
+        }
+
+        impl Integer for $int {
+            #[inline(always)]
             fn floor_over(self, y: Self) -> Self {
                 let remainder = self.remainder(y);
                 let below = remainder != 0 && (remainder < $int::default()) != (y < $int::default());
                 self.over(y).wrapping_sub($int::from(below))
             }
             #[inline(always)]
-            fn raised<M: Mode>(self, y: Self) -> Self {
+            fn raised(self, y: Self) -> Self {
                 if $signed && y < $int::default() {
                     let odd = y & 1 == 1;
                     return match self {
@@ -85,18 +107,6 @@ macro_rules! integer_number {
                     rest >>= 1;
                 }
                 result
-            }
-            #[inline(always)]
-            fn smaller(self, y: Self) -> Self {
-                if y < self { y } else { self }
-            }
-            #[inline(always)]
-            fn larger(self, y: Self) -> Self {
-                if y > self { y } else { self }
-            }
-            #[inline(always)]
-            fn nan(self) -> bool {
-                false
             }
         }
     )*};
@@ -119,11 +129,6 @@ macro_rules! float_number {
                 self.abs()
             }
             #[inline(always)]
-            fn signum_of(self) -> Self {
-                let one = (1 as $float).copysign(self);
-                if self == 0.0 || self != self { self } else { one }
-            }
-            #[inline(always)]
             fn plus(self, y: Self) -> Self {
                 self + y
             }
@@ -144,14 +149,6 @@ macro_rules! float_number {
                 self % y
             }
             #[inline(always)]
-            fn floor_over(self, y: Self) -> Self {
-                (self / y).floor()
-            }
-            #[inline(always)]
-            fn raised<M: Mode>(self, y: Self) -> Self {
-                Float::power::<M>(self, y)
-            }
-            #[inline(always)]
             fn smaller(self, y: Self) -> Self {
                 let chosen = if self < y || self != self { self } else { y };
                 // Equal numbers differ in the sign of zero at most, and −0 is the smaller.
@@ -165,6 +162,29 @@ macro_rules! float_number {
             #[inline(always)]
             fn nan(self) -> bool {
                 self != self
+            }
+        }
+
+        impl Float for $float {
+            #[inline(always)]
+            fn square_root(self) -> Self {
+                self.sqrt()
+            }
+            #[inline(always)]
+            fn round_down(self) -> Self {
+                self.floor()
+            }
+            #[inline(always)]
+            fn round_up(self) -> Self {
+                self.ceil()
+            }
+            #[inline(always)]
+            fn round_even(self) -> Self {
+                self.round_ties_even()
+            }
+            #[inline(always)]
+            fn fused(self, b: Self, c: Self) -> Self {
+                self.mul_add(b, c)
             }
         }
     )*};
