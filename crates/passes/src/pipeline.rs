@@ -49,11 +49,11 @@ pub fn passes(level: Optimize, target: &Target) -> Vec<Pass> {
         Optimize::None => {}
         Optimize::Basic => list.extend([SIMPLIFY, DEAD]),
         Optimize::Full => {
-            list.extend([INLINE, SIMPLIFY]);
+            list.extend([INLINE, SIMPLIFY, CANONICAL]);
             if !target.claims.is_empty() {
                 list.push(RECOGNIZE);
             }
-            list.extend([CANONICAL, CONTRACT, RECOMPUTE, DEAD]);
+            list.extend([CONTRACT, RECOMPUTE, DEAD]);
         }
     }
     list

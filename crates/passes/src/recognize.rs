@@ -1,5 +1,6 @@
 //! Recognition: primitives that spell out the body of a composite the target claims become the composite. The body is the
-//! composite's meaning, so nothing else changes; it is simplified before it is compared, as the graph has been.
+//! composite's meaning, so nothing else changes; it is brought into the canonical form that the graph has before it is compared.
+//! A normalisation takes the weight it is multiplied by and the bias it is added to as its operands.
 //!
 //! Before (the target claims `relu`):
 //!
@@ -22,17 +23,17 @@
 //! ```
 
 use crate::emit::{Emit, Rule, Values, Walk};
-use crate::{expand, simplify};
+use crate::{canonical, expand, simplify};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::sync::Arc;
-use wootz_ir::ops::{Binary, Composite, Op, Ternary};
-use wootz_ir::{Def, Region, Target, TensorType, TypeError, Value};
+use wootz_ir::ops::{Binary, Composite, Movement, Op, Ternary, Unary};
+use wootz_ir::{Def, F64, Region, Target, TensorType, TypeError, Value};
 
 /// Simplified bodies by composite and operand type.
 pub(crate) type Patterns = HashMap<(Composite, TensorType), Arc<Region>>;
 
-const RULES: [Rule; 1] = [rule];
+const RULES: [Rule; 2] = [rule, affine];
 
 pub(crate) fn run(region: &Arc<Region>, target: &Target) -> Result<Arc<Region>, TypeError> {
     Walk::new(target, &RULES).with_cse().region(region)
@@ -42,7 +43,7 @@ fn rule(e: &mut Emit<'_, '_>, op: &Op, x: &[Value]) -> Result<Option<Values>, Ty
     let Some(first) = x.first() else { return Ok(None) };
     // Every composite looked for gives a result of its operand's type, and so does its last op.
     let ty = e.ty(*x.last().unwrap_or(first)).clone();
-    for composite in candidates(op, ty.rank()) {
+    for composite in candidates(e, op, x, ty.rank()) {
         if !e.walk.target.claims.contains(&composite.kind()) || !ty.dtype.is_float() {
             continue;
         }
@@ -58,11 +59,14 @@ fn rule(e: &mut Emit<'_, '_>, op: &Op, x: &[Value]) -> Result<Option<Values>, Ty
 }
 
 /// Composites whose body may end in this op.
-fn candidates(op: &Op, rank: usize) -> SmallVec<[Composite; 4]> {
+fn candidates(e: &Emit<'_, '_>, op: &Op, x: &[Value], rank: usize) -> SmallVec<[Composite; 4]> {
     match op {
         Op::Binary(Binary::Max) => SmallVec::from_iter([Composite::Relu]),
         Op::Binary(Binary::Mul) => {
-            SmallVec::from_iter([Composite::Silu, Composite::Gelu, Composite::GeluTanh])
+            let activations = [Composite::Silu, Composite::Gelu, Composite::GeluTanh];
+            let eps = x.iter().find_map(|v| added_under_root(e, *v));
+            let norms = (1..=rank).flat_map(|normalized| eps.map(|eps| normalisations(normalized, eps)));
+            activations.into_iter().chain(norms.flatten()).collect()
         }
         Op::Binary(Binary::Add) => SmallVec::from_iter([Composite::Softplus]),
         Op::Binary(Binary::Sub) => (0..rank).map(|axis| Composite::LogSoftmax { axis }).collect(),
@@ -75,13 +79,85 @@ fn candidates(op: &Op, rank: usize) -> SmallVec<[Composite; 4]> {
     }
 }
 
+/// Normalisations of this many trailing axes, without weight and bias.
+fn normalisations(normalized: usize, eps: F64) -> [Composite; 2] {
+    let (weight, bias) = (false, false);
+    [Composite::LayerNorm { normalized, eps, weight, bias }, Composite::RmsNorm { normalized, eps, weight }]
+}
+
+/// The number e of a value 1/√(v + e) repeated.
+fn added_under_root(e: &Emit<'_, '_>, mut value: Value) -> Option<F64> {
+    loop {
+        match e.def(value)? {
+            (Op::Movement(Movement::Broadcast { .. } | Movement::Reshape { .. }), x) => value = x[0],
+            (Op::Unary(Unary::Rsqrt), x) => {
+                let (Op::Binary(Binary::Add), x) = e.def(x[0])? else { return None };
+                return x.iter().find_map(|v| e.splat(*v)).map(|t| F64(t.to_f64()[0]));
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// A normalisation times a weight repeated along the leading axes, or such a one plus a bias.
+fn affine(e: &mut Emit<'_, '_>, op: &Op, x: &[Value]) -> Result<Option<Values>, TypeError> {
+    if !matches!(op, Op::Binary(Binary::Mul | Binary::Add)) {
+        return Ok(None);
+    }
+    for (norm, scale) in [(x[0], x[1]), (x[1], x[0])] {
+        let Some((Op::Composite(composite), operands)) = e.def(norm) else { continue };
+        let (joined, normalized) = match (op, composite) {
+            (
+                Op::Binary(Binary::Mul),
+                Composite::LayerNorm { normalized, eps, weight: false, bias: false },
+            ) => {
+                let (normalized, eps) = (*normalized, *eps);
+                (Composite::LayerNorm { normalized, eps, weight: true, bias: false }, normalized)
+            }
+            (Op::Binary(Binary::Mul), Composite::RmsNorm { normalized, eps, weight: false }) => {
+                (Composite::RmsNorm { normalized: *normalized, eps: *eps, weight: true }, *normalized)
+            }
+            (Op::Binary(Binary::Add), Composite::LayerNorm { normalized, eps, weight, bias: false }) => {
+                let (normalized, eps, weight) = (*normalized, *eps, *weight);
+                (Composite::LayerNorm { normalized, eps, weight, bias: true }, normalized)
+            }
+            _ => continue,
+        };
+        let Some(own) = trailing(e, scale, normalized) else { continue };
+        let operands: SmallVec<[Value; 3]> = operands.iter().copied().chain([own]).collect();
+        // In 16 bits the composite rounds once, the ops written out each time.
+        if e.ty(own).dtype.compute() == e.ty(own).dtype {
+            return e.emit_all(&joined.into(), &operands).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// What a value repeats along all axes but its last `count`, if it does.
+fn trailing(e: &Emit<'_, '_>, value: Value, count: usize) -> Option<Value> {
+    let rank = e.ty(value).rank();
+    if rank == count {
+        return Some(value);
+    }
+    match e.def(value)? {
+        (Op::Movement(Movement::Broadcast { axes, .. }), x)
+            if axes.iter().copied().eq(rank - count..rank)
+                && e.ty(x[0]).shape[..] == e.ty(value).shape[rank - count..] =>
+        {
+            Some(x[0])
+        }
+        _ => None,
+    }
+}
+
 fn pattern(walk: &mut Walk<'_>, composite: &Composite, ty: &TensorType) -> Result<Arc<Region>, TypeError> {
     let key = (composite.clone(), ty.clone());
     if let Some(pattern) = walk.patterns.get(&key) {
         return Ok(pattern.clone());
     }
     let body = Arc::new(composite.body(std::slice::from_ref(ty))?);
-    let pattern = simplify::run(&expand::run(&body, walk.target)?, walk.target)?;
+    let simple = simplify::run(&expand::run(&body, walk.target)?, walk.target)?;
+    let pattern = canonical::run(&simple, walk.target)?;
     walk.patterns.insert(key, pattern.clone());
     Ok(pattern)
 }
