@@ -128,19 +128,35 @@ pub enum StepKind {
     Control(Box<ControlStep>),
 }
 
-/// A matrix (or a batch of them) in a buffer: element (batch, row, column) is at offset + Σ stride · index, in elements.
+/// A matrix (or a batch of them) in a buffer: element (row, column) of matrix b is at offset + batch offset of b + row · `row` +
+/// column · `col`, in elements.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Matrix {
     /// The buffer.
     pub buffer: BufferId,
-    /// Of element (0, 0, 0).
+    /// Of element (0, 0) of the first matrix.
     pub offset: usize,
-    /// From one matrix of the batch to the next.
+    /// From one matrix of a group to the next.
     pub batch: usize,
+    /// Matrices in a group; 0 if the whole batch is one.
+    pub group: usize,
+    /// From the first matrix of a group to that of the next.
+    pub group_stride: usize,
     /// From one row to the next.
     pub row: usize,
     /// From one column to the next.
     pub col: usize,
+}
+
+impl Matrix {
+    /// Elements from the first matrix of the batch to another.
+    pub fn batch_offset(&self, batch: usize) -> usize {
+        let (group, within) = match self.group {
+            0 => (0, batch),
+            group => (batch / group, batch % group),
+        };
+        group * self.group_stride + within * self.batch
+    }
 }
 
 /// out\[b, i, j\] = epilogue(Σₚ lhs\[b, i, p\] · rhs\[b, p, j\]).

@@ -93,6 +93,8 @@ pub(super) fn matrix(of: &Matrix, elem: gemm::Elem) -> gemm::Matrix {
         row_stride: of.row as isize,
         col_stride: of.col as isize,
         batch_stride: of.batch as isize,
+        group: of.group,
+        group_stride: of.group_stride as isize,
     }
 }
 

@@ -259,6 +259,7 @@ impl Product {
         let (lhs, rhs) = (on.lhs.cast::<T>(), on.rhs.cast::<T>());
         for at in rows {
             let (batch, i) = (at / step.m, at % step.m);
+            let (left_at, right_at) = (step.lhs.batch_offset(batch), right.batch_offset(batch));
             // SAFETY: the caller's contract.
             unsafe {
                 let to = match self.finish {
@@ -268,8 +269,8 @@ impl Product {
                 let row = std::slice::from_raw_parts_mut(to, step.n);
                 row.fill(T::default());
                 for p in 0..step.k {
-                    let x = *lhs.add(batch * step.lhs.batch + i * step.lhs.row + p * step.lhs.col);
-                    let from = rhs.add(batch * right.batch + p * right.row);
+                    let x = *lhs.add(left_at + i * step.lhs.row + p * step.lhs.col);
+                    let from = rhs.add(right_at + p * right.row);
                     for (j, sum) in row.iter_mut().enumerate() {
                         *sum = sum.wrapping_mul_add(x, *from.add(j * right.col));
                     }

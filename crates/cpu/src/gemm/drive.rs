@@ -148,16 +148,16 @@ impl<E: Real> Run<'_, E> {
     /// One of a batch's A.
     pub(super) fn a_of(&self, batch: usize) -> *const u8 {
         let a = &self.plan.spec.a;
-        self.a.wrapping_offset(batch as isize * a.batch_stride * a.elem.size() as isize)
+        self.a.wrapping_offset(a.batch_offset(batch) * a.elem.size() as isize)
     }
 
     /// One of a batch's B.
     pub(super) fn b_of(&self, batch: usize) -> *const u8 {
-        let (stride, size) = match &self.plan.spec.b {
-            BLayout::Strided(b) => (b.batch_stride, b.elem.size()),
-            BLayout::Packed { batch_stride } => (*batch_stride, size_of::<E>()),
+        let (offset, size) = match &self.plan.spec.b {
+            BLayout::Strided(b) => (b.batch_offset(batch), b.elem.size()),
+            BLayout::Packed { batch_stride } => (batch as isize * batch_stride, size_of::<E>()),
         };
-        self.b.wrapping_offset(batch as isize * stride * size as isize)
+        self.b.wrapping_offset(offset * size as isize)
     }
 
     /// One of a batch's C.

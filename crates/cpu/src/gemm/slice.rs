@@ -194,6 +194,8 @@ fn matrix<T: Operand>(m: &MatRef<'_, T>) -> Matrix {
         row_stride: m.row_stride as isize,
         col_stride: m.col_stride as isize,
         batch_stride: 0,
+        group: 0,
+        group_stride: 0,
     }
 }
 

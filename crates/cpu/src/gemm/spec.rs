@@ -12,15 +12,28 @@ pub struct Matrix {
     pub row_stride: isize,
     /// Distance between columns.
     pub col_stride: isize,
-    /// Distance between the matrices of a batch.
+    /// Distance between the matrices of a group.
     pub batch_stride: isize,
+    /// Matrices in a group; 0 if the whole batch is one.
+    pub group: usize,
+    /// Distance between the first matrices of groups.
+    pub group_stride: isize,
 }
 
 impl Matrix {
+    /// Elements from the first matrix of the batch to another.
+    pub(super) fn batch_offset(&self, batch: usize) -> isize {
+        let (group, within) = match self.group {
+            0 => (0, batch),
+            group => (batch / group, batch % group),
+        };
+        group as isize * self.group_stride + within as isize * self.batch_stride
+    }
+
     /// A single row-major matrix with contiguous rows of `cols` elements.
     #[must_use]
     pub fn row_major(elem: Elem, cols: usize) -> Matrix {
-        Matrix { elem, row_stride: cols as isize, col_stride: 1, batch_stride: 0 }
+        Matrix { elem, row_stride: cols as isize, col_stride: 1, batch_stride: 0, group: 0, group_stride: 0 }
     }
 
     /// The transpose: the same memory with the strides exchanged.

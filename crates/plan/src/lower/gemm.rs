@@ -78,6 +78,25 @@ fn join(axes: &[(usize, i64)]) -> Option<(usize, i64)> {
     Some(joined.unwrap_or((1, 0)))
 }
 
+/// How the matrices of a batch lie.
+#[derive(Default)]
+struct Batch {
+    stride: usize,
+    group: usize,
+    group_stride: usize,
+}
+
+/// The batch of these (size, stride) axes, if it has at most two levels.
+fn batch(axes: &[(usize, i64)]) -> Option<Batch> {
+    if let Some((_, stride)) = join(axes) {
+        return Some(Batch { stride: stride as usize, ..Batch::default() });
+    }
+    (1..axes.len()).find_map(|at| {
+        let ((_, group_stride), (group, stride)) = (join(&axes[..at])?, join(&axes[at..])?);
+        Some(Batch { stride: stride as usize, group, group_stride: group_stride as usize })
+    })
+}
+
 /// The value whose buffer a contraction reads for an operand.
 pub(super) fn view_base(region: &Region, shapes: &[Dims], value: Value) -> Value {
     view(region, shapes, value).base
@@ -161,15 +180,21 @@ impl Lowering<'_> {
     fn matrix(&mut self, value: Value, groups: [&[usize]; 3], prepared: bool) -> Matrix {
         let view = view(self.region, &self.shapes, value);
         let shape = self.shape(value).clone();
-        let joined = groups.map(|axes| {
-            let axes: SmallVec<[(usize, i64); 4]> =
-                axes.iter().map(|a| (shape[*a], view.strides[*a])).collect();
-            join(&axes)
+        let axes = groups.map(|axes| -> SmallVec<[(usize, i64); 4]> {
+            axes.iter().map(|a| (shape[*a], view.strides[*a])).collect()
         });
-        if let [Some(b), Some(r), Some(c)] = joined {
-            let buffer = self.buffer(view.base);
-            let [batch, row, col] = [b, r, c].map(|(_, stride)| stride as usize);
-            return Matrix { buffer, offset: view.offset as usize, batch, row, col };
+        if let (Some(batch), Some((_, row)), Some((_, col))) =
+            (batch(&axes[0]), join(&axes[1]), join(&axes[2]))
+        {
+            return Matrix {
+                buffer: self.buffer(view.base),
+                offset: view.offset as usize,
+                batch: batch.stride,
+                group: batch.group,
+                group_stride: batch.group_stride,
+                row: row as usize,
+                col: col as usize,
+            };
         }
         // A contiguous copy in the order batch, rows, columns.
         let order: Vec<usize> = groups.iter().flat_map(|g| g.iter().copied()).collect();
@@ -194,7 +219,8 @@ impl Lowering<'_> {
         }
         let size = |g: &[usize]| g.iter().map(|a| dims_of(&order, &dims, *a)).product::<usize>();
         let (rows, cols) = (size(groups[1]), size(groups[2]));
-        Matrix { buffer, offset: 0, batch: rows * cols, row: cols, col: 1 }
+        let (group, group_stride) = (0, 0);
+        Matrix { buffer, offset: 0, batch: rows * cols, group, group_stride, row: cols, col: 1 }
     }
 
     /// The packed form of a right operand that changes rarely, made by the prepare part.

@@ -186,8 +186,9 @@ fn mark_operands(region: &Region, shapes: &[Dims], node: &Node, must_store: &mut
             }
         }
         // Joining axes is free on a buffer and costs index arithmetic on an expression.
-        Op::Movement(Movement::Reshape { shape }) => {
-            let joins = shape.rank() < shapes[node.inputs[0].index()].len();
+        Op::Movement(Movement::Reshape { .. }) => {
+            let axes = |dims: &Dims| dims.iter().filter(|n| **n != 1).count();
+            let joins = axes(&shapes[node.output().index()]) < axes(&shapes[node.inputs[0].index()]);
             if joins {
                 mark_unless_trivial(region, node.inputs[0], must_store);
             }

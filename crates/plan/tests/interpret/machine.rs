@@ -157,7 +157,7 @@ impl<'p> Machine<'p> {
     }
 
     fn element(&self, frame: &Frame<'_>, m: &Matrix, batch: usize, row: usize, col: usize) -> Scalar {
-        let at = m.offset + m.batch * batch + m.row * row + m.col * col;
+        let at = m.offset + m.batch_offset(batch) + m.row * row + m.col * col;
         let (id, slot) = frame.arg(m.buffer);
         self.memory.load(slot, at as i64, id)
     }
