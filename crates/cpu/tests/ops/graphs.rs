@@ -5,7 +5,7 @@ use crate::support::{compile, graph};
 use proptest::prelude::*;
 use wootz_cpu::isa::Isa;
 use wootz_ir::ops::{Binary, Unary};
-use wootz_ir::{Builder, DType, Graph, HostTensor, Role, TensorType, Value, eval};
+use wootz_ir::{Builder, DType, Dim, Graph, HostTensor, Role, TensorType, Value, eval};
 use wootz_passes::Optimize;
 
 /// Numbers in (−1, 1) that look random.
@@ -198,6 +198,38 @@ proptest! {
                     let same = *g == w || (g.is_nan() && w.is_nan());
                     prop_assert!(same || (g - w).abs() <= 1e-12 * scale, "result {} on {}: {} for {}", i, isa, g, w);
                 }
+            }
+        }
+    }
+}
+
+/// The heads of an attention lie among each other's rows, so that a batch of them has two strides.
+#[test]
+fn batches_of_two_levels_are_products_of_views() {
+    let dims = [3usize, 5, 3, 4, 6];
+    for dtype in [DType::F32, DType::F64, DType::I32] {
+        let scaled: Vec<f64> =
+            noise(DType::F64, &dims, 1).to_f64().iter().map(|v| (v * 1e3).round()).collect();
+        let inputs = [HostTensor::from_f64(dtype, &dims, &scaled)];
+        let mut b = Builder::new();
+        let x = b.param(inputs[0].ty());
+        let part = |b: &mut Builder, i: usize| {
+            let one = b.slice_axis(x, 2, &Dim::from(i), &Dim::from(i + 1)).expect("in bounds");
+            let one = b.reshape(one, [3usize, 5, 4, 6]).expect("as many elements");
+            b.transpose(one, &[0, 2, 1, 3]).expect("a permutation")
+        };
+        let (q, k, v) = (part(&mut b, 0), part(&mut b, 1), part(&mut b, 2));
+        let k = b.transpose(k, &[0, 1, 3, 2]).expect("a permutation");
+        let scores = b.matmul(q, k).expect("well typed");
+        let mixed = b.matmul(scores, v).expect("well typed");
+        let graph = graph(&b.finish(&[mixed]));
+        let want = eval::region(&graph.body, &inputs).expect("evaluates");
+        for isa in Isa::available() {
+            for threads in [1, 3] {
+                let executable = compile(&graph, Optimize::Full, isa, threads);
+                assert_eq!(executable.describe().kernels.len(), 2, "nothing is copied");
+                let got = run(&graph, &*executable, &inputs);
+                assert_close("products of views", &got[0], &want[0], 64.0, Scale::Tensor);
             }
         }
     }
