@@ -2,7 +2,9 @@
 
 import os
 import sys
-import threading
+
+# `threading.local`; loading the rest of `threading` would take as long as loading wootz.
+from _thread import _local
 from typing import Any
 
 from wootz import _native
@@ -23,7 +25,7 @@ class Frame:
         self.cache = cache
 
 
-class _Stack(threading.local):
+class _Stack(_local):
     def __init__(self) -> None:
         self.frames: list[Frame] = []
 
