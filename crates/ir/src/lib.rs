@@ -7,6 +7,7 @@
 //! * [`Graph`]: a region with a named signature (inputs with roles, outputs with aliases).
 //! * [`Builder`]: the only way to make a region; it type-checks every op as it is added.
 //! * [`verify`]: checks a graph from scratch. [`text`]: prints and parses it. [`eval`]: runs it, slowly and obviously.
+//! * [`Rows`]: ragged lists as dense arrays, for graphs over sparse data.
 //! * [`Target`]: what a backend can do, as plain data, for passes and plan.
 //!
 //! This crate knows nothing of backends, models or Python.
@@ -32,6 +33,7 @@ mod error;
 pub mod eval;
 mod graph;
 pub mod ops;
+mod rows;
 mod shape;
 mod target;
 mod tensor;
@@ -45,6 +47,7 @@ pub use dtype::{DType, F64, UnknownDType};
 pub use error::{TypeError, TypeErrorKind};
 pub use graph::{Def, Graph, Input, Node, NodeId, Output, Region, Role, Site, Value};
 pub use ops::Op;
+pub use rows::Rows;
 pub use shape::{Axes, Dims, Shape, TensorType};
 pub use target::Target;
 pub use tensor::{Element, HostTensor, TensorError};

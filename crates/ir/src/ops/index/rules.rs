@@ -3,6 +3,7 @@
 use super::super::movement::rules::with_batch_axis;
 use super::{BatchCx, Gather, JvpCx, RuleError, Scatter, ScatterKind, Segment, SegmentKind, VjpCx};
 use crate::ops::ReduceKind;
+use crate::rows::transposed_gather;
 use crate::{Axes, Builder, DType, Dim, HostTensor, Shape, TypeError, Value};
 
 type Built = Result<Value, TypeError>;
@@ -57,6 +58,13 @@ pub(super) fn gather_vjp(op: &Gather, cx: &mut VjpCx<'_>) -> Derivatives {
     let (Some(g), true) = (cx.cotangents[0], cx.needs[0]) else { return Ok(vec![None, None]) };
     let (operand, indices) = (cx.inputs[0], cx.inputs[1]);
     let sizes = indexed_sizes(cx.b, operand, op.batch, op.indexed);
+    // Where it is known what is read, a dense sum a row takes the place of a scatter.
+    if let (0, [rows]) = (op.batch, sizes.as_slice())
+        && let Some(rows) = rows.as_const()
+        && let Some(dx) = transposed_gather(cx.b, indices, rows, g)?
+    {
+        return Ok(vec![Some(dx), None]);
+    }
     let indices = clamp_indices(cx.b, indices, &sizes)?;
     let zeros = cx.b.full_like(operand, 0.0)?;
     let dx = cx.b.scatter(ScatterKind::Add, zeros, indices, g, op.batch, op.indexed)?;
