@@ -23,10 +23,12 @@ from wootz._errors import (
     InternalError,
     ModelError,
     NanError,
+    NegativeRateError,
     ShapeError,
     TraceError,
     UnknownNameError,
     WootzError,
+    WorkspaceError,
 )
 from wootz._native import Dim, DType, Graph, Params, Profile, Program, Report, Session, Spec, State
 from wootz._promotion import bf16, f16, f32, f64, i32, i64, result_type, u8, u32
@@ -42,7 +44,7 @@ _LAZY = {
     **dict.fromkeys(("attention", "embedding", "layer_norm", "rms_norm", "scaled_dot_product_attention"), "_layers"),
     "Tensor": "_tensor",
 }
-_MODULES = frozenset(("init", "linalg", "nn", "random"))
+_MODULES = frozenset(("histfactory", "init", "linalg", "nn", "random"))
 _OPS = frozenset(
     """
     abs add all any arange arctan2 argmax argmin array asarray astype broadcast_to ceil clip concat concatenate cos digamma divide
@@ -90,6 +92,7 @@ __all__ = [
     "InternalError",
     "ModelError",
     "NanError",
+    "NegativeRateError",
     "Params",
     "Profile",
     "Program",
@@ -102,6 +105,7 @@ __all__ = [
     "TraceError",
     "UnknownNameError",
     "WootzError",
+    "WorkspaceError",
     "bf16",
     "bool_",
     "cache_info",

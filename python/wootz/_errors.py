@@ -66,6 +66,21 @@ class FileError(WootzError, OSError):
     __module__ = "wootz"
 
 
+class WorkspaceError(WootzError, ValueError):
+    """A statistical workspace or patch set is malformed, or an operation on it makes no sense. `path` is the place in the JSON document
+    (`channels[0].samples[1].data`), if there is one."""
+
+    __module__ = "wootz"
+
+    path: str | None = None
+
+
+class NegativeRateError(WootzError, ArithmeticError):
+    """A statistical model's expected rate is negative; the message names channel, bin and sample."""
+
+    __module__ = "wootz"
+
+
 class InternalError(WootzError, RuntimeError):
     """A bug in wootz."""
 

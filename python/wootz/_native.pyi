@@ -3,11 +3,12 @@
 The native half of the package `wootz`.
 """
 
-from _typeshed import SupportsGetItem
+from _typeshed import Incomplete, SupportsGetItem
 from os import PathLike
 from typing import Any, SupportsFloat, SupportsIndex, final
 
 __all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "Model", "Optimizer", "Params", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
+__all__ = ["DType", "Definition", "Dim", "Graph", "HistFactoryModel", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "load", "save", "spec_of"]
 
 @final
 class DType:
@@ -177,6 +178,145 @@ class Graph:
     def vmap(self, /, in_axes: SupportsGetItem[int, SupportsIndex | None], out_axes: SupportsGetItem[int, SupportsIndex | None], size: Any) -> Graph:
         """
         The graph over a new axis of a size.
+        """
+
+@final
+class HistFactoryModel:
+    """
+    A model.
+    """
+    def check(self, /, parameters: Incomplete, data: Incomplete | None) -> None:
+        """
+        Raises what is wrong with these arrays: a wrong length, a number that is not finite, a negative count.
+        """
+    def check_rates(self, /, parameters: Incomplete) -> None:
+        """
+        Raises `NegativeRateError` if a rate is negative at these parameters.
+        """
+    def config(self, /) -> dict:
+        """
+        What the arrays mean, as a dict.
+        """
+    def graph(self, /, name: str, templates: SupportsGetItem[int, str], recomputed: bool) -> Graph:
+        """
+        A graph of the model by name: `rates`, `sample_rates`, `expected_data` or `logpdf`, with these templates as inputs.
+        """
+    def nominal_slice(self, /, channel: str, sample: str) -> tuple[int, int] | None:
+        """
+        Where a sample of a channel stands in the template `nominal`.
+        """
+    def template(self, /, name: str) -> Incomplete:
+        """
+        The values of a template.
+        """
+
+@final
+class HistFactoryPatchSet:
+    """
+    A set of patches.
+    """
+    def apply(self, /, workspace: HistFactoryWorkspace, name: str | None, values: str | None) -> HistFactoryWorkspace:
+        """
+        The workspace with the patch of this name, or of these values (JSON text), applied.
+        """
+    @staticmethod
+    def from_json(text: bytes) -> HistFactoryPatchSet:
+        """
+        Reads JSON text.
+        """
+    @property
+    def metadata(self, /) -> tuple[str, list[str], str, list[tuple[str, str]]]:
+        """
+        Description, labels, references and digests, the last two as JSON text and pairs.
+        """
+    @property
+    def patches(self, /) -> list[tuple[str, str]]:
+        """
+        Name and values (as JSON text) of each patch.
+        """
+    @staticmethod
+    def read(path: str | PathLike[str]) -> HistFactoryPatchSet:
+        """
+        Reads a file.
+        """
+    def verify(self, /, workspace: HistFactoryWorkspace) -> None:
+        """
+        Checks the digests.
+        """
+
+@final
+class HistFactoryWorkspace:
+    """
+    A workspace.
+    """
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    @property
+    def channels(self, /) -> list[tuple[str, int]]:
+        """
+        The channels with their numbers of bins, in the workspace's order.
+        """
+    @staticmethod
+    def combine(left: HistFactoryWorkspace, right: HistFactoryWorkspace, join: str, merge_channels: bool) -> HistFactoryWorkspace:
+        """
+        Two workspaces as one.
+        """
+    def digest(self, /, algorithm: str) -> str:
+        """
+        pyhf's digest.
+        """
+    @staticmethod
+    def from_json(text: bytes) -> HistFactoryWorkspace:
+        """
+        Reads JSON text.
+        """
+    @property
+    def measurements(self, /) -> list[str]:
+        """
+        The measurements' names.
+        """
+    def model(self, /, measurement: str | None, poi: str | None, measured_poi: bool, normsys: str, histosys: str, clip_sample_data: SupportsFloat | SupportsIndex | None, clip_bin_data: SupportsFloat | SupportsIndex | None) -> HistFactoryModel:
+        """
+        The model of a measurement. `poi` is a name or `None`, unless `measured_poi`.
+        """
+    def observed(self, /, model: HistFactoryModel) -> Incomplete:
+        """
+        The observed counts in the order of a model's bins.
+        """
+    def prune(self, /, modifiers: SupportsGetItem[int, str], modifier_types: SupportsGetItem[int, str], samples: SupportsGetItem[int, str], channels: SupportsGetItem[int, str], measurements: SupportsGetItem[int, str]) -> HistFactoryWorkspace:
+        """
+        The workspace without these.
+        """
+    @staticmethod
+    def read(path: str | PathLike[str]) -> HistFactoryWorkspace:
+        """
+        Reads a file.
+        """
+    def rename(self, /, modifiers: dict[str, str], samples: dict[str, str], channels: dict[str, str], measurements: dict[str, str]) -> HistFactoryWorkspace:
+        """
+        The workspace with other names.
+        """
+    @staticmethod
+    def scaling(bins: SupportsIndex, systematics: SupportsIndex) -> HistFactoryWorkspace:
+        """
+        The generated workspace of this many bins and systematics.
+        """
+    def sorted(self, /) -> HistFactoryWorkspace:
+        """
+        The workspace with its lists in the order of names.
+        """
+    def summary(self, /) -> str:
+        """
+        What is in it, as a table.
+        """
+    def to_json(self, /) -> str:
+        """
+        The workspace as JSON text.
+        """
+    @staticmethod
+    def workload(name: str) -> HistFactoryWorkspace:
+        """
+        The shipped workload of this name.
         """
 
 @final

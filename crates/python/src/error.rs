@@ -32,6 +32,10 @@ pub(crate) enum Kind {
     File,
     /// A model that is put together wrongly.
     Model,
+    /// A statistical workspace that is malformed.
+    Workspace,
+    /// An expected rate below zero.
+    NegativeRate,
     /// A bug in wootz.
     Internal,
 }
@@ -48,6 +52,8 @@ impl Kind {
             Kind::Nan => "NanError",
             Kind::File => "FileError",
             Kind::Model => "ModelError",
+            Kind::Workspace => "WorkspaceError",
+            Kind::NegativeRate => "NegativeRateError",
             Kind::Internal => "InternalError",
         }
     }

@@ -3,7 +3,8 @@
 //! * `types`: dtypes, symbolic sizes, specs. `array`: NumPy and DLPack in and out. `attr`: attributes of ops.
 //! * `trace`: a graph under construction. `graph`: finished graphs and their transformations.
 //! * `nn`: models, losses, optimizers. `program`: compiled programs. `profile`: where their time goes. `state`: their parameters and state.
-//! * `generated`: source for other frameworks. `files`: safetensors. `error`: Rust errors become Python exceptions.
+//! * `histfactory`: workspaces and models. `generated`: source for other frameworks. `files`: safetensors. `error`: Rust errors
+//!   become Python exceptions.
 //!
 //! No lock is held where Python code may run: its holder could then wait for the interpreter, and whoever has that for the lock.
 //!
@@ -18,6 +19,7 @@ mod error;
 mod files;
 mod generated;
 mod graph;
+mod histfactory;
 mod nn;
 mod profile;
 mod program;
@@ -36,6 +38,8 @@ mod _native {
     use crate::generated::{Generated, generate};
     #[pymodule_export]
     use crate::graph::{Graph, Region};
+    #[pymodule_export]
+    use crate::histfactory::{HistFactoryModel, HistFactoryPatchSet, HistFactoryWorkspace};
     #[pymodule_export]
     use crate::nn::{Model, Optimizer, Training, TransformerLayer};
     #[pymodule_export]

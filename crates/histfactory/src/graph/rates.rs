@@ -1,31 +1,71 @@
 //! Expected rates: nominal yields plus interpolated variations, times factors, summed over samples.
 //!
-//! Cells are laid out as `[bins, samples]`, so that the sum over samples is dense; so are the variations of a cell and the factors of a
-//! block. Parameters are read by constant index.
+//! The bins of a block (a sample of a channel) are cut into tiles of one width; cells are laid out as `[tiles, width]` and the
+//! variations of a tile as `[tiles, variations, width]`, so that a parameter is read once a tile and everything else is dense.
+//! Factors are those of blocks, or of cells. The last step gathers each bin's cells.
 
 use super::Built;
-use super::rows::{Rows, gather, product, select_constant};
+use super::rows::{gather, product, select_constant};
 use super::templates::{Templates, Tensor};
 use crate::Model;
-use crate::model::{HistosysCode, NormsysCode};
-use wootz_ir::{Builder, DType, Shape, TypeError, Value};
+use crate::model::{HistosysCode, NormsysCode, Structure};
+use wootz_ir::{Builder, DType, Rows, Shape, TypeError, Value};
 
-/// The rates of cells in a layout by bin.
+/// Pieces of `width` bins of blocks.
+struct Tiles {
+    width: usize,
+    /// The block, and the first of its bins.
+    tiles: Vec<(usize, usize)>,
+}
+
+impl Tiles {
+    /// The width for which the least is computed: a slot a bin, padding included, and about two more a tile and variation for
+    /// reading the parameter.
+    fn new(s: &Structure) -> Tiles {
+        let bins = |block: usize| s.blocks[block].cells.len();
+        let cost = |width: &usize| {
+            (0..s.blocks.len()).map(|block| bins(block).div_ceil(*width) * (width + 2)).sum::<usize>()
+        };
+        let width = [1, 2, 4, 8].into_iter().min_by_key(cost).unwrap_or(1);
+        let of_block = |block: usize| (0..bins(block)).step_by(width).map(move |first| (block, first));
+        Tiles { width, tiles: (0..s.blocks.len()).flat_map(of_block).collect() }
+    }
+
+    fn dims(&self) -> [usize; 2] {
+        [self.tiles.len(), self.width]
+    }
+
+    /// The cell in each slot.
+    fn cells(&self, s: &Structure) -> Vec<Option<usize>> {
+        let slot = |(block, first): (usize, usize), i: usize| s.blocks[block].cells.clone().nth(first + i);
+        let tile = |tile: &(usize, usize)| {
+            let tile = *tile;
+            (0..self.width).map(move |i| slot(tile, i))
+        };
+        self.tiles.iter().flat_map(tile).collect()
+    }
+}
+
+/// The rates of cells.
 struct Cells {
-    layout: Rows,
+    /// One a slot of the tiles.
     rates: Value,
+    slot_of: Vec<usize>,
 }
 
 impl Model {
     /// The expected rates `f64[bins]` at `parameters`, `f64[parameters]`.
     pub fn rates(&self, b: &mut Builder, parameters: Value, templates: &Templates) -> Built {
+        let s = self.structure();
         let cells = self.cells(b, parameters, templates)?;
-        let mut rates = cells.layout.sum(b, cells.rates)?;
+        let bins = Rows::new(s.cell_bin.iter().copied(), s.bins);
+        let rates = bins.gather(b, cells.rates, |cell| cells.slot_of[cell])?;
+        let rates = bins.masked(b, rates, 0.0)?;
+        let mut rates = bins.sum(b, rates)?;
         if let Some(least) = self.options().clip_sample_data.filter(|c| *c > 0.0) {
             // Samples that a channel has not are clipped as well.
-            let absent = &self.structure().absent;
-            if absent.iter().any(|n| *n > 0) {
-                let floor: Vec<f64> = absent.iter().map(|n| *n as f64 * least).collect();
+            if s.absent.iter().any(|n| *n > 0) {
+                let floor: Vec<f64> = s.absent.iter().map(|n| *n as f64 * least).collect();
                 let floor = Tensor::vector(&floor).value(b);
                 rates = b.add(rates, floor)?;
             }
@@ -43,62 +83,80 @@ impl Model {
     pub fn sample_rates(&self, b: &mut Builder, parameters: Value, templates: &Templates) -> Built {
         let s = self.structure();
         let cells = self.cells(b, parameters, templates)?;
-        let slots = cells.layout.slot_of(s.nominal.len());
         let dims = [self.config().samples.len(), s.bins];
         let mut indices = vec![0i64; dims[0] * dims[1]];
         let mut filled = vec![false; indices.len()];
-        for (cell, slot) in slots.iter().enumerate() {
+        for (cell, slot) in cells.slot_of.iter().enumerate() {
             let at = s.blocks[s.cell_block[cell]].sample * s.bins + s.cell_bin[cell];
             (indices[at], filled[at]) = (*slot as i64, true);
         }
-        let flat = b.reshape(cells.rates, Shape::from([cells.layout.slots.len()]))?;
-        let rates = gather(b, flat, &indices, &dims)?;
+        let rates = gather(b, cells.rates, &indices, &dims)?;
         let absent = self.options().clip_sample_data.map_or(0.0, |least| least.max(0.0));
         select_constant(b, &filled, &dims, rates, absent)
     }
 
     fn cells(&self, b: &mut Builder, parameters: Value, templates: &Templates) -> Result<Cells, TypeError> {
         let s = self.structure();
-        let layout = Rows::new(s.cell_bin.iter().copied(), s.bins);
-        let mut rates = templates.nominal(self).laid(b, &layout, 0.0)?;
+        let tiles = Tiles::new(s);
+        let slots = tiles.cells(s);
+        let mut slot_of = vec![0; s.nominal.len()];
+        slots.iter().enumerate().for_each(|(slot, cell)| cell.iter().for_each(|cell| slot_of[*cell] = slot));
+        let shape = Shape::from(tiles.dims());
+        let mut rates = templates.nominal(self).arranged(b, &slots, &tiles.dims())?;
         if !s.histosys.is_empty() {
-            let shifts = self.shifts(b, parameters, templates, &layout)?;
+            let shifts = self.shifts(b, parameters, templates, &tiles)?;
             rates = b.add(rates, shifts)?;
         }
         if let Some(factors) = self.block_factors(b, parameters, templates)? {
-            let factors = layout.gather(b, factors, |cell| s.cell_block[cell])?;
+            let block: Vec<i64> = tiles.tiles.iter().map(|(block, _)| *block as i64).collect();
+            let factors = gather(b, factors, &block, &[block.len()])?;
+            let factors = b.broadcast(factors, &shape, &[0])?;
             rates = b.mul(rates, factors)?;
         }
         if !s.cell_factors.is_empty() {
-            let slot_of = layout.slot_of(s.nominal.len());
             let entries: Vec<(usize, usize)> =
                 s.cell_factors.iter().map(|(c, p)| (slot_of[*c], *p)).collect();
-            let factors = product(b, parameters, &entries, layout.slots.len())?;
-            let factors = b.reshape(factors, Shape::from(layout.dims()))?;
+            let factors = product(b, parameters, &entries, slots.len())?;
+            let factors = b.reshape(factors, shape)?;
             rates = b.mul(rates, factors)?;
         }
         if let Some(least) = self.options().clip_sample_data {
             let least = b.scalar(DType::F64, least);
             rates = b.maximum(rates, least)?;
-            rates = layout.masked(b, rates, 0.0)?;
         }
-        Ok(Cells { layout, rates })
+        let rates = b.reshape(rates, Shape::from([slots.len()]))?;
+        Ok(Cells { rates, slot_of })
     }
 
     /// What histosys modifiers add to each cell: Σ s(α)·S + c(α)·A, for every interpolation code.
-    fn shifts(&self, b: &mut Builder, parameters: Value, templates: &Templates, layout: &Rows) -> Built {
+    fn shifts(&self, b: &mut Builder, parameters: Value, templates: &Templates, tiles: &Tiles) -> Built {
         let s = self.structure();
-        let slot_of = layout.slot_of(s.nominal.len());
-        let rows = Rows::new(s.histosys.iter().map(|e| slot_of[e.cell]), layout.slots.len());
+        let mut of_block: Vec<Vec<usize>> = vec![Vec::new(); s.blocks.len()];
+        s.histosys.iter().enumerate().for_each(|(i, entry)| of_block[entry.block].push(i));
+        // Each tile has its block's entries.
+        let mut pairs = Vec::new();
+        for (tile, (block, first)) in tiles.tiles.iter().enumerate() {
+            pairs.extend(of_block[*block].iter().map(|entry| (tile, &s.histosys[*entry], *first)));
+        }
+        let rows = Rows::new(pairs.iter().map(|(tile, ..)| *tile), tiles.tiles.len());
+        let element = |pair: usize, i: usize| pairs[pair].1.elements.clone().nth(pairs[pair].2 + i);
+        let mut elements: Vec<Option<usize>> = Vec::with_capacity(rows.slots().len() * tiles.width);
+        for slot in rows.slots() {
+            elements.extend((0..tiles.width).map(|i| slot.and_then(|pair| element(pair, i))));
+        }
+        let [chunks, width] = rows.dims();
+        let dims = [chunks, width, tiles.width];
         let [sums, differences] = templates.histosys(b, self)?;
-        let (sums, differences) = (sums.laid(b, &rows, 0.0)?, differences.laid(b, &rows, 0.0)?);
-        let [linear, even] = interpolate(b, self.options().settings.histosys, parameters)?;
-        let linear = rows.gather(b, linear, |e| s.histosys[e].parameter)?;
-        let even = rows.gather(b, even, |e| s.histosys[e].parameter)?;
+        let sums = sums.arranged(b, &elements, &dims)?;
+        let differences = differences.arranged(b, &elements, &dims)?;
+        let alpha = rows.gather(b, parameters, |pair| pairs[pair].1.parameter)?;
+        let [linear, even] = interpolate(b, self.options().settings.histosys, alpha)?;
+        let shape = Shape::from(dims);
+        let linear = b.broadcast(linear, &shape, &[0, 1])?;
+        let even = b.broadcast(even, &shape, &[0, 1])?;
         let (linear, even) = (b.mul(linear, sums)?, b.mul(even, differences)?);
         let shifts = b.add(linear, even)?;
-        let shifts = rows.sum(b, shifts)?;
-        b.reshape(shifts, Shape::from(layout.dims()))
+        rows.sum(b, shifts)
     }
 
     /// The factors of normsys, normfactor and lumi, one a block.
@@ -129,7 +187,7 @@ impl Model {
         let rows = Rows::new(s.normsys.iter().map(|e| e.block), s.blocks.len());
         let alpha = rows.gather(b, parameters, |e| s.normsys[e].parameter)?;
         let [log_lo, log_hi] = templates.normsys_logs(b, self)?;
-        let (log_lo, log_hi) = (log_lo.laid(b, &rows, 0.0)?, log_hi.laid(b, &rows, 0.0)?);
+        let (log_lo, log_hi) = (log_lo.laid(b, &rows)?, log_hi.laid(b, &rows)?);
         let zero = b.scalar(DType::F64, 0.0);
         let is_up = b.gt(alpha, zero)?;
         let log_base = b.select(is_up, log_hi, log_lo)?;
@@ -150,9 +208,9 @@ impl Model {
         let inside = b.select(is_inside, alpha, zero)?;
         let coefficients = templates.code4(b, self)?;
         let may_be_negative = coefficients.iter().any(|c| !c.is_constant()) || !positive(&coefficients);
-        let mut polynomial = coefficients[5].laid(b, &rows, 0.0)?;
+        let mut polynomial = coefficients[5].laid(b, &rows)?;
         for coefficient in coefficients[..5].iter().rev() {
-            let coefficient = coefficient.laid(b, &rows, 0.0)?;
+            let coefficient = coefficient.laid(b, &rows)?;
             let product = b.mul(polynomial, inside)?;
             polynomial = b.add(product, coefficient)?;
         }
@@ -178,7 +236,7 @@ impl Model {
     }
 }
 
-/// s(α) and c(α), elementwise over all parameters, such that a code's interpolation is s(α)·S + c(α)·A.
+/// s(α) and c(α), elementwise, such that a code's interpolation is s(α)·S + c(α)·A.
 fn interpolate(b: &mut Builder, code: HistosysCode, alpha: Value) -> Result<[Value; 2], TypeError> {
     let (zero, one) = (b.scalar(DType::F64, 0.0), b.scalar(DType::F64, 1.0));
     let minus_one = b.scalar(DType::F64, -1.0);

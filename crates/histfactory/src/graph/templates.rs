@@ -1,9 +1,8 @@
 //! Templates as constants or as inputs of a graph, and the quantities derived from them.
 
-use super::rows::Rows;
 use super::{Built, Convention};
 use crate::Model;
-use wootz_ir::{Builder, DType, HostTensor, TypeError, Value, eval};
+use wootz_ir::{Builder, DType, HostTensor, Rows, TypeError, Value, eval};
 
 /// A kind of template: one flat `f64` array over the whole model, in the order of channel, sample, modifier, bin.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -115,8 +114,9 @@ impl Templates {
 
     /// S = ½(Δ↑ + Δ↓) and A = (Δ↑ − Δ↓)/16, one an element.
     pub(super) fn histosys(&self, b: &mut Builder, model: &Model) -> Result<[Tensor; 2], TypeError> {
-        let elements = &model.structure().histosys;
-        let cells: Vec<i64> = elements.iter().map(|e| e.cell as i64).collect();
+        let s = model.structure();
+        let cells = s.histosys.iter().flat_map(|e| s.blocks[e.block].cells.clone());
+        let cells: Vec<i64> = cells.map(|cell| cell as i64).collect();
         let inputs = [
             self.get(model, Template::HistosysLo),
             self.get(model, Template::HistosysHi),
@@ -283,16 +283,24 @@ impl Tensor {
         }
     }
 
-    /// In the layout of `rows`, `pad` in empty slots.
-    pub(super) fn laid(&self, b: &mut Builder, rows: &Rows, pad: f64) -> Built {
+    /// In the layout of `rows`, 0 in empty slots.
+    pub(super) fn laid(&self, b: &mut Builder, rows: &Rows) -> Built {
+        self.arranged(b, rows.slots(), &rows.dims())
+    }
+
+    /// The elements that `slots` name, as an array of shape `dims`; 0 where there is none.
+    pub(super) fn arranged(&self, b: &mut Builder, slots: &[Option<usize>], dims: &[usize]) -> Built {
         match self {
             Tensor::Constant(tensor) => {
                 let values = tensor.as_slice::<f64>();
-                Ok(rows.constant(b, |e| values[e], pad))
+                let values: Vec<f64> = slots.iter().map(|e| e.map_or(0.0, |e| values[e])).collect();
+                Ok(b.constant(HostTensor::from_f64(DType::F64, dims, &values)))
             }
             Tensor::Value(value) => {
-                let laid = rows.gather(b, *value, |e| e)?;
-                rows.masked(b, laid, pad)
+                let indices: Vec<i64> = slots.iter().map(|e| e.unwrap_or(0) as i64).collect();
+                let filled: Vec<bool> = slots.iter().map(Option::is_some).collect();
+                let laid = super::rows::gather(b, *value, &indices, dims)?;
+                super::rows::select_constant(b, &filled, dims, laid, 0.0)
             }
         }
     }

@@ -23,8 +23,8 @@ pub(crate) struct Structure {
     pub(crate) cell_block: Vec<usize>,
     /// Which bin a cell belongs to.
     pub(crate) cell_bin: Vec<usize>,
-    /// One an element.
-    pub(crate) histosys: Vec<HistosysElement>,
+    /// One an entry, and the yields, one an element.
+    pub(crate) histosys: Vec<HistosysEntry>,
     pub(crate) histosys_lo: Vec<f64>,
     pub(crate) histosys_hi: Vec<f64>,
     /// One an entry.
@@ -52,11 +52,13 @@ pub(crate) struct Block {
     pub(crate) cells: Range<usize>,
 }
 
-/// One bin of a histosys entry.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HistosysElement {
-    pub(crate) cell: usize,
+/// A histosys modifier on a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HistosysEntry {
+    pub(crate) block: usize,
     pub(crate) parameter: usize,
+    /// Its elements, one a bin of the block.
+    pub(crate) elements: Range<usize>,
 }
 
 /// A normsys modifier on a block.
@@ -139,8 +141,8 @@ impl Structure {
                         out.normsys_lo.push(lo.value);
                     }
                     ModifierKind::Histosys { hi_data, lo_data } => {
-                        out.histosys
-                            .extend(cells.clone().map(|cell| HistosysElement { cell, parameter: first }));
+                        let elements = out.histosys_hi.len()..out.histosys_hi.len() + bins;
+                        out.histosys.push(HistosysEntry { block: index, parameter: first, elements });
                         out.histosys_hi.extend_from_slice(hi_data);
                         out.histosys_lo.extend_from_slice(lo_data);
                     }

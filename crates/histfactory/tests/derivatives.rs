@@ -1,0 +1,123 @@
+//! Compiled programs against the reference interpreter, gradients against differences of values, and growth with the size of a model.
+
+use std::collections::BTreeMap;
+use wootz_histfactory::workload::{Workload, scaling};
+use wootz_histfactory::{GraphOptions, Model, ModelOptions, Template, Workspace};
+use wootz_ir::{DType, Graph, HostTensor, eval};
+use wootz_runtime::{Definition, Options, compile};
+
+fn model(workspace: &Workspace) -> (Model, Vec<f64>) {
+    let model = workspace.model(&ModelOptions::default()).unwrap();
+    let data = workspace.data(&model).unwrap();
+    (model, data)
+}
+
+fn vector(values: &[f64]) -> HostTensor {
+    HostTensor::from_f64(DType::F64, &[values.len()], values)
+}
+
+/// A point away from the initial values and from kinks.
+fn point(model: &Model) -> Vec<f64> {
+    let config = model.config();
+    (0..config.parameters())
+        .map(|i| {
+            config.init[i]
+                + if config.bounds[i].0 < -1.0 { 0.9 } else { 0.1 } * ((i * 37 % 17) as f64 / 8.0 - 1.03)
+        })
+        .collect()
+}
+
+fn run(graph: &Graph, inputs: &[(&str, HostTensor)]) -> BTreeMap<String, Vec<f64>> {
+    let program = compile(
+        &Definition::from(graph.clone()),
+        &BTreeMap::new(),
+        &wootz_cpu::Cpu::default(),
+        &Options::default(),
+    )
+    .unwrap();
+    let out = program.run(&program.init(0).unwrap(), inputs).unwrap();
+    out.iter().map(|(name, value)| (name.to_string(), value.to_f64())).collect()
+}
+
+#[test]
+fn programs_are_the_reference() {
+    for workload in Workload::ALL {
+        let (model, data) = model(&workload.workspace());
+        let at = point(&model);
+        let inputs = [("parameters", vector(&at)), ("data", vector(&data))];
+        let graph = model.logpdf_graph(&GraphOptions::default()).unwrap();
+        let gradient = wootz_transform::grad(&graph, 0, &[0]).unwrap();
+        let got = run(&gradient, &inputs);
+        let expected = eval::region(&gradient.body, &[vector(&at), vector(&data)]).unwrap();
+        for (output, expected) in gradient.outputs.iter().zip(&expected) {
+            let scale = expected.to_f64().iter().fold(1.0, |m: f64, x| m.max(x.abs()));
+            for (got, expected) in got[&*output.name].iter().zip(expected.to_f64()) {
+                assert!(
+                    (got - expected).abs() <= 1e-12 * scale,
+                    "{} {}: {got} {expected}",
+                    workload.name(),
+                    output.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_are_differences() {
+    for workload in [Workload::Simple, Workload::Complex8p] {
+        let (model, data) = model(&workload.workspace());
+        let at = point(&model);
+        let graph = model.logpdf_graph(&GraphOptions::default()).unwrap();
+        let gradient = wootz_transform::grad(&graph, 0, &[0]).unwrap();
+        let gradient = eval::region(&gradient.body, &[vector(&at), vector(&data)]).unwrap()[1].to_f64();
+        for i in 0..at.len() {
+            let value = |step: f64| {
+                let mut moved = at.clone();
+                moved[i] += step;
+                model.eval_logpdf(&moved, &data).unwrap()
+            };
+            let central = |h: f64| (value(h) - value(-h)) / (2.0 * h);
+            let expected = (4.0 * central(5e-4) - central(1e-3)) / 3.0;
+            assert!(
+                (gradient[i] - expected).abs() <= 1e-7 * expected.abs().max(1.0),
+                "{i}: {} {expected}",
+                gradient[i]
+            );
+        }
+    }
+}
+
+#[test]
+fn templates_as_inputs_change_nothing_at_their_values() {
+    let (model, data) = model(&Workload::Complex8p.workspace());
+    let at = point(&model);
+    let expected = model.eval_logpdf(&at, &data).unwrap();
+    for convention in [wootz_histfactory::Convention::Frozen, wootz_histfactory::Convention::Recomputed] {
+        let options = GraphOptions { inputs: Template::ALL.to_vec(), convention };
+        let graph = model.logpdf_graph(&options).unwrap();
+        let templates = Template::ALL.map(|t| vector(model.template(t)));
+        let inputs: Vec<HostTensor> = [vector(&at), vector(&data)].into_iter().chain(templates).collect();
+        let got = eval::region(&graph.body, &inputs).unwrap()[0].to_f64()[0];
+        assert!((got - expected).abs() <= 1e-12 * expected.abs(), "{got} {expected}");
+    }
+}
+
+/// The elements that a graph computes, over all its nodes.
+fn elements(graph: &Graph) -> usize {
+    let size = |v| graph.body.ty(v).shape.concrete().unwrap().iter().product::<usize>();
+    graph.body.nodes().iter().flat_map(|n| n.outputs().collect::<Vec<_>>()).map(size).sum()
+}
+
+#[test]
+fn work_grows_with_the_entries() {
+    let work = |bins: usize, systematics: usize| {
+        let (model, _) = model(&scaling(bins, systematics));
+        let graph = model.logpdf_graph(&GraphOptions::default()).unwrap();
+        elements(&wootz_transform::grad(&graph, 0, &[0]).unwrap())
+    };
+    let (small, large) = (work(500, 100), work(2000, 100));
+    assert!(large <= 5 * small, "{small} {large}");
+    let (few, many) = (work(2000, 20), work(2000, 400));
+    assert!(many <= 2 * few, "{few} {many}");
+}

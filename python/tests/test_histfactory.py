@@ -1,0 +1,416 @@
+"""HistFactory models against pyhf, mpmath and finite differences; workspaces against pyhf."""
+
+import copy
+import json
+
+import histfactory_workspaces as hf
+import mpmath as mp
+import numpy as np
+import pyhf
+import pytest
+import wootz as wz
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+# pyhf's arrays meet zeros of the templates.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:pyhf"),
+]
+
+WORKLOADS = ["simple", "complex-8p", "thu-like", "stress"]
+CODES = [("code4", "code4p"), ("code1", "code0"), ("code4", "code2"), ("code1", "code4p")]
+
+
+def settings_of(codes):
+    return {"normsys": {"interpcode": codes[0]}, "histosys": {"interpcode": codes[1]}}
+
+
+def check_config(ours, theirs):
+    assert ours.par_order == theirs.par_order
+    assert ours.par_names == theirs.par_names
+    assert ours.channels == theirs.channels
+    assert ours.samples == theirs.samples
+    assert ours.modifiers == theirs.modifiers
+    assert ours.channel_slices == theirs.channel_slices
+    assert ours.poi_index == theirs.poi_index
+    assert ours.suggested_init.tolist() == theirs.suggested_init()
+    assert ours.suggested_bounds.tolist() == [list(b) for b in theirs.suggested_bounds()]
+    assert ours.suggested_fixed.tolist() == theirs.suggested_fixed()
+    np.testing.assert_allclose(ours.auxdata, theirs.auxdata, rtol=1e-14)
+
+
+def check_model(spec, points=4, codes=CODES[0], **clips):
+    """Order, rates and log-density of pyhf at a few points."""
+    theirs = pyhf.Workspace(spec)
+    their_model = theirs.model(modifier_settings=settings_of(codes), **clips)
+    ours = wz.histfactory.load(spec)
+    model = ours.model(modifier_settings=settings_of(codes), **clips)
+    check_config(model.config, their_model.config)
+    data = ours.data(model)
+    np.testing.assert_allclose(data, theirs.data(their_model), rtol=1e-14)
+    for point in hf.random_points(model.config, points, seed=5):
+        rates = their_model.expected_data(point)
+        np.testing.assert_allclose(model.expected_data(point), rates, rtol=1e-12, atol=0)
+        expected = float(their_model.logpdf(point, data)[0])
+        if np.isfinite(expected):
+            # The terms of a density cancel: what is relative is relative to them.
+            scale = max(abs(expected), np.abs(data).sum())
+            assert abs(model.logpdf(point, data) - expected) <= 1e-10 * scale
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_workloads_are_pyhfs(name):
+    check_model(wz.histfactory.workload(name).to_dict())
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), codes=st.sampled_from(CODES))
+def test_random_workspaces_are_pyhfs(seed, codes):
+    check_model(hf.random_workspace(seed), codes=codes)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32), sample=st.sampled_from([None, 1e-3, 5.0]), least=st.sampled_from([None, 30.0]))
+def test_clipping_is_pyhfs(seed, sample, least):
+    check_model(hf.random_workspace(seed), clip_sample_data=sample, clip_bin_data=least)
+
+
+def test_settings_given_in_part_are_pyhfs():
+    spec = wz.histfactory.workload("complex-8p").to_dict()
+    given_settings = {"normsys": {"interpcode": "code4"}}
+    theirs = pyhf.Workspace(spec).model(modifier_settings=given_settings)
+    ours = wz.histfactory.load(spec).model(modifier_settings=given_settings)
+    point = [0.7, 1.0, 1.0, 0.7, 1.0, 1.0, 1.0, 1.0]
+    np.testing.assert_allclose(ours.expected_data(point), theirs.expected_data(point), rtol=1e-12)
+
+
+def test_pyhf_objects_are_taken():
+    spec = wz.histfactory.workload("complex-8p").to_dict()
+    theirs = pyhf.Workspace(spec)
+    assert wz.histfactory.load(theirs) == wz.histfactory.load(spec)
+    their_model = theirs.model(modifier_settings=settings_of(CODES[1]), clip_bin_data=1e-3)
+    model = wz.histfactory.load(their_model)
+    check_config(model.config, their_model.config)
+    point = hf.random_points(model.config, 2, seed=1)[1]
+    np.testing.assert_allclose(model.expected_data(point), their_model.expected_data(point), rtol=1e-12)
+
+
+def test_samples_add_up():
+    model = wz.histfactory.workload("complex-8p").model()
+    point = hf.random_points(model.config, 2, seed=3)[1]
+    by_sample = model.expected_sample_data(point)
+    assert by_sample.shape == (3, 4)
+    np.testing.assert_allclose(by_sample.sum(axis=0), model.expected_actualdata(point), rtol=1e-13)
+    assert by_sample[model.config.samples.index("signal"), model.config.channel_slices["CR"]].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("name", ["simple", "complex-8p"])
+def test_gradients_are_those_of_mpmath(name):
+    ws = wz.histfactory.workload(name)
+    model, spec = ws.model(), ws.to_dict()
+    data = ws.data(model)
+    with mp.workdps(40):
+        for point in hf.random_points(model.config, 3, seed=11):
+            value, gradient = model.value_and_gradient(point, data)
+
+            def density(*pars):
+                return hf.mp_logpdf(spec, model.config, pars, data)
+
+            assert abs(value - density(*point)) <= 1e-12 * abs(value)
+            n = len(point)
+            for i in range(n):
+                # At a whole α the derivative is one of the interpolation's pieces, which agree.
+                exact = mp.diff(density, tuple(map(mp.mpf, point)), tuple([int(i == j) for j in range(n)]))
+                assert abs(gradient[i] - exact) <= 1e-9 * max(1, abs(exact)), (i, gradient[i], exact)
+
+
+def richardson(f, point, i, step):
+    """A derivative from central differences of three steps, and an estimate of its error."""
+    def central(h):
+        up, down = point.copy(), point.copy()
+        up[i] += h
+        down[i] -= h
+        return (f(up) - f(down)) / (2 * h)
+
+    a, b, c = central(step), central(step / 2), central(step / 4)
+    ab, bc = (4 * b - a) / 3, (4 * c - b) / 3
+    best = (16 * bc - ab) / 15
+    return best, abs(best - bc)
+
+
+def test_gradients_at_184_parameters():
+    ws = wz.histfactory.workload("thu-like")
+    model = ws.model()
+    data = ws.data(model)
+    point = np.array(hf.random_points(model.config, 2, seed=2)[1])
+    gradient = model.gradient(point, data)
+    steps = 2e-3
+    # All points at once: three steps, both directions, every parameter.
+    offsets = np.concatenate([s * h * np.eye(184) for h in (steps, steps / 2, steps / 4) for s in (1, -1)])
+    values = model.logpdf(point + offsets, np.broadcast_to(data, (len(offsets), len(data))))
+    up, down = values.reshape(3, 2, 184)[:, 0], values.reshape(3, 2, 184)[:, 1]
+    a, b, c = ((up[k] - down[k]) / (2 * steps / 2**k) for k in range(3))
+    ab, bc = (4 * b - a) / 3, (4 * c - b) / 3
+    best = (16 * bc - ab) / 15
+    # Cancellation leaves eps · |logpdf| / step in a difference; the pieces of code 4 join smoothly only to second order.
+    error = np.abs(best - bc) + 4e-16 * np.abs(values).max() / steps * 16
+    assert error.max() < 1e-5 * max(1, np.abs(gradient).max())
+    assert (np.abs(gradient - best) <= 3 * error + 1e-9 * np.abs(gradient)).all()
+
+
+def test_second_derivatives_are_derivatives_of_gradients():
+    ws = wz.histfactory.workload("complex-8p")
+    model = ws.model()
+    data = ws.data(model)
+    point = np.array(hf.random_points(model.config, 2, seed=8)[1])
+    hessian = model.hessian(point, data)
+    np.testing.assert_allclose(hessian, hessian.T, rtol=1e-11, atol=1e-11)
+    for i in range(len(point)):
+        for j in range(len(point)):
+            best, error = richardson(lambda p, j=j: model.gradient(p, data)[j], point, i, 1e-3)
+            assert abs(hessian[i, j] - best) <= 3 * error + 1e-7 * max(1, abs(best))
+    jacobian = model.jacobian(point)
+    assert jacobian.shape == (4, 8)
+    for i in range(len(point)):
+        column = np.array([richardson(lambda p, b=b: model.expected_actualdata(p)[b], point, i, 1e-3)[0] for b in range(4)])
+        np.testing.assert_allclose(jacobian[:, i], column, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("codes", CODES[:3])
+def test_derivatives_at_the_kinks(codes):
+    """At α = 0 codes 0 and 1 have the derivative of the lower branch; everything is finite at 0 and ±1."""
+    ws = wz.histfactory.load(hf.random_workspace(3))
+    model = ws.model(modifier_settings=settings_of(codes))
+    alphas = [i for i, name in enumerate(model.config.par_names) if name.startswith("a")]
+    assert alphas
+    # What is expected, so that bins without any rate have no counts.
+    data = model.expected_data(model.config.suggested_init)
+    for alpha in (0.0, 1.0, -1.0):
+        point = model.config.suggested_init.copy()
+        point[alphas] = alpha
+        assert np.isfinite(model.gradient(point, data)).all()
+    base = model.config.suggested_init.copy()
+    for i in alphas:
+        below = base.copy()
+        below[i] = -1e-7
+        slope = (model.expected_actualdata(base) - model.expected_actualdata(below)) / 1e-7
+        np.testing.assert_allclose(model.jacobian(base)[:, i], slope, rtol=1e-5, atol=1e-5)
+
+
+def perturbed(spec, name, index, step):
+    changed = copy.deepcopy(spec)
+    container, key = hf.template_places(changed, name)[index]
+    container[key] += step
+    return changed
+
+
+@pytest.mark.parametrize("convention", ["frozen", "recomputed"])
+@pytest.mark.parametrize("name", list(hf.TEMPLATES))
+def test_gradients_by_templates(name, convention):
+    """Against rebuilding the model, which is what `recomputed` means; `frozen` differs for nominal yields only."""
+    for seed in (1, 4, 9):
+        spec = hf.random_workspace(seed)
+        ws = wz.histfactory.load(spec)
+        model = ws.model()
+        values = model.template(name)
+        assert [c[k] for c, k in hf.template_places(spec, name)] == values.tolist()
+        if not len(values):
+            continue
+        data = ws.data(model)
+        data[: model.config.nmaindata] = 1.1 * model.expected_actualdata(model.config.suggested_init)
+        point = np.array(hf.random_points(model.config, 2, seed=seed)[1])
+        graph = model.graph("logpdf", [name], convention).grad(0, [2])
+        program = wz.compile(graph, {"parameters": wz.f64[len(point)], "data": wz.f64[len(data)], name: wz.f64[len(values)]})
+        inputs = {"parameters": point, "data": data}
+        gradient = program(**inputs, **{name: values})[f"grad.{name}"]
+
+        def rebuilt(x, i):
+            changed = wz.histfactory.load(perturbed(spec, name, i, x[0] - values[i])).model()
+            return changed.logpdf(point, data)
+
+        def replaced(x, i):
+            other = values.copy()
+            other[i] = x[0]
+            return program(**inputs, **{name: other})["logpdf"][()]
+
+        f = replaced if name == "nominal" and convention == "frozen" else rebuilt
+        for i in range(0, len(values), 3):
+            # What is 0 in the workspace is a bin that has no uncertainty, and stays one.
+            if values[i] == 0.0 or (name == "nominal" and values[i] < 1e-3):
+                continue
+            best, error = richardson(lambda x, i=i: f(x, i), np.array([values[i]]), 0, 1e-3 * abs(values[i]))
+            assert abs(gradient[i] - best) <= 10 * error + 1e-6 * max(1, abs(best)), (seed, i, gradient[i], best, error)
+
+
+def test_batches():
+    ws = wz.histfactory.workload("complex-8p")
+    model = ws.model()
+    data = ws.data(model)
+    points = np.array(hf.random_points(model.config, 5, seed=4))
+    one_by_one = [model.logpdf(p, data) for p in points]
+    np.testing.assert_allclose(model.logpdf(points, data), one_by_one, rtol=1e-13)
+    toys = np.stack([data, data + 1.0])
+    np.testing.assert_allclose(model.logpdf(points[0], toys), [model.logpdf(points[0], t) for t in toys], rtol=1e-13)
+    gradients = model.gradient(points, data)
+    np.testing.assert_allclose(gradients, [model.gradient(p, data) for p in points], rtol=1e-11, atol=1e-12)
+
+
+def test_workspaces_are_edited_as_by_pyhf():
+    spec = wz.histfactory.workload("complex-8p").to_dict()
+    ours, theirs = wz.histfactory.load(spec), pyhf.Workspace(spec)
+
+    def check(a, b):
+        assert a.to_dict() == dict(b)
+        assert a.digest() == pyhf.utils.digest(b)
+
+    check(ours, theirs)
+    assert ours.digest("md5") == pyhf.utils.digest(theirs, "md5")
+    check(ours.sorted(), pyhf.Workspace.sorted(theirs))
+    check(ours.rename(modifiers={"mu": "nu"}, channels={"SR": "A"}), theirs.rename(modifiers={"mu": "nu"}, channels={"SR": "A"}))
+    check(ours.prune(channels=["CR"]), theirs.prune(channels=["CR"]))
+    what = {"modifiers": ["jes"], "modifier_types": ["histosys"], "samples": ["multijet"]}
+    check(ours.prune(**what), theirs.prune(**what))
+    other = theirs.rename(channels={"SR": "A", "CR": "B"}, samples={"signal": "s"}, measurements={"measurement": "m2"})
+    ours2 = wz.histfactory.load(other)
+    for join in ("none", "outer", "left outer", "right outer"):
+        a = wz.histfactory.Workspace.combine(ours, ours2, join)
+        check(a, pyhf.Workspace.combine(theirs, other, join))
+    other = theirs.rename(samples={"signal": "s"})
+    ours2 = wz.histfactory.load(other)
+    for join in ("left outer", "right outer"):
+        for merge in (False, True):
+            a = wz.histfactory.Workspace.combine(ours, ours2, join, merge)
+            check(a, pyhf.Workspace.combine(theirs, other, join, merge))
+    with pytest.raises(wz.WorkspaceError, match="have channel `SR` in common"):
+        wz.histfactory.Workspace.combine(ours, ours2)
+    with pytest.raises(wz.UnknownNameError, match="no sample named `nothing`"):
+        ours.prune(samples=["nothing"])
+
+
+def test_digests_depend_on_how_numbers_are_written():
+    text = wz.histfactory.workload("simple").to_json()
+    for changed in (text, text.replace("5.0", "5"), text.replace("5.0", "5e-07"), text.replace("signal", "señal \\n")):
+        spec = json.loads(changed)
+        assert wz.histfactory.load(spec).digest() == pyhf.utils.digest(spec)
+
+
+def test_patch_sets():
+    ws = wz.histfactory.workload("simple")
+    patch = [
+        {"op": "replace", "path": "/channels/0/samples/0/data", "value": [7.0, 3]},
+        {"op": "add", "path": "/channels/0/samples/0/modifiers/-", "value": {"name": "k", "type": "normfactor", "data": None}},
+    ]
+    spec = {
+        "metadata": {
+            "references": {"hepdata": "ins1234567"},
+            "digests": {"sha256": ws.digest(), "md5": ws.digest("md5")},
+            "labels": ["mass", "width"],
+            "description": "two hypotheses",
+        },
+        "patches": [
+            {"metadata": {"name": "light", "values": [100, 1.5]}, "patch": patch},
+            {"metadata": {"name": "heavy", "values": [200, 1.5]}, "patch": []},
+        ],
+        "version": "1.0.0",
+    }
+    patches = wz.histfactory.PatchSet.load(spec)
+    theirs = pyhf.PatchSet(spec)
+    assert (patches.description, patches.labels, len(patches)) == ("two hypotheses", ["mass", "width"], 2)
+    assert patches.patches == {"light": (100, 1.5), "heavy": (200, 1.5)}
+    original = pyhf.Workspace(ws.to_dict())
+    for key in ("light", (100, 1.5), [200.0, 1.5]):
+        their_key = tuple(key) if isinstance(key, list) else key
+        assert patches.apply(ws, key).to_dict() == dict(theirs.apply(original, their_key))
+    with pytest.raises(wz.UnknownNameError, match="no patch named `lighter`"):
+        patches.apply(ws, "lighter")
+    with pytest.raises(wz.WorkspaceError, match="for another workspace"):
+        patches.verify(ws.prune(modifiers=["uncorr_bkguncrt"]))
+
+
+def broken(change):
+    spec = wz.histfactory.workload("complex-8p").to_dict()
+    change(spec)
+    return spec
+
+
+def sample(spec, channel=0, index=1):
+    return spec["channels"][channel]["samples"][index]
+
+
+BROKEN = [
+    (lambda s: s.pop("channels"), ".", "missing field `channels`"),
+    (lambda s: s.update(version="2.0.0"), "version", "1.0.0"),
+    (lambda s: s.update(extra=1), "extra", "unknown field"),
+    (lambda s: s["channels"].clear(), "channels", "at least one"),
+    (lambda s: sample(s).pop("data"), "channels[0].samples[1]", "missing field `data`"),
+    (lambda s: sample(s)["data"].append(1.0), "channels[0].samples[1].data", "has 3 entries"),
+    (lambda s: sample(s).update(data=[1.0, "x"]), "channels[0].samples[1].data[1]", "a number"),
+    (lambda s: sample(s).update(data=[1.0, True]), "channels[0].samples[1].data[1]", "a number"),
+    (lambda s: sample(s).update(data=[1.0, float("nan")]), "channels[0].samples[1].data[1]", "nan"),
+    (lambda s: sample(s).update(name="signal"), "channels[0].samples[1]", "already a sample"),
+    (lambda s: s["channels"][1].update(name="SR"), "channels[1]", "already a channel"),
+    (lambda s: sample(s)["modifiers"][0].update(type="lumix"), "channels[0].samples[1].modifiers[0].type", "not a modifier type"),
+    (lambda s: sample(s)["modifiers"][1]["data"].pop("lo"), "channels[0].samples[1].modifiers[1].data", "lo, hi"),
+    (lambda s: sample(s)["modifiers"][1].update(data=None), "channels[0].samples[1].modifiers[1]", "must be"),
+    (lambda s: sample(s)["modifiers"][1]["data"].update(hi=-1.0), "channels[0].samples[1].modifiers[1].data.hi", "positive"),
+    (lambda s: sample(s)["modifiers"][2]["data"]["hi_data"].pop(), "channels[0].samples[1].modifiers[2].data.hi_data", "has 1"),
+    (lambda s: sample(s)["modifiers"][3]["data"].clear(), "channels[0].samples[1].modifiers[3].data", "empty"),
+    (lambda s: s["observations"][0]["data"].pop(), "observations[0].data", "has 1 entries"),
+    (
+        lambda s: s["measurements"][0]["config"]["parameters"][0].update(bounds=[[1.5, 0.5]]),
+        "measurements[0].config.parameters[0].bounds[0]",
+        "bounds cross",
+    ),
+    (lambda s: s["measurements"][0]["config"].pop("poi"), "measurements[0].config", "missing field `poi`"),
+]
+
+
+@pytest.mark.parametrize(("change", "path", "part"), BROKEN)
+def test_broken_workspaces_are_named(change, path, part):
+    with pytest.raises(wz.WorkspaceError) as raised:
+        wz.histfactory.load(broken(change))
+    assert raised.value.path == path
+    assert part in str(raised.value)
+
+
+def test_broken_models_are_named(tmp_path):
+    ws = wz.histfactory.workload("complex-8p")
+    with pytest.raises(wz.UnknownNameError, match="`nu` is not in the model"):
+        ws.model(poi="nu")
+    with pytest.raises(wz.UnknownNameError, match="no measurement named"):
+        ws.model("other")
+    assert ws.model(poi=None).config.poi_index is None
+    missing = broken(lambda s: s["observations"].pop(0))
+    with pytest.raises(wz.WorkspaceError, match="no observation for channel `SR`"):
+        load = wz.histfactory.load(missing)
+        load.data(load.model())
+    negative = wz.histfactory.load(broken(lambda s: s["observations"][0]["data"].__setitem__(1, -2.0)))
+    with pytest.raises(wz.WorkspaceError, match="cannot be negative"):
+        negative.data(negative.model())
+    clash = broken(lambda s: sample(s)["modifiers"].append({"name": "jes", "type": "normfactor", "data": None}))
+    with pytest.raises(wz.ModelError, match="`jes` names a normfactor and a normsys"):
+        wz.histfactory.load(clash).model()
+    with pytest.raises(wz.FileError, match="cannot read"):
+        wz.histfactory.load(tmp_path / "nothing.json")
+    cut = tmp_path / "cut.json"
+    cut.write_text(ws.to_json()[:200])
+    with pytest.raises(wz.WorkspaceError, match="line 1, column 200"):
+        wz.histfactory.load(cut)
+
+
+def test_broken_arrays_are_named():
+    ws = wz.histfactory.workload("simple")
+    model = ws.model()
+    data = ws.data(model)
+    with pytest.raises(wz.ShapeError, match=r"the model takes \[3\]"):
+        model.logpdf([1.0, 1.0], data)
+    with pytest.raises(wz.ModelError, match="`parameters` holds NaN at position 1"):
+        model.logpdf([1.0, float("nan"), 1.0], data)
+    with pytest.raises(wz.ModelError, match="count cannot be negative"):
+        model.logpdf([1.0, 1.0, 1.0], [-1.0, 1.0, 1.0, 1.0])
+    with pytest.raises(wz.NegativeRateError, match="channel `singlechannel`, bin 0 is -50.*sample `background`"):
+        model.logpdf([0.0, -1.0, 1.0], data)
+    with pytest.raises(wz.NegativeRateError, match="sample `signal`"):
+        model.logpdf([[1.0, 1.0, 1.0], [-11.0, 1.0, 1.0]], data)

@@ -1,0 +1,227 @@
+"""Models: rates, log-densities and their derivatives, compiled when they are first used."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wootz import _native
+from wootz._compile import compile_definition
+from wootz._errors import ShapeError, UnknownNameError
+
+# Batch sizes that one model keeps programs for.
+_LIMIT = 64
+
+
+class ParameterSet(NamedTuple):
+    """Parameters that go by one name."""
+
+    name: str
+    slice: slice
+    """Their positions among the parameters."""
+    is_scalar: bool
+    """Whether it is one parameter by nature, and not one that a channel of one bin made."""
+    constraint: str | None
+    """`"normal"`, `"poisson"` or, for free parameters, `None`."""
+    auxdata_slice: slice
+    """The positions of their auxiliary data; empty for free parameters."""
+
+
+class Config:
+    """What a model's arrays mean: parameters, auxiliary data and bins in pyhf's order."""
+
+    __module__ = "wootz.histfactory"
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.parameter_sets: dict[str, ParameterSet] = {
+            name: ParameterSet(name, slice(*places), scalar, constraint, slice(*auxiliary))
+            for name, places, scalar, constraint, auxiliary in config["parameter_sets"]
+        }
+        self.par_order: list[str] = list(self.parameter_sets)
+        self.par_names: list[str] = config["par_names"]
+        self.suggested_init: np.ndarray = np.array(config["init"])
+        self.suggested_bounds: np.ndarray = np.array(config["bounds"]).reshape(-1, 2)
+        self.suggested_fixed: np.ndarray = np.array(config["fixed"], dtype=bool)
+        self.auxdata: np.ndarray = np.array(config["auxdata"], dtype=float)
+        self.channel_slices: dict[str, slice] = {name: slice(*places) for name, places in config["channels"]}
+        self.channels: list[str] = list(self.channel_slices)
+        self.channel_nbins: dict[str, int] = {n: s.stop - s.start for n, s in self.channel_slices.items()}
+        self.samples: list[str] = config["samples"]
+        self.modifiers: list[tuple[str, str]] = config["modifiers"]
+        self.poi_index: int | None = config["poi_index"]
+        self.poi_name: str | None = None if self.poi_index is None else self.par_names[self.poi_index]
+        for array in (self.suggested_init, self.suggested_bounds, self.suggested_fixed, self.auxdata):
+            array.flags.writeable = False
+
+    @property
+    def npars(self) -> int:
+        """The number of parameters."""
+        return len(self.par_names)
+
+    @property
+    def nmaindata(self) -> int:
+        """The number of bins."""
+        return sum(self.channel_nbins.values())
+
+    @property
+    def nauxdata(self) -> int:
+        """The number of auxiliary data."""
+        return len(self.auxdata)
+
+    def par_slice(self, name: str) -> slice:
+        """The positions of a parameter set."""
+        found = self.parameter_sets.get(name)
+        if found is None:
+            raise UnknownNameError(f"there is no parameter `{name}`; there are: {', '.join(self.par_order)}")
+        return found.slice
+
+    def __repr__(self) -> str:
+        return f"<wootz.histfactory.Config: {self.npars} parameters, {self.nmaindata} bins, {self.nauxdata} auxiliary data>"
+
+
+class Model:
+    """A statistical model: Poisson counts in bins whose rates depend on parameters, and auxiliary measurements that constrain them.
+
+    Parameters are `[parameters]`, or `[batch, parameters]` for many points at once; data `[bins + auxiliary data]`, or with the same batch
+    axis. Everything is computed in float64, by programs that are compiled when they are first used.
+    """
+
+    __module__ = "wootz.histfactory"
+
+    def __init__(self, native: _native.HistFactoryModel) -> None:
+        self._native = native
+        self.config = Config(native.config())
+        self._programs: dict[tuple, _native.Program] = {}
+
+    def __repr__(self) -> str:
+        c = self.config
+        return f"<wootz.histfactory.Model: {c.npars} parameters, {len(c.channels)} channels, {c.nmaindata} bins>"
+
+    def graph(
+        self, name: str = "logpdf", templates: Sequence[str] = (), convention: str = "frozen"
+    ) -> _native.Graph:
+        """The model as a graph, for `wz.compile` and the transformations.
+
+        * `"logpdf"`: parameters, data → logpdf, a scalar; NaN where a rate is negative.
+        * `"rates"`: parameters → rates `[bins]`. `"sample_rates"`: parameters → rates `[samples, bins]`.
+        * `"expected_data"`: parameters → data `[bins + auxiliary data]`.
+
+        `templates` become inputs of these names, and so can be differentiated by: `nominal`, `histosys_lo`, `histosys_hi`, `normsys_lo`,
+        `normsys_hi`, `staterror`, `shapesys` (`template` gives their values in the workspace). `convention` says what changed nominal
+        yields do to quantities derived from them (absolute variations, statistical widths, Poisson rate factors): `"frozen"`, they stay
+        as they are, or `"recomputed"`, they are as if the workspace had been rewritten.
+        """
+        if name not in ("logpdf", "rates", "sample_rates", "expected_data"):
+            raise UnknownNameError(
+                f"a model has no graph `{name}`; it has: logpdf, rates, sample_rates, expected_data"
+            )
+        if convention not in ("frozen", "recomputed"):
+            raise UnknownNameError(f"the convention is `frozen` or `recomputed`, not `{convention}`")
+        return self._native.graph(name, list(templates), convention == "recomputed")
+
+    def template(self, name: str) -> np.ndarray:
+        """A template's values in the workspace, in the order of channel, sample, modifier, bin."""
+        return self._native.template(name)
+
+    def nominal_slice(self, channel: str, sample: str) -> slice:
+        """Where a sample of a channel stands in the template `nominal`."""
+        found = self._native.nominal_slice(channel, sample)
+        if found is None:
+            raise UnknownNameError(f"channel `{channel}` has no sample `{sample}`, or there is no such channel")
+        return slice(*found)
+
+    def expected_data(self, pars: Any, include_auxdata: bool = True) -> np.ndarray:
+        """Expected rates, and with them the expected auxiliary data."""
+        graph, output = ("expected_data", "data") if include_auxdata else ("rates", "rates")
+        return self._run(graph, output, pars)
+
+    def expected_actualdata(self, pars: Any) -> np.ndarray:
+        """Expected rates of the bins."""
+        return self._run("rates", "rates", pars)
+
+    def expected_auxdata(self, pars: Any) -> np.ndarray:
+        """Expected auxiliary data."""
+        return self.expected_data(pars)[..., self.config.nmaindata :]
+
+    def expected_sample_data(self, pars: Any) -> np.ndarray:
+        """Expected rates of each sample, `[samples, bins]`; 0 where a channel has not the sample."""
+        return self._run("sample_rates", "rates", pars)
+
+    def logpdf(self, pars: Any, data: Any) -> Any:
+        """The log-density of the data, auxiliary data included. A negative rate is an error."""
+        return self._checked(self._run("logpdf", "logpdf", pars, data), pars)
+
+    def gradient(self, pars: Any, data: Any) -> np.ndarray:
+        """The derivatives of `logpdf` by the parameters."""
+        return self._checked(self._run("logpdf", "grad.parameters", pars, data), pars)
+
+    def value_and_gradient(self, pars: Any, data: Any) -> tuple[Any, np.ndarray]:
+        """`logpdf` and its derivatives by the parameters."""
+        value, gradient = self._run("logpdf", ("logpdf", "grad.parameters"), pars, data)
+        return self._checked(value, pars), gradient
+
+    def hessian(self, pars: Any, data: Any) -> np.ndarray:
+        """The second derivatives of `logpdf` by the parameters."""
+        return self._checked(self._run("logpdf", "hessian.parameters.parameters", pars, data), pars)
+
+    def jacobian(self, pars: Any) -> np.ndarray:
+        """The derivatives of the bins' expected rates by the parameters, `[bins, parameters]`."""
+        return self._run("rates", "jac.rates.parameters", pars)
+
+    def _run(self, graph: str, outputs: str | tuple[str, ...], *arrays: Any) -> Any:
+        names = ("parameters", "data")[: len(arrays)]
+        lengths = (self.config.npars, self.config.nmaindata + self.config.nauxdata)
+        inputs, batch = {}, None
+        for name, length, array in zip(names, lengths, arrays, strict=False):
+            array = np.ascontiguousarray(array, dtype=np.float64)
+            if array.ndim not in (1, 2) or array.shape[-1] != length:
+                raise ShapeError(f"{name} has shape {list(array.shape)}, the model takes [{length}] or [batch, {length}]")
+            if array.ndim == 2:
+                if batch not in (None, len(array)):
+                    raise ShapeError(f"{name} has a batch of {len(array)}, and the parameters one of {batch}")
+                batch = len(array)
+            inputs[name] = array
+        self._check(inputs)
+        wanted = (outputs,) if isinstance(outputs, str) else outputs
+        axes = tuple([0 if a.ndim == 2 else None for a in inputs.values()])
+        out = self._program(graph, wanted, axes, batch)(**inputs)
+        results = [out[name][()] for name in wanted]
+        return results[0] if isinstance(outputs, str) else tuple(results)
+
+    def _program(self, graph: str, outputs: tuple, axes: tuple, batch: int | None) -> _native.Program:
+        key = (graph, outputs, axes, batch)
+        found = self._programs.get(key)
+        if found is None:
+            built = self.graph(graph)
+            if any(name.startswith("hessian") for name in outputs):
+                built = built.hessian(0, [0])
+            elif any(name.startswith("grad") for name in outputs):
+                built = built.grad(0, [0])
+            elif any(name.startswith("jac") for name in outputs):
+                built = built.jacfwd([0])
+            if batch is not None:
+                built = built.vmap(list(axes), [0] * len(built.outputs), batch)
+            if len(self._programs) >= _LIMIT:
+                del self._programs[next(iter(self._programs))]
+            found = self._programs[key] = compile_definition(_native.Definition(built))
+        return found
+
+    def _check(self, inputs: dict[str, np.ndarray]) -> None:
+        """Raises what is wrong with the numbers, in the words of the model."""
+        parameters, data = inputs["parameters"], inputs.get("data")
+        bad = not np.isfinite(parameters).all()
+        if data is not None:
+            bad = bad or not np.isfinite(data).all() or (data[..., : self.config.nmaindata] < 0).any()
+        if not bad:
+            return
+        rows = max(1 if a.ndim == 1 else len(a) for a in inputs.values())
+        for row in range(rows):
+            point = parameters if parameters.ndim == 1 else parameters[row]
+            self._native.check(point, data if data is None or data.ndim == 1 else data[row])
+
+    def _checked(self, result: Any, pars: Any) -> Any:
+        """Raises what made a density NaN."""
+        if np.isnan(result).any():
+            for point in np.atleast_2d(np.ascontiguousarray(pars, dtype=np.float64)):
+                self._native.check_rates(point)
+        return result
