@@ -41,7 +41,7 @@ pub fn thu_like() -> Workspace {
                 .collect();
             let mut modifiers = vec![modifier("lumi", ModifierKind::Lumi)];
             modifiers.push(staterror(&mut random, &name, &yields));
-            if factors < NORMFACTORS && (index == 0 || block % 5 != 0) {
+            if factors < NORMFACTORS && (index == 0 || !block.is_multiple_of(5)) {
                 modifiers.push(normfactor(FREE[if index == 0 { 0 } else { 1 + index % 3 }]));
                 factors += 1;
             }
