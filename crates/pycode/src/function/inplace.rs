@@ -40,6 +40,7 @@ impl Function<'_> {
 
     /// Writes an op as an update in place if it may be one.
     pub(super) fn overwrite(&mut self, at: usize, node: &Node) -> Result<bool, EmitError> {
+        let Some(method_name) = method_of(&node.op) else { return Ok(false) };
         let Some(param) = self.overwriting.get(&node.output()).copied() else { return Ok(false) };
         let (target, other) = (self.arg(param).code, self.arg(node.inputs[1]));
         let starts = node.inputs[0] == param;
@@ -47,7 +48,6 @@ impl Function<'_> {
         if !(starts && self.is_last_reader(at, param, &target, node.output()) || follows) {
             return Ok(false);
         }
-        let method_name = method_of(&node.op).expect("only such ops are in a chain");
         let call = method(target.clone(), method_name, arguments(method_name, other));
         self.comment();
         statement(&mut self.body, 4, "", &call, "");
