@@ -2,7 +2,6 @@
 #![no_main]
 
 #[path = "../../crates/cpu/tests/kernels/guard.rs"]
-#[allow(dead_code)] // the guard pages' own test
 mod guard;
 #[path = "../../crates/cpu/tests/kernels/execute.rs"]
 mod execute;

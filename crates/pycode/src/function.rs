@@ -38,7 +38,6 @@ pub(crate) struct Function<'m> {
     overwritten: HashSet<Value>,
     pub(crate) body: String,
     site: String,
-    /// The block of the node that is being written.
     current: Site,
 }
 

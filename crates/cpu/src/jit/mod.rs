@@ -5,7 +5,7 @@
 //! * [`shape`] decides how often each register is computed and how many lanes a vector has;
 //! * [`loops`] writes the loop nest: grid, stages, lanes (several vectors at once, then a tail under a mask);
 //! * [`generate`] writes the straight pieces of code in between, with one row an instruction in [`arith`], [`cast`],
-//!   [`memory`] and [`reduce`];
+//!   [`compare`], [`memory`], [`store`] and [`reduce`];
 //! * [`registers`] places values while code is written;
 //! * [`asm`] encodes it.
 //!
@@ -17,6 +17,7 @@
 mod arith;
 mod asm;
 mod cast;
+mod compare;
 mod generate;
 mod listing;
 mod loops;
@@ -25,6 +26,7 @@ mod memory;
 mod reduce;
 mod registers;
 mod shape;
+mod store;
 #[cfg(test)]
 mod tests;
 
