@@ -216,8 +216,8 @@ fn cholesky<T: Real, const FUSED: bool>(n: usize, a: &[T], l: &mut [T]) {
             }
             let [sum] = dots::<T, 1, FUSED>([&own[..i]], &own[..i]);
             let pivot = own[i].minus(sum);
-            // Not `<=`: NaN is not positive either.
-            if !(pivot > T::ZERO) {
+            let is_positive = pivot > T::ZERO;
+            if !is_positive {
                 l.fill(T::NAN);
                 return;
             }
