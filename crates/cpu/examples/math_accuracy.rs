@@ -16,8 +16,11 @@ const CHUNK: u64 = 1 << 16;
 /// The largest error that passes.
 const BOUND: f64 = 2.0;
 
-/// Functions, each with the f64 function that it is compared with, whose own error is far below a unit of f32.
-const FUNCTIONS: [(&str, fn(f64) -> f64); 16] = [
+/// A function's name and the f64 function that it is compared with.
+type Function = (&'static str, fn(f64) -> f64);
+
+/// Functions; the references' own errors are far below a unit of f32.
+const FUNCTIONS: [Function; 16] = [
     ("exp", libm::exp),
     ("expm1", libm::expm1),
     ("log", libm::log),

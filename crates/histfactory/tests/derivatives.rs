@@ -7,8 +7,8 @@ use wootz_ir::{DType, Graph, HostTensor, eval};
 use wootz_runtime::{Definition, Options, compile};
 
 fn model(workspace: &Workspace) -> (Model, Vec<f64>) {
-    let model = workspace.model(&ModelOptions::default()).unwrap();
-    let data = workspace.data(&model).unwrap();
+    let model = workspace.model(&ModelOptions::default()).expect("the workload is well formed");
+    let data = workspace.data(&model).expect("the workload is well formed");
     (model, data)
 }
 
@@ -34,8 +34,8 @@ fn run(graph: &Graph, inputs: &[(&str, HostTensor)]) -> BTreeMap<String, Vec<f64
         &wootz_cpu::Cpu::default(),
         &Options::default(),
     )
-    .unwrap();
-    let out = program.run(&program.init(0).unwrap(), inputs).unwrap();
+    .expect("the workload is well formed");
+    let out = program.run(&program.init(0).expect("the workload is well formed"), inputs).unwrap();
     out.iter().map(|(name, value)| (name.to_string(), value.to_f64())).collect()
 }
 
@@ -45,10 +45,11 @@ fn programs_are_the_reference() {
         let (model, data) = model(&workload.workspace());
         let at = point(&model);
         let inputs = [("parameters", vector(&at)), ("data", vector(&data))];
-        let graph = model.logpdf_graph(&GraphOptions::default()).unwrap();
-        let gradient = wootz_transform::grad(&graph, 0, &[0]).unwrap();
+        let graph = model.logpdf_graph(&GraphOptions::default()).expect("the workload is well formed");
+        let gradient = wootz_transform::grad(&graph, 0, &[0]).expect("the workload is well formed");
         let got = run(&gradient, &inputs);
-        let expected = eval::region(&gradient.body, &[vector(&at), vector(&data)]).unwrap();
+        let expected =
+            eval::region(&gradient.body, &[vector(&at), vector(&data)]).expect("the workload is well formed");
         for (output, expected) in gradient.outputs.iter().zip(&expected) {
             let scale = expected.to_f64().iter().fold(1.0, |m: f64, x| m.max(x.abs()));
             for (got, expected) in got[&*output.name].iter().zip(expected.to_f64()) {
@@ -68,14 +69,16 @@ fn gradients_are_differences() {
     for workload in [Workload::Simple, Workload::Complex8p] {
         let (model, data) = model(&workload.workspace());
         let at = point(&model);
-        let graph = model.logpdf_graph(&GraphOptions::default()).unwrap();
-        let gradient = wootz_transform::grad(&graph, 0, &[0]).unwrap();
-        let gradient = eval::region(&gradient.body, &[vector(&at), vector(&data)]).unwrap()[1].to_f64();
+        let graph = model.logpdf_graph(&GraphOptions::default()).expect("the workload is well formed");
+        let gradient = wootz_transform::grad(&graph, 0, &[0]).expect("the workload is well formed");
+        let gradient = eval::region(&gradient.body, &[vector(&at), vector(&data)])
+            .expect("the workload is well formed")[1]
+            .to_f64();
         for i in 0..at.len() {
             let value = |step: f64| {
                 let mut moved = at.clone();
                 moved[i] += step;
-                model.eval_logpdf(&moved, &data).unwrap()
+                model.eval_logpdf(&moved, &data).expect("the workload is well formed")
             };
             let central = |h: f64| (value(h) - value(-h)) / (2.0 * h);
             let expected = (4.0 * central(5e-4) - central(1e-3)) / 3.0;
@@ -92,20 +95,21 @@ fn gradients_are_differences() {
 fn templates_as_inputs_change_nothing_at_their_values() {
     let (model, data) = model(&Workload::Complex8p.workspace());
     let at = point(&model);
-    let expected = model.eval_logpdf(&at, &data).unwrap();
+    let expected = model.eval_logpdf(&at, &data).expect("the workload is well formed");
     for convention in [wootz_histfactory::Convention::Frozen, wootz_histfactory::Convention::Recomputed] {
         let options = GraphOptions { inputs: Template::ALL.to_vec(), convention };
-        let graph = model.logpdf_graph(&options).unwrap();
+        let graph = model.logpdf_graph(&options).expect("the workload is well formed");
         let templates = Template::ALL.map(|t| vector(model.template(t)));
         let inputs: Vec<HostTensor> = [vector(&at), vector(&data)].into_iter().chain(templates).collect();
-        let got = eval::region(&graph.body, &inputs).unwrap()[0].to_f64()[0];
+        let got = eval::region(&graph.body, &inputs).expect("the workload is well formed")[0].to_f64()[0];
         assert!((got - expected).abs() <= 1e-12 * expected.abs(), "{got} {expected}");
     }
 }
 
 /// The elements that a graph computes, over all its nodes.
 fn elements(graph: &Graph) -> usize {
-    let size = |v| graph.body.ty(v).shape.concrete().unwrap().iter().product::<usize>();
+    let size =
+        |v| graph.body.ty(v).shape.concrete().expect("the workload is well formed").iter().product::<usize>();
     graph.body.nodes().iter().flat_map(|n| n.outputs().collect::<Vec<_>>()).map(size).sum()
 }
 
@@ -113,8 +117,8 @@ fn elements(graph: &Graph) -> usize {
 fn work_grows_with_the_entries() {
     let work = |bins: usize, systematics: usize| {
         let (model, _) = model(&scaling(bins, systematics));
-        let graph = model.logpdf_graph(&GraphOptions::default()).unwrap();
-        elements(&wootz_transform::grad(&graph, 0, &[0]).unwrap())
+        let graph = model.logpdf_graph(&GraphOptions::default()).expect("the workload is well formed");
+        elements(&wootz_transform::grad(&graph, 0, &[0]).expect("the workload is well formed"))
     };
     let (small, large) = (work(500, 100), work(2000, 100));
     assert!(large <= 5 * small, "{small} {large}");

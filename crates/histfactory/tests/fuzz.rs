@@ -78,10 +78,14 @@ fn apply(document: &mut Value, place: &str, damage: &Damage) {
     };
     match (document.pointer_mut(parent), damage) {
         (Some(Value::Object(map)), Damage::Remove) => drop(map.remove(key)),
-        (Some(Value::Array(list)), Damage::Remove) => drop(list.remove(key.parse::<usize>().unwrap())),
+        (Some(Value::Array(list)), Damage::Remove) => {
+            drop(list.remove(key.parse::<usize>().expect("a position")))
+        }
         (Some(Value::Array(list)), Damage::Repeat) => list.push(old),
         (Some(Value::Object(map)), Damage::Repeat) => drop(map.insert(format!("{key}2"), old)),
-        (Some(_), Damage::Replace(value)) => *document.pointer_mut(place).unwrap() = value.clone(),
+        (Some(_), Damage::Replace(value)) => {
+            *document.pointer_mut(place).expect("a place of the document") = value.clone()
+        }
         _ => {}
     }
 }
@@ -92,7 +96,7 @@ fn check(text: &[u8]) {
         Err(WorkspaceError::Syntax { line, .. }) => return assert!(line >= 1),
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
-    let again = Workspace::from_json(workspace.to_json().as_bytes()).unwrap();
+    let again = Workspace::from_json(workspace.to_json().as_bytes()).expect("what was written is read");
     assert_eq!(workspace, again);
     if let Ok(model) = workspace.model(&ModelOptions::default()) {
         let config = model.config();

@@ -168,17 +168,14 @@ impl Program {
     }
 
     fn try_step(&self, state: &mut State, inputs: &[(&str, HostTensor)]) -> Result<Outputs, RunError> {
-        let (given, mut outputs) = self.step_memory(inputs)?;
+        let [given, mut outputs] = self.step_memory(inputs)?;
         self.step_with(state, &mut Owned { given: &given, outputs: &mut outputs })?;
         let outputs = self.0.signature.outputs.iter().zip(outputs);
         Ok(Outputs(outputs.filter_map(|(o, t)| Some((o.name.clone(), t?))).collect()))
     }
 
     /// The tensors of a step by position: inputs as given, checked, and new ones for the outputs that update nothing.
-    fn step_memory(
-        &self,
-        inputs: &[(&str, HostTensor)],
-    ) -> Result<(Vec<Option<HostTensor>>, Vec<Option<HostTensor>>), RunError> {
+    fn step_memory(&self, inputs: &[(&str, HostTensor)]) -> Result<[Vec<Option<HostTensor>>; 2], RunError> {
         self.check_names(inputs)?;
         let signature = &self.0.signature;
         let mut given: Vec<Option<HostTensor>> = vec![None; signature.inputs.len()];
@@ -203,7 +200,7 @@ impl Program {
             let tensor = if output.updates.is_none() { Some(fresh()) } else { None };
             outputs.push(tensor.transpose().map_err(|e| bug(e.to_string()))?);
         }
-        Ok((given, outputs))
+        Ok([given, outputs])
     }
 
     /// One step, in place, with inputs and outputs in the caller's memory: `bindings` serves the inputs given at every run
@@ -326,7 +323,7 @@ impl Program {
     ) -> Result<(State, Profile), StepError> {
         let mut state = state;
         let memory = self.step_memory(inputs);
-        let profiled = memory.and_then(|(given, mut outputs)| {
+        let profiled = memory.and_then(|[given, mut outputs]| {
             self.profile_step_with(&mut state, &mut Owned { given: &given, outputs: &mut outputs }, runs)
         });
         match profiled {

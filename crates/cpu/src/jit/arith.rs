@@ -398,12 +398,12 @@ impl Generator<'_> {
             self.asm.vi(F32_TO_F16, length, a, Vec(0), half, 0);
             self.asm.v1(F16_TO_F32, length, result, half);
         } else {
-            self.to_bf16(length, result, a);
+            self.round_to_bf16(length, result, a);
         }
     }
 
     /// `to`, which is not `x`, holds `x` rounded to bf16, to nearest and even.
-    pub(super) fn to_bf16(&mut self, length: Length, to: Vec, x: Vec) {
+    pub(super) fn round_to_bf16(&mut self, length: Length, to: Vec, x: Vec) {
         let (one, half, high) = (self.splat(1, 4), self.splat(0x7fff, 4), self.splat(0xffff_0000, 4));
         self.asm.shift(SHIFT_RIGHT_BY[0], length, to, x, 16);
         self.asm.v(AND[0], length, to, to, one);
@@ -439,7 +439,7 @@ impl Generator<'_> {
             self.asm.add(SCRATCH, at.into());
         }
         let step = self.per_lane(8, |i| i);
-        self.asm.from_gpr(to, SCRATCH);
+        self.asm.move_in(to, SCRATCH);
         self.asm.v1(BROADCAST[1], length, to, to);
         self.asm.v(ADD_INT[1], length, to, to, step);
     }

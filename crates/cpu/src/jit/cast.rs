@@ -28,8 +28,8 @@ impl Generator<'_> {
         let (from, to) = (self.shape.dtype(x), self.shape.dtype(out));
         match (from, to) {
             _ if from == to => self.same(out, x, copy),
-            (_, DType::Bool) => self.to_bool(out, x, copy),
-            (DType::Bool, _) => self.from_bool(out, x, copy),
+            (_, DType::Bool) => self.nonzero(out, x, copy),
+            (DType::Bool, _) => self.zero_or_one(out, x, copy),
             (DType::F32, DType::F64) => self.convert(F32_TO_F64, to, out, x, copy),
             (DType::I32 | DType::U8, DType::F32) => self.convert(I32_TO_F32, to, out, x, copy),
             (DType::I32 | DType::U8, DType::F64) => self.convert(I32_TO_F64, to, out, x, copy),
@@ -66,7 +66,7 @@ impl Generator<'_> {
                 self.low_byte(result, a);
             }
             (DType::I32 | DType::U32 | DType::U8, _) => self.same(out, x, copy),
-            (DType::F32 | DType::F64, DType::I64) => self.to_long(out, x, copy),
+            (DType::F32 | DType::F64, DType::I64) => self.float_to_long(out, x, copy),
             (DType::F32, DType::I32) => self.single_to_int(out, x, copy),
             (DType::F64, DType::I32) => {
                 self.clamped_to_int(f64::from(i32::MIN), f64::from(i32::MAX), out, x, copy)
@@ -118,7 +118,7 @@ impl Generator<'_> {
         self.asm.v(AND[0], self.length(DType::U8), to, x, byte);
     }
 
-    fn to_bool(&mut self, out: Reg, x: Reg, copy: usize) {
+    fn nonzero(&mut self, out: Reg, x: Reg, copy: usize) {
         let dtype = self.shape.dtype(x);
         let (length, pair) = (self.length(dtype), Self::pair(dtype));
         let a = self.read(x, copy);
@@ -141,7 +141,7 @@ impl Generator<'_> {
         }
     }
 
-    fn from_bool(&mut self, out: Reg, x: Reg, copy: usize) {
+    fn zero_or_one(&mut self, out: Reg, x: Reg, copy: usize) {
         let to = self.shape.dtype(out);
         let (length, pair) = (self.length(to), Self::pair(to));
         let one = match to {
@@ -249,7 +249,7 @@ impl Generator<'_> {
     }
 
     /// AVX-512.
-    fn to_long(&mut self, out: Reg, x: Reg, copy: usize) {
+    fn float_to_long(&mut self, out: Reg, x: Reg, copy: usize) {
         let from = self.shape.dtype(x);
         let (length, pair) = (self.length(DType::I64), Self::pair(from));
         let limit = 2f64.powi(63);

@@ -147,7 +147,7 @@ impl Generator<'_> {
         let value = self.value(reg, 0);
         let inside = !self.between;
         match (self.registers.resident(value), self.registers.memory(value)) {
-            (Some(register), _) if inside => self.asm.to_gpr(to, register),
+            (Some(register), _) if inside => self.asm.move_out(to, register),
             (None, Some(memory)) if inside => self.asm.load(to, memory),
             // Between pieces of code, it lies in its home.
             _ => match (self.literal(reg), self.homes[reg.0 as usize]) {
@@ -326,7 +326,7 @@ impl Generator<'_> {
             }
             DType::U8 => {
                 self.asm.load_byte(SCRATCH, from);
-                self.asm.from_gpr(to, SCRATCH);
+                self.asm.move_in(to, SCRATCH);
                 self.asm.v1(BROADCAST[0], length, to, to);
             }
             DType::Bool if self.wide => {
@@ -336,7 +336,7 @@ impl Generator<'_> {
             DType::Bool => {
                 self.asm.load_byte(SCRATCH, from);
                 self.asm.neg(SCRATCH);
-                self.asm.from_gpr(to, SCRATCH);
+                self.asm.move_in(to, SCRATCH);
                 self.asm.v1(BROADCAST[1], longest, to, to);
             }
             DType::F16 | DType::BF16 => {
@@ -344,7 +344,7 @@ impl Generator<'_> {
                 if stored == DType::BF16 {
                     self.asm.shl(SCRATCH, 16);
                 }
-                self.asm.from_gpr(to, SCRATCH);
+                self.asm.move_in(to, SCRATCH);
                 if stored == DType::F16 {
                     self.asm.v1(F16_TO_F32, Length::L128, to, to);
                 }
@@ -362,7 +362,7 @@ impl Generator<'_> {
             self.asm.mov_imm(SCRATCH_2, 1);
             self.asm.and(SCRATCH, Rm::Reg(SCRATCH_2.0));
         } else {
-            self.asm.to_gpr(SCRATCH, mask);
+            self.asm.move_out(SCRATCH, mask);
         }
     }
 

@@ -51,7 +51,7 @@ impl Generator<'_> {
             }
             DType::BF16 => {
                 let half = self.temp();
-                self.to_bf16(length, half, x);
+                self.round_to_bf16(length, half, x);
                 self.asm.shift(SHIFT_RIGHT_BY[0], length, half, half, 16);
                 self.asm.vm(NARROW_TO_HALVES, length, half, Vec(0), to, masked);
             }
@@ -75,7 +75,7 @@ impl Generator<'_> {
         match stored {
             DType::F16 => self.asm.vi(F32_TO_F16, length, x, Vec(0), packed, 0),
             DType::BF16 => {
-                self.to_bf16(length, packed, x);
+                self.round_to_bf16(length, packed, x);
                 self.asm.shift(SHIFT_RIGHT_BY[0], length, packed, packed, 16);
                 self.halves_of(PACK_UNSIGNED, length, packed, packed, upper);
             }
@@ -142,7 +142,7 @@ impl Generator<'_> {
             }
             DType::BF16 => {
                 let half = self.temp();
-                self.to_bf16(length, half, x);
+                self.round_to_bf16(length, half, x);
                 // The upper half of the lane.
                 (half, EXTRACT_HALF, 1)
             }

@@ -164,7 +164,7 @@ mod x86 {
                 #[target_feature(enable = $features)]
                 #[inline]
                 fn gelu_tanh(x: V) -> V {
-                    let inner = mul(x, fma(mul(x, x), splat(0.797_884_56 * 0.044_715), splat(0.797_884_56)));
+                    let inner = mul(x, fma(mul(x, x), splat(0.797_884_6 * 0.044_715), splat(0.797_884_6)));
                     let half = mul(x, splat(0.5));
                     fma(half, tanh(inner), half)
                 }

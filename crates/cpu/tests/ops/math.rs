@@ -183,7 +183,8 @@ fn special_pairs() {
     ];
     let pairs = || values.iter().flat_map(|x| values.iter().map(move |y| (*x, *y)));
     let operands = [pairs().map(|p| p.0).collect::<Vec<_>>(), pairs().map(|p| p.1).collect()];
-    let functions: [(&str, fn(f64, f64) -> f64); 3] =
+    type Function = (&'static str, fn(f64, f64) -> f64);
+    let functions: [Function; 3] =
         [("pow", libm::pow), ("atan2", libm::atan2), ("floor_div", |x, y| (x / y).floor())];
     for (op, oracle) in functions {
         for isa in available() {

@@ -39,7 +39,7 @@ impl MultiheadAttention {
     }
 
     fn head_width(&self, scope: &Scope) -> Result<usize, ModelError> {
-        if self.heads > 0 && self.width % self.heads == 0 && (0.0..1.0).contains(&self.dropout) {
+        if self.heads > 0 && self.width.is_multiple_of(self.heads) && (0.0..1.0).contains(&self.dropout) {
             return Ok(self.width / self.heads);
         }
         let message = if (0.0..1.0).contains(&self.dropout) {

@@ -84,6 +84,9 @@ pub fn transformer_encoder_layer(width: usize, heads: usize) -> Model {
     TransformerEncoderLayer::new(width, heads).into()
 }
 
+/// One of a layer's two residual branches.
+type Part = fn(&TransformerEncoderLayer, &mut Scope, Value) -> Result<Value, ModelError>;
+
 impl Block for TransformerEncoderLayer {
     fn kind(&self) -> &str {
         "TransformerEncoderLayer"
@@ -91,8 +94,7 @@ impl Block for TransformerEncoderLayer {
 
     fn call(&self, scope: &mut Scope, inputs: &[Value]) -> Result<Vec<Value>, ModelError> {
         let mut x = inputs[0];
-        let parts: [(&str, fn(&Self, &mut Scope, Value) -> Result<Value, ModelError>); 2] =
-            [("norm1", Self::attention), ("norm2", Self::network)];
+        let parts: [(&str, Part); 2] = [("norm1", Self::attention), ("norm2", Self::network)];
         for (name, part) in parts {
             let given = if self.norm_first { scope.apply(name, self.norm(), x)? } else { x };
             let result = part(self, scope, given)?;

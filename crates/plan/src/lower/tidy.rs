@@ -79,7 +79,7 @@ fn trim_gemm(
     }
     if let Some(epilogue) = &mut gemm.epilogue {
         let mut code = Arc::unwrap_or_clone(epilogue.kernel.clone());
-        if !trim_kernel(&mut code, &mut epilogue.args, live) {
+        if !trim_kernel(&mut code, &epilogue.args, live) {
             return false;
         }
         renumber(&mut code, &mut epilogue.args);

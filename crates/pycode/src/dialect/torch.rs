@@ -239,11 +239,10 @@ impl Dialect for Torch {
             ReduceKind::Sum => wrapped(dtype, method(x.code, "sum", std::iter::once(dim).chain(kept))),
             ReduceKind::Prod => {
                 // One axis at a time, the last first, so that the others keep their numbers.
-                let product = op.axes.iter().rev().fold(x.code, |x, axis| {
+                op.axes.iter().rev().fold(x.code, |x, axis| {
                     let dim = keyword("dim", size(*axis));
                     wrapped(dtype, method(x, "prod", std::iter::once(dim).chain(kept.clone())))
-                });
-                product
+                })
             }
             ReduceKind::Max if boolean => method(x.code, "any", [dim]),
             ReduceKind::Min if boolean => method(x.code, "all", [dim]),

@@ -57,7 +57,7 @@ impl Function<'_> {
                 }
             }
             Control::Scan { body, carries, xs, length, reverse } => {
-                let length = length.as_const().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+                let length = length.as_const().unwrap_or(0);
                 let captures = args.split_off(carries + xs);
                 let scanned = args.split_off(*carries);
                 match style {

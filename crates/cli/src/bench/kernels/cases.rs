@@ -94,7 +94,7 @@ fn hand(
 ) -> Option<Box<dyn wootz_bench::kernels::Contender>> {
     let out = vec![0.0; inputs[0].values.len()];
     let state = Operands { isa, inputs: inputs.to_vec(), out };
-    (isa != Isa::Portable).then(|| Loop::new(HAND_WRITTEN, state, step, |s| Some(wide(&s.out))))
+    (isa != Isa::Portable).then(|| Loop::boxed(HAND_WRITTEN, state, step, |s| Some(wide(&s.out))))
 }
 
 const LEN: usize = 64 << 10;
@@ -108,7 +108,7 @@ fn gelu_arrays(name: String, isa: Isa) -> Result<Case, String> {
     let graph = graph(&named, |b, x| Ok(vec![gelu_chain(b, x)?]))?;
     let tensors = inputs.iter().map(tensor).collect::<Result<Vec<_>, _>>()?;
     let mut case = base(name, 1, Per::elements(LEN), expected, 1e-6);
-    case.contenders.push(Running::new("wootz", graph, &tensors, 1)?);
+    case.contenders.push(Running::boxed("wootz", graph, &tensors, 1)?);
     case.contenders.extend(hand(isa, &inputs, |s| {
         let of = Fused::GeluTanh(std::array::from_fn(|i| s.inputs[i].values.as_slice()));
         of.run(s.isa, &mut s.out);
@@ -128,7 +128,7 @@ fn gelu_numbers(name: String, isa: Isa) -> Result<Case, String> {
         Ok(vec![gelu_chain(builder, &[&x[..1], &numbers].concat())?])
     })?;
     let mut case = base(name, 1, Per::elements(LEN), expected, 1e-6);
-    case.contenders.push(Running::new("wootz", graph, &[tensor(&inputs[0])?], 1)?);
+    case.contenders.push(Running::boxed("wootz", graph, &[tensor(&inputs[0])?], 1)?);
     case.contenders.extend(hand(isa, &inputs, |s| {
         Fused::GeluTanhScalars(&s.inputs[0].values, NUMBERS).run(s.isa, &mut s.out);
         Ok(())
@@ -170,7 +170,7 @@ fn chain(name: String, isa: Isa, len: usize) -> Result<Case, String> {
         Ok(vec![b.sub(y, eighth)?])
     })?;
     let mut case = base(name, 1, Per::Bytes(8 * len as u64), expected, 1e-6);
-    case.contenders.push(Running::new("wootz", graph, &[tensor(&inputs[0])?], 1)?);
+    case.contenders.push(Running::boxed("wootz", graph, &[tensor(&inputs[0])?], 1)?);
     case.contenders.extend(hand(isa, &inputs, |s| {
         Fused::Chain(&s.inputs[0].values).run(s.isa, &mut s.out);
         Ok(())
@@ -202,7 +202,7 @@ fn math(name: String, function: &str, goal: f64) -> Result<Case, String> {
     let expected = interpret(&reference, &[wide_input])?;
     let graph = graph(&[("x", f32s(&[LEN]))], build)?;
     let mut case = base(name, 1, Per::elements(LEN), expected, 1e-6);
-    case.contenders.push(Running::new("wootz", graph, &[tensor(&input)?], 1)?);
+    case.contenders.push(Running::boxed("wootz", graph, &[tensor(&input)?], 1)?);
     case.goals.push(Goal::Time { at_most_ns: goal });
     Ok(case)
 }
@@ -237,7 +237,7 @@ fn normalisation(
     let tensors = inputs.iter().map(tensor).collect::<Result<Vec<_>, _>>()?;
     let bytes = 8 * (rows * columns) as u64;
     let mut case = base(name, threads, Per::Bytes(bytes), expected, 2e-6);
-    case.contenders.push(Running::new("wootz", graph, &tensors, threads)?);
+    case.contenders.push(Running::boxed("wootz", graph, &tensors, threads)?);
     for (peer, stack) in [("ONNX Runtime", "onnxruntime"), ("PyTorch", "pytorch")] {
         case.peers.push(Peer::new(peer, stack, operation));
         case.goals.push(at_most(peer, 1.0 / 1.3));

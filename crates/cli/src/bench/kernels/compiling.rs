@@ -43,7 +43,7 @@ fn small(name: String) -> Result<Case, String> {
     });
     let expected = interpret(&graph, &tensors)?;
     let mut case = base(name, 1, Per::Step, expected, 1e-13);
-    case.contenders.push(Running::new("wootz", graph, &tensors, 1)?);
+    case.contenders.push(Running::boxed("wootz", graph, &tensors, 1)?);
     case.goals.push(Goal::Time { at_most_ns: 1500.0 });
     Ok(case)
 }
@@ -56,7 +56,7 @@ fn shared(name: String, threads: usize) -> Result<Case, String> {
     // Twice: the time an element depends a little on the length.
     for _ in 0..2 {
         let input = tensor(&uniform(0, "x", &[len], 4.0))?;
-        let mut one = Running::new("", program(len)?, &[input], 1)?;
+        let mut one = Running::boxed("", program(len)?, &[input], 1)?;
         let times = (0..201).map(|_| {
             let start = Instant::now();
             one.step().map(|()| start.elapsed().as_nanos() as f64)
@@ -68,8 +68,8 @@ fn shared(name: String, threads: usize) -> Result<Case, String> {
     let input = uniform(0, "x", &[len], 4.0);
     let expected = input.values.iter().map(|x| f64::from(*x).tanh()).collect();
     let mut case = base(name, threads, Per::elements(len), expected, 1e-6);
-    case.contenders.push(Running::new("wootz", program(len)?, &[tensor(&input)?], threads)?);
-    case.contenders.push(Running::new(ONE_THREAD, program(len)?, &[tensor(&input)?], 1)?);
+    case.contenders.push(Running::boxed("wootz", program(len)?, &[tensor(&input)?], threads)?);
+    case.contenders.push(Running::boxed(ONE_THREAD, program(len)?, &[tensor(&input)?], 1)?);
     case.goals.push(at_most(ONE_THREAD, 1.0 / 1.6));
     Ok(case)
 }

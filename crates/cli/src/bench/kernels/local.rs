@@ -22,7 +22,7 @@ pub(super) struct Loop<S> {
 }
 
 impl<S: 'static> Loop<S> {
-    pub(super) fn new(
+    pub(super) fn boxed(
         name: &'static str,
         state: S,
         step: fn(&mut S) -> Result<(), String>,
@@ -73,7 +73,7 @@ pub(super) fn bandwidth(stream: Stream, isa: Isa, threads: usize, data: Arc<[f32
         Stream::Read => READ,
         Stream::Copy | Stream::Triad => COPY,
     };
-    Loop::new(name, Bandwidth { stream, isa, threads, from: data, to }, step, |_| None)
+    Loop::boxed(name, Bandwidth { stream, isa, threads, from: data, to }, step, |_| None)
 }
 
 /// Runs `f` with `threads` threads of the process's pool.

@@ -38,7 +38,7 @@ pub(super) struct Running {
 
 impl Running {
     /// Compiles the graph and binds the inputs, in order.
-    pub(super) fn new(
+    pub(super) fn boxed(
         name: &str,
         graph: Graph,
         inputs: &[HostTensor],

@@ -44,7 +44,7 @@ fn adam(name: String, isa: Isa, threads: usize) -> Result<Case, String> {
     case.contenders.push(Box::new(Wootz::new(&parameters, &gradients, threads)?));
     if isa != Isa::Portable {
         let state = Hand::new(&parameters, &gradients, isa, threads);
-        case.contenders.push(Loop::new(HAND_WRITTEN, state, Hand::step, |s| Some(s.first.clone())));
+        case.contenders.push(Loop::boxed(HAND_WRITTEN, state, Hand::step, |s| Some(s.first.clone())));
     }
     // As many bytes: half of them read, half of them written.
     let data: Arc<[f32]> = vec![0.0; 7 * total / 2 / 64 * 64].into();

@@ -100,12 +100,12 @@ impl Assembler {
     }
 
     /// A general-purpose register moved to the first lane of `dst`.
-    pub(in crate::jit) fn from_gpr(&mut self, dst: Vec, from: Gpr) {
+    pub(in crate::jit) fn move_in(&mut self, dst: Vec, from: Gpr) {
         self.v1(MOVQ_TO, Length::L128, dst, Rm::Reg(from.0));
     }
 
     /// The first lane of `x` moved to a general-purpose register.
-    pub(in crate::jit) fn to_gpr(&mut self, to: Gpr, x: Vec) {
+    pub(in crate::jit) fn move_out(&mut self, to: Gpr, x: Vec) {
         self.vector(MOVQ_FROM, Length::L128, x.0, 0, Rm::Reg(to.0), Masked::default(), None);
     }
 

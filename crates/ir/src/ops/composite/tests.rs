@@ -159,7 +159,7 @@ fn normalisation() {
     let op = |eps, weight, bias| Composite::LayerNorm { normalized: 1, eps: F64(eps), weight, bias };
     // Mean 2, variance 1; mean −2, variance 0.
     let r = 1.25f64.sqrt().recip();
-    assert_close(&run(op(0.25, false, false), &[x.clone()]), &[-r, r, 0.0, 0.0]);
+    assert_close(&run(op(0.25, false, false), std::slice::from_ref(&x)), &[-r, r, 0.0, 0.0]);
     let operands = [x.clone(), weight.clone(), bias];
     assert_close(&run(op(0.0, true, true), &operands[..]), &[-1.5, 10.0, f64::NAN, f64::NAN]);
     // Far from zero the one-pass formula would lose every digit.

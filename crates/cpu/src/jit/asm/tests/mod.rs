@@ -156,8 +156,8 @@ fn shapes(a: &mut Assembler, length: Length, high: u8) {
     a.vi(F32_TO_F16, length, x, Vec(0), far, 0);
     a.vi(SHUFFLE, length, x, y, z, 0x88);
     a.vi(SHUFFLE_INT, length, x, Vec(0), z, 0x4e);
-    a.from_gpr(x, Gpr::R10);
-    a.to_gpr(Gpr::RDX, x);
+    a.move_in(x, Gpr::R10);
+    a.move_out(Gpr::RDX, x);
     a.vi(EXTRACT_BYTE, Length::L128, x, Vec(0), far, 3);
     a.vi(EXTRACT_HALF, Length::L128, x, Vec(0), far, 3);
     a.vi(INSERT_BYTE, Length::L128, x, y, far, 3);
