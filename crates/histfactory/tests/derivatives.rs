@@ -35,7 +35,9 @@ fn run(graph: &Graph, inputs: &[(&str, HostTensor)]) -> BTreeMap<String, Vec<f64
         &Options::default(),
     )
     .expect("the workload is well formed");
-    let out = program.run(&program.init(0).expect("the workload is well formed"), inputs).unwrap();
+    let out = program
+        .run(&program.init(0).expect("the workload is well formed"), inputs)
+        .expect("the workload is well formed");
     out.iter().map(|(name, value)| (name.to_string(), value.to_f64())).collect()
 }
 
