@@ -21,7 +21,14 @@ fn python_with(module: &str) -> Option<PathBuf> {
     })
 }
 
+/// Set to 1 to run these tests: a framework takes minutes.
+const WANTED: &str = "WOOTZ_CONFORMANCE_PYTHON";
+
 fn check(framework: Framework, module: &str, levels: &[Optimize]) {
+    if std::env::var_os(WANTED).is_none_or(|v| v != "1") {
+        println!("not run: generated source takes minutes a framework; {WANTED}=1 runs it");
+        return;
+    }
     let Some(python) = python_with(module) else {
         println!(
             "not run: no Python with {module} (`cargo xtask peers` makes one, or name one in WOOTZ_PYTHON)"
