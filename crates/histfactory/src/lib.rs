@@ -3,19 +3,26 @@
 //! * [`Workspace`]: the JSON format of pyhf, read strictly; patch sets, combination, pruning, renaming, digests.
 //! * [`Model`]: parameters, constraints and templates, in pyhf's exact order.
 //! * Graphs: [`Model::rates_graph`] and [`Model::logpdf_graph`], or the same inside a larger graph with a `Builder`.
+//! * [`Inference`]: fits, test statistics, CLs, limits, on any backend.
 //! * [`workload`]: deterministic workspaces of known sizes, for tests and benchmarks.
 //!
 //! Model and notation: Cranmer et al., *HistFactory: A tool for creating statistical models for use with RooFit and RooStats*,
 //! CERN-OPEN-2012-016; the JSON format: ATLAS, ATL-PHYS-PUB-2019-029. Arrays can be exchanged with pyhf.
 //!
-//! This crate knows nothing of backends or Python.
+//! This crate knows backends as `dyn Backend` only, and nothing of Python.
 
 mod graph;
+mod infer;
 mod model;
 pub mod workload;
 pub mod workspace;
 
 pub use graph::{Convention, GraphOptions, Template, Templates};
+pub use infer::{
+    Convergence, Discovery, DiscoveryData, Fit, FitOptions, Hypotest, HypotestOptions, Inference,
+    InferenceError, InferenceOptions, LimitOptions, NotConverged, Scan, Significance, Statistic,
+    TestStatistic, ToyOptions, Toys, UpperLimit,
+};
 pub use model::{
     ChannelConfig, Config, Constraint, Constraints, HistosysCode, Model, ModelError, ModelOptions,
     ModifierSettings, NegativeRate, NormalTerm, NormsysCode, ParameterSet, Poi, PoissonTerm,

@@ -92,6 +92,18 @@ impl Templates {
         self
     }
 
+    /// The templates that are values of the graph.
+    pub(crate) fn captured(&self) -> impl Iterator<Item = Value> + '_ {
+        self.values.iter().flatten().copied()
+    }
+
+    /// The same in another builder, where those values are these.
+    pub(crate) fn rebound(&self, values: &[Value]) -> Templates {
+        let mut others = values.iter().copied();
+        let values = self.values.map(|value| value.and_then(|_| others.next()));
+        Templates { convention: self.convention, values }
+    }
+
     fn get(&self, model: &Model, template: Template) -> Tensor {
         match self.values[template as usize] {
             Some(value) => Tensor::Value(value),

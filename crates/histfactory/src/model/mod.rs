@@ -93,6 +93,11 @@ impl Model {
         &self.structure
     }
 
+    /// The model with its templates acting on other parameters: rates depend on the structure alone.
+    pub(crate) fn with_structure(&self, structure: Structure) -> Model {
+        Model { structure, ..self.clone() }
+    }
+
     /// Where the template of a channel's sample stands in the template input `nominal`.
     pub fn nominal_slice(&self, channel: &str, sample: &str) -> Option<std::ops::Range<usize>> {
         let channel = self.config.channels.iter().position(|c| c.name == channel)?;
