@@ -14,12 +14,14 @@ fn tight() -> FitOptions {
 
 /// The inference with these templates as inputs, and counts with an excess where there is a signal.
 fn load(workload: Workload, convention: Convention) -> (Inference, Vec<f64>) {
-    let model = Arc::new(workload.workspace().model(&ModelOptions::default()).unwrap());
+    let model =
+        Arc::new(workload.workspace().model(&ModelOptions::default()).expect("a workload has a model"));
     let inputs: Vec<Template> =
         Template::ALL.into_iter().filter(|t| !model.template(*t).is_empty()).collect();
     let graph = GraphOptions { inputs, convention };
     let options = InferenceOptions { graph, ..InferenceOptions::default() };
-    let mut inference = Inference::new(model.clone(), Arc::new(Cpu::default()), options).unwrap();
+    let mut inference =
+        Inference::new(model.clone(), Arc::new(Cpu::default()), options).expect("a model can be fitted");
     let mut signal = model.config().init.clone();
     signal[model.config().poi.unwrap()] = 1.6;
     let expected = inference.expected_data(&signal).unwrap();
