@@ -23,8 +23,8 @@ fn load(workload: Workload, convention: Convention) -> (Inference, Vec<f64>) {
     let mut inference =
         Inference::new(model.clone(), Arc::new(Cpu::default()), options).expect("a model can be fitted");
     let mut signal = model.config().init.clone();
-    signal[model.config().poi.unwrap()] = 1.6;
-    let expected = inference.expected_data(&signal).unwrap();
+    signal[model.config().poi.expect("there is one")] = 1.6;
+    let expected = inference.expected_data(&signal).expect("in bounds");
     let counts = expected[..model.config().bins()].iter().enumerate();
     let counts = counts.map(|(i, n)| n * (1.0 + 0.03 * (i as f64).sin())).collect();
     (inference, counts)
@@ -41,7 +41,7 @@ fn check(workload: Workload, convention: Convention, is_asimov: bool) {
     let (mut inference, counts) = load(workload, convention);
     let run = |inference: &mut Inference| -> Discovery {
         let data = if is_asimov { DiscoveryData::Asimov } else { DiscoveryData::Observed(&counts) };
-        inference.discovery(data, &tight()).unwrap()
+        inference.discovery(data, &tight()).expect("fits converge")
     };
     let at = run(&mut inference);
     assert!(at.q0 > 0.0 && at.mu_hat > 0.0);
@@ -56,12 +56,12 @@ fn check(workload: Workload, convention: Convention, is_asimov: bool) {
                 |h| {
                     let mut moved = values.clone();
                     moved[i] += h;
-                    inference.set_template(*template, &moved).unwrap();
+                    inference.set_template(*template, &moved).expect("of that size");
                     run(&mut inference).q0
                 },
                 1e-3 * values[i].abs(),
             );
-            inference.set_template(*template, &values).unwrap();
+            inference.set_template(*template, &values).expect("of that size");
             // Differences of q0 carry its rounding, some 1e-12, divided by the step.
             let allowed = 10.0 * error + 1e-9 / values[i].abs() + 1e-7 * expected.abs();
             let got = gradient[i];

@@ -13,9 +13,9 @@ fn vector(values: &[f64]) -> HostTensor {
 }
 
 fn run(graph: Graph, inputs: &[(&str, HostTensor)]) -> Outputs {
-    let program =
-        compile(&Definition::from(graph), &BTreeMap::new(), &Cpu::default(), &Options::default()).unwrap();
-    program.run(&Params::new([]), inputs).unwrap()
+    let program = compile(&Definition::from(graph), &BTreeMap::new(), &Cpu::default(), &Options::default())
+        .expect("a program runs");
+    program.run(&Params::new([]), inputs).expect("a program runs")
 }
 
 #[test]
