@@ -7,8 +7,7 @@ from _typeshed import Incomplete, SupportsGetItem
 from os import PathLike
 from typing import Any, SupportsFloat, SupportsIndex, final
 
-__all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "Model", "Optimizer", "Params", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
-__all__ = ["DType", "Definition", "Dim", "Graph", "HistFactoryModel", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "load", "save", "spec_of"]
+__all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "HistFactoryModel", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Profile", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
 
 @final
 class DType:
@@ -474,6 +473,35 @@ class Params:
         """
 
 @final
+class Profile:
+    """
+    Where the time of a program's runs went, step by step. Prints as a table.
+    """
+    def __repr__(self, /) -> str: ...
+    def __str__(self, /) -> str: ...
+    def chrome_trace(self, /, path: str | PathLike[str]) -> None:
+        """
+        Writes the timeline of the runs as a file for Perfetto or Chrome's about:tracing.
+        """
+    @property
+    def runs(self, /) -> int:
+        """
+        The number of runs.
+        """
+    @property
+    def seconds(self, /) -> float:
+        """
+        The mean time of a run in seconds.
+        """
+    @property
+    def steps(self, /) -> list:
+        """
+        The steps, those that took longest first, each a dict: `kind`, `detail`, `site`, `flops`, `bytes`, `calls` (a run),
+        `seconds` (the mean), `fastest` (seconds), `share` (of a run), `limit` ("memory" or "arithmetic") and `roofline` (the
+        least time that this machine's limits allow over the fastest), the last two `None` where nothing is known.
+        """
+
+@final
 class Program:
     """
     A compiled program: immutable, shared by any number of threads.
@@ -511,6 +539,11 @@ class Program:
         """
         Does now what a first run would do with the parameters (packing weights). With `consume`, parameters that only this needs
         are given up.
+        """
+    def profile(self, /, *args, runs: SupportsIndex = 20, **inputs) -> Any:
+        """
+        Runs `runs` times (and once before) and tells where the time went: `program.profile(params, x=images)` gives a `Profile`;
+        `step.profile(state, x=images, y=labels)` makes as many steps and gives the state after them and a `Profile`.
         """
     def report(self, /) -> Report:
         """
