@@ -1,6 +1,8 @@
 """The exceptions of wootz. Each is also the built-in exception that fits, so that code which knows nothing of wootz can
 catch it."""
 
+from typing import Any
+
 
 class WootzError(Exception):
     """Whatever wootz raises."""
@@ -79,6 +81,15 @@ class NegativeRateError(WootzError, ArithmeticError):
     """A statistical model's expected rate is negative; the message names channel, bin and sample."""
 
     __module__ = "wootz"
+
+
+class FitError(WootzError, RuntimeError):
+    """A fit did not converge, or what was asked of its result does not exist; the message says why. `parameters` is where the fit ended,
+    if it began."""
+
+    __module__ = "wootz"
+
+    parameters: Any = None
 
 
 class InternalError(WootzError, RuntimeError):

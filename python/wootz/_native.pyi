@@ -7,7 +7,7 @@ from _typeshed import Incomplete, SupportsGetItem
 from os import PathLike
 from typing import Any, SupportsFloat, SupportsIndex, final
 
-__all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "HistFactoryModel", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Profile", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
+__all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "HistFactoryInference", "HistFactoryModel", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Profile", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
 
 @final
 class DType:
@@ -177,6 +177,52 @@ class Graph:
     def vmap(self, /, in_axes: SupportsGetItem[int, SupportsIndex | None], out_axes: SupportsGetItem[int, SupportsIndex | None], size: Any) -> Graph:
         """
         The graph over a new axis of a size.
+        """
+
+@final
+class HistFactoryInference:
+    """
+    Inference with a model. Threads may use it at once: each borrows compiled programs of its own.
+    """
+    def __new__(cls, /, model: HistFactoryModel, threads: SupportsIndex | None) -> HistFactoryInference:
+        """
+        Inference with this model; programs are compiled when they are first used.
+        """
+    def asimov_data(self, /, mu: SupportsFloat | SupportsIndex, data: Incomplete, options: Incomplete) -> Incomplete:
+        """
+        Expected data at fitted parameters.
+        """
+    def covariance(self, /, parameters: Incomplete, data: Incomplete, moving: SupportsGetItem[int, bool]) -> Incomplete:
+        """
+        The covariance at these parameters, of those marked.
+        """
+    def fit(self, /, data: Incomplete, options: Incomplete) -> dict:
+        """
+        A fit.
+        """
+    def hypotest(self, /, mu: SupportsFloat | SupportsIndex, data: Incomplete, name: str, options: Incomplete) -> tuple[dict, str | None]:
+        """
+        An asymptotic test of a value, and advice.
+        """
+    def scan(self, /, values: SupportsGetItem[int, SupportsFloat | SupportsIndex], data: Incomplete, level: SupportsFloat | SupportsIndex, name: str, options: Incomplete) -> tuple[list[tuple[dict, str | None]], dict]:
+        """
+        Tests at several values, each with advice, and the limits between them.
+        """
+    def significance(self, /, data: Incomplete, options: Incomplete) -> dict:
+        """
+        The significance of a discovery.
+        """
+    def test_statistic(self, /, name: str, mu: SupportsFloat | SupportsIndex, data: Incomplete, options: Incomplete) -> tuple[dict, str | None]:
+        """
+        A test statistic with its two fits, and advice.
+        """
+    def toys(self, /, mu: SupportsFloat | SupportsIndex, data: Incomplete, toys: SupportsIndex, seed: SupportsIndex, threads: SupportsIndex | None, name: str, options: Incomplete) -> dict:
+        """
+        A test by toys.
+        """
+    def upper_limit(self, /, data: Incomplete, level: SupportsFloat | SupportsIndex, name: str, options: Incomplete) -> dict:
+        """
+        An upper limit.
         """
 
 @final

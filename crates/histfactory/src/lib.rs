@@ -20,7 +20,7 @@ pub mod workspace;
 pub use graph::{Convention, GraphOptions, Template, Templates};
 pub use infer::{
     Convergence, Discovery, DiscoveryData, Fit, FitOptions, Hypotest, HypotestOptions, Inference,
-    InferenceError, InferenceOptions, LimitOptions, NotConverged, Scan, Significance, Statistic,
+    InferenceError, InferenceOptions, LimitOptions, NotConverged, Observer, Scan, Significance, Statistic,
     TestStatistic, ToyOptions, Toys, UpperLimit,
 };
 pub use model::{

@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     Workspace,
     /// An expected rate below zero.
     NegativeRate,
+    /// A fit that did not converge, or whose result does not exist.
+    Fit,
     /// A bug in wootz.
     Internal,
 }
@@ -54,6 +56,7 @@ impl Kind {
             Kind::Model => "ModelError",
             Kind::Workspace => "WorkspaceError",
             Kind::NegativeRate => "NegativeRateError",
+            Kind::Fit => "FitError",
             Kind::Internal => "InternalError",
         }
     }

@@ -39,7 +39,9 @@ mod _native {
     #[pymodule_export]
     use crate::graph::{Graph, Region};
     #[pymodule_export]
-    use crate::histfactory::{HistFactoryModel, HistFactoryPatchSet, HistFactoryWorkspace};
+    use crate::histfactory::{
+        HistFactoryInference, HistFactoryModel, HistFactoryPatchSet, HistFactoryWorkspace,
+    };
     #[pymodule_export]
     use crate::nn::{Model, Optimizer, Training, TransformerLayer};
     #[pymodule_export]

@@ -6,11 +6,30 @@
     model = ws.model()
     data = ws.data(model)
     model.logpdf(model.config.suggested_init, data)
+    fit = ws.fit()  # or model.fit(data)
+    print(fit["mu"], fit.uncertainties["mu"], ws.hypotest(1.0).observed, ws.upper_limit().observed)
 
 Arrays have pyhf's meaning and order, so that they can be exchanged with pyhf.
 """
 
 from wootz.histfactory._model import Config, Model, ParameterSet
+from wootz.histfactory._results import Fit, Hypotest, Pull, Scan, Significance, TestStatistic, Toys, UpperLimit
 from wootz.histfactory._workspace import PatchSet, Workspace, load, workload
 
-__all__ = ["Config", "Model", "ParameterSet", "PatchSet", "Workspace", "load", "workload"]
+__all__ = [
+    "Config",
+    "Fit",
+    "Hypotest",
+    "Model",
+    "ParameterSet",
+    "PatchSet",
+    "Pull",
+    "Scan",
+    "Significance",
+    "TestStatistic",
+    "Toys",
+    "UpperLimit",
+    "Workspace",
+    "load",
+    "workload",
+]

@@ -8,6 +8,7 @@ import numpy as np
 from wootz import _native
 from wootz._compile import compile_definition
 from wootz._errors import ShapeError, UnknownNameError
+from wootz.histfactory._inference import Inference
 
 # Batch sizes that one model keeps programs for.
 _LIMIT = 64
@@ -43,6 +44,7 @@ class Config:
         self.suggested_bounds: np.ndarray = np.array(config["bounds"]).reshape(-1, 2)
         self.suggested_fixed: np.ndarray = np.array(config["fixed"], dtype=bool)
         self.auxdata: np.ndarray = np.array(config["auxdata"], dtype=float)
+        self.prefit_uncertainties: np.ndarray = np.array(config["prefit_uncertainties"], dtype=float)
         self.channel_slices: dict[str, slice] = {name: slice(*places) for name, places in config["channels"]}
         self.channels: list[str] = list(self.channel_slices)
         self.channel_nbins: dict[str, int] = {n: s.stop - s.start for n, s in self.channel_slices.items()}
@@ -50,7 +52,13 @@ class Config:
         self.modifiers: list[tuple[str, str]] = config["modifiers"]
         self.poi_index: int | None = config["poi_index"]
         self.poi_name: str | None = None if self.poi_index is None else self.par_names[self.poi_index]
-        for array in (self.suggested_init, self.suggested_bounds, self.suggested_fixed, self.auxdata):
+        for array in (
+            self.suggested_init,
+            self.suggested_bounds,
+            self.suggested_fixed,
+            self.auxdata,
+            self.prefit_uncertainties,
+        ):
             array.flags.writeable = False
 
     @property
@@ -79,7 +87,7 @@ class Config:
         return f"<wootz.histfactory.Config: {self.npars} parameters, {self.nmaindata} bins, {self.nauxdata} auxiliary data>"
 
 
-class Model:
+class Model(Inference):
     """A statistical model: Poisson counts in bins whose rates depend on parameters, and auxiliary measurements that constrain them.
 
     Parameters are `[parameters]`, or `[batch, parameters]` for many points at once; data `[bins + auxiliary data]`, or with the same batch

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from wootz import _native
 from wootz._errors import ModelError
 from wootz.histfactory import _json
 from wootz.histfactory._model import Model
+from wootz.histfactory._results import Fit, Hypotest, Scan, Significance, Toys, UpperLimit
 
 # What `Workspace.model` takes for the measurement's parameter of interest.
 _MEASURED: Any = object()
@@ -132,6 +134,41 @@ class Workspace:
         """The observed counts in the order of the model's bins, then its auxiliary data."""
         observed = self._native.observed(model._native)
         return np.concatenate([observed, model.config.auxdata]) if include_auxdata else observed
+
+    @cached_property
+    def _first(self) -> tuple[Model, np.ndarray]:
+        model = self.model()
+        return model, self.data(model)
+
+    def fit(self, **options: Any) -> Fit:
+        """`Model.fit` of the first measurement to the observed data."""
+        model, data = self._first
+        return model.fit(data, **options)
+
+    def hypotest(self, mu: float, **options: Any) -> Hypotest:
+        """`Model.hypotest` with the first measurement and the observed data."""
+        model, data = self._first
+        return model.hypotest(mu, data, **options)
+
+    def significance(self, **options: Any) -> Significance:
+        """`Model.significance` with the first measurement and the observed data."""
+        model, data = self._first
+        return model.significance(data, **options)
+
+    def upper_limit(self, **options: Any) -> UpperLimit:
+        """`Model.upper_limit` with the first measurement and the observed data."""
+        model, data = self._first
+        return model.upper_limit(data, **options)
+
+    def scan(self, values: Iterable[float], **options: Any) -> Scan:
+        """`Model.scan` with the first measurement and the observed data."""
+        model, data = self._first
+        return model.scan(values, data, **options)
+
+    def toys(self, mu: float, **options: Any) -> Toys:
+        """`Model.toys` with the first measurement and the observed data."""
+        model, data = self._first
+        return model.toys(mu, data, **options)
 
     def to_dict(self) -> dict:
         """The workspace as a JSON-like dict."""

@@ -115,6 +115,9 @@ pub enum InferenceError {
         /// How many were tried.
         failed: usize,
     },
+    /// An observer gave up.
+    #[error("stopped")]
+    Stopped,
     /// There is no upper limit in reach.
     #[error("CLs is still above {level} at {poi} = {value}: the data set no limit below it")]
     NoLimit {

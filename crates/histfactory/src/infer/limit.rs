@@ -116,8 +116,11 @@ impl Inference {
             return Err(InferenceError::Value { what, value: pair[1], needs: "values must ascend" });
         }
         let mut prepared = Prepared::new(self, options.test.statistic, data, &options.test.fit)?;
-        let tests: Vec<Hypotest> =
-            values.iter().map(|mu| prepared.test(self, *mu)).collect::<Result<_, _>>()?;
+        let mut tests: Vec<Hypotest> = Vec::with_capacity(values.len());
+        for mu in values {
+            tests.push(prepared.test(self, *mu)?);
+            self.advance();
+        }
         let crossing = |of: &dyn Fn(&Hypotest) -> f64| {
             tests.windows(2).find_map(|pair| {
                 let (a, b) = (of(&pair[0]), of(&pair[1]));

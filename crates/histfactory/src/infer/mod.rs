@@ -24,7 +24,7 @@ pub use discovery::{Discovery, DiscoveryData};
 pub use error::{InferenceError, NotConverged};
 pub use fit::{Convergence, Fit, FitOptions};
 pub use limit::{LimitOptions, Scan, UpperLimit};
-pub use session::{Inference, InferenceOptions};
+pub use session::{Inference, InferenceOptions, Observer};
 pub use statistic::{Statistic, TestStatistic};
 pub use toys::{ToyOptions, Toys};
 

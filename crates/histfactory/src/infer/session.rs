@@ -18,6 +18,17 @@ pub struct InferenceOptions {
     pub compile: Options,
 }
 
+/// Looks on while inference runs, from whichever thread runs it.
+pub trait Observer: Send + Sync {
+    /// Whether to give up, which ends in [`InferenceError::Stopped`]. Asked before every evaluation.
+    fn stop(&self) -> bool {
+        false
+    }
+
+    /// One of several like steps is done: a toy, a value of a scan, a parameter of a ranking.
+    fn advance(&self) {}
+}
+
 /// Inference with one model: compiled once, used for any number of fits, one at a time. A clone of the programs for another thread is another
 /// `Inference`; the compiled code is shared.
 pub struct Inference {
@@ -31,6 +42,7 @@ pub struct Inference {
     pub(super) derivatives: Option<Derivatives>,
     /// The current values of the templates that may change.
     templates: Vec<Vec<f64>>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl Inference {
@@ -56,6 +68,7 @@ impl Inference {
             auxdata: None,
             derivatives: None,
             templates,
+            observer: None,
         };
         bind_templates(&mut out.iteration, Arg::ALL.len(), &out.templates)?;
         Ok(out)
@@ -70,7 +83,20 @@ impl Inference {
         for (template, values) in self.options.graph.inputs.iter().zip(&self.templates) {
             out.set_template(*template, values)?;
         }
+        out.observer.clone_from(&self.observer);
         Ok(out)
+    }
+
+    /// Lets an observer look on from now on, or nobody.
+    pub fn observe(&mut self, observer: Option<Arc<dyn Observer>>) {
+        self.observer = observer;
+    }
+
+    /// Tells the observer that a step is done.
+    pub(super) fn advance(&self) {
+        if let Some(observer) = &self.observer {
+            observer.advance();
+        }
     }
 
     /// The model.
@@ -165,6 +191,9 @@ impl Inference {
 
     /// Runs the iteration.
     pub(super) fn iterate(&mut self) -> Result<(), InferenceError> {
+        if self.observer.as_ref().is_some_and(|o| o.stop()) {
+            return Err(InferenceError::Stopped);
+        }
         Ok(self.iteration.run()?)
     }
 

@@ -7,6 +7,7 @@ use crate::Model;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Normal, Poisson};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// How toys are made.
@@ -104,30 +105,45 @@ impl Inference {
         })
     }
 
-    /// The statistics of one source's toys whose fits converge.
-    fn statistics(&self, mu: f64, source: &Source, options: &ToyOptions) -> Result<Vec<f64>, InferenceError> {
+    /// The statistics of one source's toys whose fits converge. The calling thread takes part.
+    fn statistics(
+        &mut self,
+        mu: f64,
+        source: &Source,
+        options: &ToyOptions,
+    ) -> Result<Vec<f64>, InferenceError> {
         let available = thread::available_parallelism().map_or(1, usize::from);
         let threads = options.threads.unwrap_or(available).clamp(1, options.toys.max(1));
-        let mut workers: Vec<Inference> = (0..threads).map(|_| self.fork()).collect::<Result<_, _>>()?;
-        let share = options.toys.div_ceil(threads);
-        let found: Vec<Result<Vec<f64>, InferenceError>> = thread::scope(|scope| {
-            let running: Vec<_> = workers
-                .iter_mut()
-                .enumerate()
-                .map(|(i, worker)| {
-                    let toys = (i * share).min(options.toys)..((i + 1) * share).min(options.toys);
-                    scope.spawn(move || {
-                        toys.filter_map(|toy| worker.toy(mu, source, toy, options).transpose()).collect()
-                    })
-                })
-                .collect();
+        let mut others: Vec<Inference> = (1..threads).map(|_| self.fork()).collect::<Result<_, _>>()?;
+        let next = AtomicUsize::new(0);
+        let work = |worker: &mut Inference| -> Result<Vec<(usize, f64)>, InferenceError> {
+            let mut found = Vec::new();
+            loop {
+                let toy = next.fetch_add(1, Ordering::Relaxed);
+                if toy >= options.toys {
+                    return Ok(found);
+                }
+                let statistic = worker.toy(mu, source, toy, options).inspect_err(|_| {
+                    // The others need not go on.
+                    next.store(options.toys, Ordering::Relaxed);
+                })?;
+                found.extend(statistic.map(|s| (toy, s)));
+                worker.advance();
+            }
+        };
+        let found = thread::scope(|scope| {
+            let work = &work;
+            let running: Vec<_> = others.iter_mut().map(|worker| scope.spawn(move || work(worker))).collect();
+            let own = work(self);
             let join = |handle: thread::ScopedJoinHandle<'_, _>| match handle.join() {
                 Ok(found) => found,
                 Err(panic) => std::panic::resume_unwind(panic),
             };
-            running.into_iter().map(join).collect()
+            std::iter::once(own).chain(running.into_iter().map(join)).collect::<Vec<_>>()
         });
-        Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
+        let mut found = found.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+        found.sort_unstable_by_key(|(toy, _)| *toy);
+        Ok(found.into_iter().map(|(_, statistic)| statistic).collect())
     }
 
     /// The statistic of one toy; `None` if a fit does not converge.

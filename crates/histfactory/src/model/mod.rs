@@ -84,6 +84,15 @@ impl Model {
         &self.structure.constraints
     }
 
+    /// The uncertainties that auxiliary measurements leave the parameters: the width of a normal constraint, 1/√τ of a Poisson one, 0 without
+    /// one.
+    pub fn prefit_uncertainties(&self) -> Vec<f64> {
+        let mut out = vec![0.0; self.config.parameters()];
+        self.constraints().normal.iter().for_each(|t| out[t.parameter] = t.width);
+        self.constraints().poisson.iter().for_each(|t| out[t.parameter] = t.rate.sqrt().recip());
+        out
+    }
+
     /// What was chosen beyond the workspace.
     pub fn options(&self) -> &ModelOptions {
         &self.options

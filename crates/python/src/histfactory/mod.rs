@@ -1,4 +1,8 @@
-//! HistFactory workspaces and models.
+//! HistFactory workspaces and models; [`inference`] with them.
+
+mod inference;
+
+pub(crate) use inference::HistFactoryInference;
 
 use crate::error::{Kind, OrRaise, Raise, guarded};
 use crate::graph::Graph;
@@ -7,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use wootz_histfactory as histfactory;
 use wootz_histfactory::workspace::{DigestAlgorithm, Join, MergeChannels, PatchKey, Prune, Rename};
 use wootz_histfactory::{
@@ -167,7 +172,7 @@ impl HistFactoryWorkspace {
             None => Poi::None,
         };
         let options = ModelOptions { measurement, poi, settings, clip_sample_data, clip_bin_data };
-        guarded(|| self.0.model(&options).or_raise().map(HistFactoryModel))
+        guarded(|| self.0.model(&options).or_raise().map(|model| HistFactoryModel(Arc::new(model))))
     }
 
     /// The observed counts in the order of a model's bins.
@@ -241,7 +246,7 @@ impl HistFactoryPatchSet {
 
 /// A model.
 #[pyclass(frozen, module = "wootz._native")]
-pub(crate) struct HistFactoryModel(pub(crate) histfactory::Model);
+pub(crate) struct HistFactoryModel(Arc<histfactory::Model>);
 
 #[pymethods]
 impl HistFactoryModel {
@@ -273,6 +278,7 @@ impl HistFactoryModel {
         out.set_item("channels", channels.collect::<Vec<_>>())?;
         out.set_item("samples", &config.samples)?;
         out.set_item("modifiers", &config.modifiers)?;
+        out.set_item("prefit_uncertainties", self.0.prefit_uncertainties())?;
         out.set_item("poi_index", config.poi)?;
         Ok(out)
     }

@@ -1,0 +1,256 @@
+"""Fits, test statistics, CLs and limits against pyhf (SciPy's optimiser, tight tolerance) and against closed forms."""
+
+import copy
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyhf
+import pytest
+import scipy.stats
+import wootz as wz
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:pyhf"),
+]
+
+
+WORKLOADS = ("simple", "complex-8p", "thu-like")
+NAMES = {"qtilde": "qmu_tilde", "q": "qmu", "t": "tmu", "ttilde": "tmu_tilde"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tight():
+    pyhf.set_backend("numpy", pyhf.optimize.scipy_optimizer(tolerance=1e-12, maxiter=100_000))
+    yield
+    pyhf.set_backend("numpy")
+
+
+def both(spec):
+    ours = wz.histfactory.load(spec)
+    theirs = pyhf.Workspace(spec)
+    model = theirs.model()
+    return ours, model, np.asarray(theirs.data(model))
+
+
+def shifted(spec, seed, scale=0.15):
+    """The workspace with other observed counts, so that fits are pulled."""
+    spec = copy.deepcopy(spec)
+    rng = np.random.default_rng(seed)
+    for observation in spec["observations"]:
+        observation["data"] = [float(rng.poisson(n * max(0.2, 1 + scale * rng.normal()))) for n in observation["data"]]
+    return spec
+
+
+SPECS = [
+    pytest.param(wz.histfactory.workload(name).to_dict(), id=name) for name in WORKLOADS
+] + [
+    pytest.param(shifted(wz.histfactory.workload(name).to_dict(), seed), id=f"{name}-{seed}")
+    for name in ("simple", "complex-8p")
+    for seed in range(4)
+]
+
+
+SMALL = [p for p in SPECS if p.id != "thu-like"]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_fits_are_at_least_as_good_as_pyhfs(spec):
+    ours, model, data = both(spec)
+    fit = ours.fit()
+    assert fit.kkt <= 1e-7
+    np.testing.assert_allclose(ours.model().expected_data(fit.parameters), model.expected_data(fit.parameters), rtol=1e-12)
+    at = -2 * float(model.logpdf(fit.parameters, data)[0])
+    assert abs(fit.twice_nll - at) <= 1e-9 * abs(at)
+    try:
+        _, theirs = pyhf.infer.mle.fit(data, model, return_fitted_val=True)
+    except pyhf.exceptions.FailedMinimization as error:
+        pytest.skip(f"pyhf's optimiser failed, so that there is nothing to compare with: {error}")
+    assert fit.twice_nll <= float(theirs) + 1e-6
+
+
+@pytest.mark.parametrize("spec", SMALL)
+@pytest.mark.parametrize("mu", [0.0, 0.7, 2.0])
+def test_conditional_fits_hold_the_parameter_of_interest(spec, mu):
+    ours, model, data = both(spec)
+    fit = ours.fit(mu=mu)
+    assert fit.parameters[model.config.poi_index] == mu
+    try:
+        _, theirs = pyhf.infer.mle.fixed_poi_fit(mu, data, model, return_fitted_val=True)
+    except pyhf.exceptions.FailedMinimization as error:
+        pytest.skip(f"pyhf's optimiser failed, so that there is nothing to compare with: {error}")
+    assert fit.twice_nll <= float(theirs) + 1e-6
+
+
+@pytest.mark.parametrize("spec", SMALL)
+@pytest.mark.parametrize("name", sorted(NAMES))
+@pytest.mark.filterwarnings("ignore")
+def test_statistics_are_pyhfs(spec, name):
+    ours, model, data = both(spec)
+    own = ours.model()
+    init, fixed = model.config.suggested_init(), model.config.suggested_fixed()
+    bounds = model.config.suggested_bounds()
+    if name in ("q", "t"):
+        bounds[model.config.poi_index] = (-1.0, 10.0)
+    for mu in (0.5, 1.0, 2.5):
+        expected = getattr(pyhf.infer.test_statistics, NAMES[name])(mu, data, model, init, bounds, fixed)
+        got = own.test_statistic(mu, data, test_stat=name, bounds=bounds)
+        assert abs(got.value - float(expected)) <= 2e-6, (mu, got.value, float(expected))
+
+
+@pytest.mark.parametrize("spec", SMALL)
+@pytest.mark.filterwarnings("ignore")
+def test_cls_is_pyhfs(spec):
+    ours, model, data = both(spec)
+    for mu in (0.5, 1.0, 2.0):
+        observed, band = pyhf.infer.hypotest(mu, data, model, test_stat="qtilde", return_expected_set=True)
+        got = ours.hypotest(mu)
+        np.testing.assert_allclose(got.observed, float(observed), atol=1e-6)
+        np.testing.assert_allclose(got.expected, [float(x) for x in band], atol=1e-6)
+
+
+@pytest.mark.parametrize("spec", SMALL)
+@pytest.mark.filterwarnings("ignore")
+def test_discovery_is_pyhfs(spec):
+    ours, model, data = both(spec)
+    observed, band = pyhf.infer.hypotest(0.0, data, model, test_stat="q0", return_expected_set=True)
+    got = ours.hypotest(0.0, test_stat="q0")
+    # Near q0 = 0 a p-value has an infinite derivative by q0, and would compare the square root of pyhf's tolerance.
+    assert abs(got.statistic - scipy.stats.norm.isf(float(observed)) ** 2) <= 1e-6
+    if got.statistic > 1e-3:
+        np.testing.assert_allclose(got.observed, float(observed), atol=1e-6)
+    np.testing.assert_allclose(got.expected, [float(x) for x in band], atol=1e-6)
+    significance = ours.significance()
+    assert abs(significance.p_value - got.observed) < 1e-12
+    assert abs(significance.observed**2 - got.statistic) < 1e-9
+
+
+@pytest.mark.parametrize("name", ["simple", "complex-8p"])
+@pytest.mark.filterwarnings("ignore")
+def test_limits_are_pyhfs(name):
+    ours, model, data = both(wz.histfactory.workload(name).to_dict())
+    limit = ours.upper_limit()
+    observed, band = pyhf.infer.intervals.upper_limits.upper_limit(data, model, level=0.05, rtol=1e-8)
+    np.testing.assert_allclose(limit.observed, float(observed), rtol=1e-5)
+    np.testing.assert_allclose(limit.expected, [float(x) for x in band], rtol=1e-5)
+    grid = np.linspace(0.2 * limit.expected[0], 2 * limit.expected[4], 60)
+    scan = ours.scan(grid)
+    np.testing.assert_allclose(scan.observed, limit.observed, rtol=2e-3)
+
+
+def test_a_significance_has_its_closed_form():
+    model = pyhf.simplemodels.uncorrelated_background(signal=[10.0], bkg=[50.0], bkg_uncertainty=[7.0])
+    spec = {
+        "version": "1.0.0",
+        "channels": model.spec["channels"],
+        "observations": [{"name": "singlechannel", "data": [60.0]}],
+        "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+    }
+    assert abs(wz.histfactory.load(spec).significance().observed - 0.959075) < 5e-7
+
+
+def test_covariance_is_the_inverse_hessian_by_differences():
+    ours, model, data = both(wz.histfactory.workload("complex-8p").to_dict())
+    fit = ours.fit(tolerance=1e-10)
+    own = ours.model()
+    step = 1e-4
+    free = np.flatnonzero(fit.fitted & ~fit.held)
+
+    def nll(x):
+        return -float(model.logpdf(x, data)[0])
+
+    h = np.zeros((len(free), len(free)))
+    for a, i in enumerate(free):
+        for b, j in enumerate(free):
+            total = 0.0
+            for s, t in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+                x = fit.parameters.copy()
+                x[i] += s * step
+                x[j] += t * step
+                total += s * t * nll(x)
+            h[a, b] = total / (4 * step * step)
+    # Differences of this step have errors near 1e-6.
+    np.testing.assert_allclose(-own.hessian(fit.parameters, data)[np.ix_(free, free)], h, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(fit.covariance[np.ix_(free, free)] @ h, np.eye(len(free)), atol=1e-3)
+
+
+def test_what_goes_wrong_says_so():
+    ours = wz.histfactory.workload("simple")
+    with pytest.raises(wz.FitError, match="did not converge"):
+        ours.fit(max_iterations=1, init=[9.0, 0.2, 3.0])
+    with pytest.raises(wz.UnknownNameError, match="test statistic"):
+        ours.hypotest(1.0, test_stat="nonsense")
+    with pytest.raises(wz.ShapeError):
+        ours.fit(init=[1.0])
+    with pytest.warns(UserWarning, match="use qtilde"):
+        ours.hypotest(1.0, test_stat="q")
+    with pytest.raises(wz.WorkspaceError, match="channels"):
+        wz.histfactory.load({"version": "1.0.0"})
+    with pytest.raises(wz.UnknownNameError):
+        ours.model(poi="nobody")
+
+
+def test_pulls_and_correlations_are_those_of_the_covariance():
+    ours, model, data = both(shifted(wz.histfactory.workload("complex-8p").to_dict(), 1))
+    fit = ours.fit()
+    errors = np.array(list(fit.uncertainties.values()))
+    np.testing.assert_allclose(fit.correlations * np.outer(errors, errors), fit.covariance, rtol=1e-12, atol=1e-15)
+    widths = {}
+    for name in model.config.par_order:
+        parameters = model.config.param_set(name)
+        if parameters.constrained:
+            for i, width in enumerate(parameters.width()):
+                widths[fit.names[model.config.par_slice(name).start + i]] = width
+    assert set(fit.pulls) == set(widths)
+    for name, pull in fit.pulls.items():
+        i = fit.names.index(name)
+        np.testing.assert_allclose(pull.value, (fit.parameters[i] - fit.model.config.suggested_init[i]) / widths[name])
+        np.testing.assert_allclose(pull.uncertainty, errors[i] / widths[name])
+        assert pull.uncertainty < 1.0 + 1e-9
+
+
+def test_a_fit_that_failed_says_where_it_ended():
+    ours = wz.histfactory.workload("simple")
+    with pytest.raises(wz.FitError) as raised:
+        ours.fit(max_iterations=1, init=[9.0, 0.2, 3.0])
+    assert raised.value.parameters.shape == (3,)
+    assert np.isfinite(raised.value.parameters).all()
+
+
+def test_threads_fit_at_once():
+    ours = wz.histfactory.workload("complex-8p")
+    model = ours.model()
+    sets = [ours.data(model) * (1 + 0.01 * i) for i in range(8)]
+    alone = [model.fit(data).twice_nll for data in sets]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda data: model.fit(data).twice_nll, sets))
+    assert alone == together
+
+
+def test_toys_can_be_interrupted():
+    program = """
+import signal, threading, os, time
+import wootz as wz
+ws = wz.histfactory.workload("stress")
+ws.fit()
+threading.Thread(target=lambda: (time.sleep(1.0), os.kill(os.getpid(), signal.SIGINT)), daemon=True).start()
+try:
+    ws.toys(1.0, toys=10_000_000)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert out.stdout == "interrupted\n", out.stderr
+
+
+def test_toys_are_reproducible_and_near_the_asymptotic_test():
+    ours = wz.histfactory.workload("simple")
+    toys = ours.toys(1.0, toys=2000, seed=3, threads=1)
+    again = ours.toys(1.0, toys=2000, seed=3, threads=2)
+    np.testing.assert_array_equal(toys.signal, again.signal)
+    assert toys.failed == 0
+    # Standard deviations of 2000 toys, and what asymptotic formulae miss at some 50 events.
+    assert abs(toys.observed - ours.hypotest(1.0).observed) < 0.08

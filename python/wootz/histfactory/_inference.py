@@ -1,0 +1,120 @@
+"""Fits, tests and limits."""
+
+import warnings
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from wootz import _native
+from wootz._errors import ShapeError
+from wootz.histfactory._results import Fit, Hypotest, Scan, Significance, TestStatistic, Toys, UpperLimit
+
+
+class Inference:
+    """What a model can be asked once there are data.
+
+    `data` are counts and auxiliary data as `Workspace.data` gives them. Fits take the same options everywhere: `init`, `bounds`, `fixed` (the
+    model's by default; one entry a parameter), `tolerance` (the largest gradient component at the end, in units of the square root
+    of its curvature) and `max_iterations`. A fit that does not converge raises `wz.FitError`. Threads may ask at once.
+    """
+
+    _native: _native.HistFactoryModel
+
+    @cached_property
+    def _inference(self) -> _native.HistFactoryInference:
+        return _native.HistFactoryInference(self._native, None)
+
+    def fit(self, data: Any, mu: float | None = None, **options: Any) -> Fit:
+        """The maximum likelihood fit; with `mu`, the one with the parameter of interest held there."""
+        data = _vector("data", data)
+        return self._fit(self._inference.fit(data, _options(mu=mu, **options)), data)
+
+    def test_statistic(self, mu: float, data: Any, test_stat: str = "qtilde", **options: Any) -> TestStatistic:
+        """`q0`, `q`, `qtilde`, `t` or `ttilde` of `mu`, as pyhf defines them, with its two fits."""
+        data = _vector("data", data)
+        raw, advice = self._inference.test_statistic(test_stat, mu, data, _options(**options))
+        _advise(advice)
+        fits = {name: self._fit(raw.pop(name), data) for name in ("conditional", "free")}
+        return TestStatistic(test_stat, **raw, **fits)
+
+    def hypotest(self, mu: float, data: Any, test_stat: str = "qtilde", **options: Any) -> Hypotest:
+        """The asymptotic test of `mu`: CLs, observed and expected (with `test_stat="q0"` and `mu=0`, p-values)."""
+        raw, advice = self._inference.hypotest(mu, _vector("data", data), test_stat, _options(**options))
+        _advise(advice)
+        return Hypotest(**raw)
+
+    def significance(self, data: Any, **options: Any) -> Significance:
+        """The significance of a discovery, observed and expected."""
+        return Significance(**self._inference.significance(_vector("data", data), _options(**options)))
+
+    def upper_limit(self, data: Any, level: float = 0.05, test_stat: str = "qtilde", **options: Any) -> UpperLimit:
+        """Where CLs falls below `level`, by root finding: observed and expected."""
+        raw = self._inference.upper_limit(_vector("data", data), level, test_stat, _options(**options))
+        limit = UpperLimit(**raw)
+        if limit.widened is not None:
+            _advise(f"the upper bound of the parameter of interest was in the way: widened to {limit.widened}")
+        return limit
+
+    def scan(
+        self, values: Iterable[float], data: Any, level: float = 0.05, test_stat: str = "qtilde", **options: Any
+    ) -> Scan:
+        """Tests at ascending values of the parameter of interest, and the limits by straight lines between them."""
+        values = [float(x) for x in values]
+        raw = self._inference.scan(values, _vector("data", data), level, test_stat, _options(**options))
+        tests, limits = raw
+        if tests:
+            _advise(tests[0][1])
+        return Scan(tuple([Hypotest(**test) for test, _ in tests]), **limits)
+
+    def toys(
+        self,
+        mu: float,
+        data: Any,
+        toys: int = 2000,
+        seed: int = 0,
+        test_stat: str = "qtilde",
+        threads: int | None = None,
+        **options: Any,
+    ) -> Toys:
+        """The test of `mu` by `toys` toys under each hypothesis. The same seed gives the same toys, whatever the number of threads."""
+        data = _vector("data", data)
+        return Toys(**self._inference.toys(mu, data, toys, seed, threads, test_stat, _options(**options)))
+
+    def asimov_data(self, mu: float, data: Any, **options: Any) -> np.ndarray:
+        """The expected data at the parameters fitted to `data` with the parameter of interest at `mu`."""
+        return self._inference.asimov_data(mu, _vector("data", data), _options(**options))
+
+    def _fit(self, raw: dict[str, Any], data: np.ndarray) -> Fit:
+        return Fit(**raw, model=self, data=data)
+
+
+def _options(
+    mu: float | None = None,
+    init: Any = None,
+    bounds: Any = None,
+    fixed: Any = None,
+    tolerance: float | None = None,
+    max_iterations: int | None = None,
+) -> dict[str, Any]:
+    return {
+        "mu": mu,
+        "init": None if init is None else [float(x) for x in init],
+        "bounds": None if bounds is None else [(float(low), float(high)) for low, high in bounds],
+        "fixed": None if fixed is None else [bool(x) for x in fixed],
+        "tolerance": tolerance,
+        "max_iterations": max_iterations,
+    }
+
+
+def _vector(what: str, values: Any) -> np.ndarray:
+    array = np.ascontiguousarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise ShapeError(f"{what} must be a vector, not of shape {list(array.shape)}")
+    return array
+
+
+def _advise(advice: str | None) -> None:
+    if advice is not None:
+        warnings.warn(advice, stacklevel=3)

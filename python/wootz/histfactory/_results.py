@@ -1,0 +1,186 @@
+"""What inference gives back."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from wootz.histfactory._model import Model
+
+Band = tuple[float, float, float, float, float]
+
+
+class Pull(NamedTuple):
+    """How far a fit moved a constrained parameter, in units of its uncertainty before the fit."""
+
+    value: float
+    """(best fit - auxiliary measurement at nominal) / uncertainty before the fit."""
+    uncertainty: float
+    """Uncertainty after the fit / uncertainty before the fit: below 1, the data constrain it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fit that converged. `fit["mu"]` is a parameter's best value (an array if it is several)."""
+
+    __module__ = "wootz.histfactory"
+
+    parameters: np.ndarray
+    """The best-fit parameters."""
+    twice_nll: float
+    """-2 ln L there."""
+    gradient: np.ndarray = field(repr=False)
+    """The gradient of -ln L."""
+    fitted: np.ndarray = field(repr=False)
+    """Which parameters were not fixed."""
+    held: np.ndarray = field(repr=False)
+    """Which of those a bound holds, or do not act on the data."""
+    kkt: float
+    """The largest gradient component of the others, in units of the square root of their curvature."""
+    convergence: str
+    """`gradient`, or `precision` where rounding ended the fit."""
+    iterations: int
+    evaluations: int
+    model: "Model" = field(repr=False)
+    data: np.ndarray = field(repr=False)
+
+    def __getitem__(self, name: str) -> Any:
+        values = self.parameters[self.model.config.par_slice(name)]
+        return float(values[0]) if len(values) == 1 else values
+
+    @property
+    def names(self) -> list[str]:
+        """The parameters' names."""
+        return self.model.config.par_names
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """The inverse of the observed Hessian on parameters that are fitted and not held; 0 for the others."""
+        moving = (self.fitted & ~self.held).tolist()
+        return self.model._inference.covariance(self.parameters, self.data, moving)
+
+    @cached_property
+    def correlations(self) -> np.ndarray:
+        """The correlations; 0 for parameters without a variance."""
+        errors = np.sqrt(np.diag(self.covariance))
+        scale = np.divide(1.0, errors, out=np.zeros_like(errors), where=errors > 0)
+        return self.covariance * np.outer(scale, scale)
+
+    @cached_property
+    def uncertainties(self) -> dict[str, float]:
+        """The square roots of the variances, by the parameters' names; 0 for those that are fixed or held."""
+        return dict(zip(self.names, np.sqrt(np.diag(self.covariance)).tolist(), strict=True))
+
+    @cached_property
+    def pulls(self) -> dict[str, Pull]:
+        """Pulls and constraints of the constrained parameters that were fitted, by their names."""
+        config = self.model.config
+        before = config.prefit_uncertainties
+        out = {}
+        for i in np.flatnonzero((before > 0) & self.fitted).tolist():
+            pull = (self.parameters[i] - config.suggested_init[i]) / before[i]
+            out[self.names[i]] = Pull(float(pull), self.uncertainties[self.names[i]] / float(before[i]))
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class TestStatistic:
+    """A test statistic and the fits behind it."""
+
+    __module__ = "wootz.histfactory"
+    __test__ = False
+
+    name: str
+    mu: float
+    value: float
+    conditional: Fit = field(repr=False)
+    free: Fit = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Hypotest:
+    """An asymptotic test of a value of the parameter of interest."""
+
+    __module__ = "wootz.histfactory"
+
+    mu: float
+    observed: float
+    """CLs; for q0 the p-value of the background hypothesis."""
+    expected: Band
+    """Its median without signal (q0: with the signal) and the ±1σ, ±2σ band, from -2σ to +2σ as pyhf orders it."""
+    cls_b: float
+    cl_b: float
+    statistic: float
+    """The test statistic of the data."""
+    asimov: float
+    """The test statistic of Asimov data."""
+
+
+@dataclass(frozen=True)
+class UpperLimit:
+    """An upper limit on the parameter of interest."""
+
+    __module__ = "wootz.histfactory"
+
+    observed: float
+    expected: Band
+    """From -2σ to +2σ."""
+    widened: float | None
+    """The upper bound that the parameter of interest was given, if the model's was in the way."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Tests at several values, and the limits that straight lines between them give."""
+
+    __module__ = "wootz.histfactory"
+
+    tests: tuple[Hypotest, ...] = field(repr=False)
+    observed: float | None
+    expected: tuple[float | None, ...]
+
+    @property
+    def mu(self) -> np.ndarray:
+        """The tested values."""
+        return np.array([test.mu for test in self.tests])
+
+
+@dataclass(frozen=True)
+class Significance:
+    """The significance of a discovery."""
+
+    __module__ = "wootz.histfactory"
+
+    observed: float
+    """Z = √q0."""
+    expected: float
+    """Its median if the parameter of interest is 1."""
+    p_value: float
+    """Of the background hypothesis."""
+    mu_hat: float
+    """The best-fit parameter of interest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Toys:
+    """A test by toys."""
+
+    __module__ = "wootz.histfactory"
+
+    mu: float
+    statistic: float
+    """The test statistic of the data."""
+    cls_b: float
+    cl_b: float
+    observed: float
+    """CLs; for q0 the p-value of the background hypothesis."""
+    expected: Band
+    """Its quantiles over the toys without signal, from -2σ to +2σ."""
+    signal: np.ndarray = field(repr=False)
+    """The statistics of the toys with the tested signal."""
+    background: np.ndarray = field(repr=False)
+    """The statistics of the toys without signal (q0: with μ = 1)."""
+    failed: int
+    """Toys that are left out because a fit did not converge."""
