@@ -19,9 +19,9 @@ pub mod workspace;
 
 pub use graph::{Convention, GraphOptions, Template, Templates};
 pub use infer::{
-    Convergence, Discovery, DiscoveryData, Fit, FitOptions, Hypotest, HypotestOptions, Inference,
-    InferenceError, InferenceOptions, LimitOptions, NotConverged, Observer, Scan, Significance, Statistic,
-    TestStatistic, ToyOptions, Toys, UpperLimit,
+    Convergence, Derivatives, Evaluation, Fit, FitOptions, Hypotest, HypotestOptions, Inference,
+    InferenceError, InferenceOptions, LimitOptions, NotConverged, Objective, ObjectiveData, Observer, Scan,
+    Significance, Starts, Statistic, TestStatistic, ToyOptions, Toys, UpperLimit, Which,
 };
 pub use model::{
     ChannelConfig, Config, Constraint, Constraints, HistosysCode, Model, ModelError, ModelOptions,

@@ -132,13 +132,13 @@ impl Inference {
         Ok(Scan { observed: crossing(&|t| t.observed), expected, tests })
     }
 
-    fn no_limit(&self, poi: usize, mu: f64, level: f64) -> InferenceError {
+    pub(super) fn no_limit(&self, poi: usize, mu: f64, level: f64) -> InferenceError {
         InferenceError::NoLimit { poi: self.model().config().names[poi].clone(), value: mu, level }
     }
 }
 
 /// √qA at which CLs expected at `n` standard deviations is `level`: Φ(−(n + √qA)) = level · Φ(−n).
-fn root_at(n: f64, level: f64) -> f64 {
+pub(super) fn root_at(n: f64, level: f64) -> f64 {
     let target = level * normal_cdf(-n);
     let (mut low, mut high) = (-n, 40.0);
     while high - low > 4.0 * f64::EPSILON * high {
@@ -153,7 +153,7 @@ fn root_at(n: f64, level: f64) -> f64 {
 
 /// The zero above 0 of a function that is positive at 0 and falls, first looked for around `guess`; the largest value tried if
 /// there is none. Brackets, then Brent's method.
-fn root(
+pub(super) fn root(
     mut f: impl FnMut(f64) -> Result<f64, InferenceError>,
     guess: f64,
     tolerance: f64,

@@ -8,22 +8,24 @@ use wootz_ir::{Builder, DType, Graph, Input, Output, Role, Shape, TensorType, Ty
 
 mod asymptotic;
 mod dense;
-mod discovery;
+mod derivatives;
 mod error;
 mod fit;
 mod fit_graph;
 mod iteration;
 mod jacobian;
 mod limit;
+mod objective;
 mod session;
 mod statistic;
 mod toys;
 
 pub use asymptotic::{Hypotest, HypotestOptions, Significance};
-pub use discovery::{Discovery, DiscoveryData};
+pub use derivatives::Derivatives;
 pub use error::{InferenceError, NotConverged};
 pub use fit::{Convergence, Fit, FitOptions};
 pub use limit::{LimitOptions, Scan, UpperLimit};
+pub use objective::{Evaluation, Objective, ObjectiveData, Starts, Which};
 pub use session::{Inference, InferenceOptions, Observer};
 pub use statistic::{Statistic, TestStatistic};
 pub use toys::{ToyOptions, Toys};

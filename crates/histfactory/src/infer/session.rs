@@ -1,12 +1,12 @@
 //! A model's compiled programs.
 
 use super::InferenceError;
-use super::discovery::Derivatives;
+use super::derivatives::Programs;
 use super::iteration::{self, Arg, Out};
 use crate::{GraphOptions, Model, Template};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wootz_ir::{Graph, HostTensor};
+use wootz_ir::{Graph, HostTensor, TypeError};
 use wootz_runtime::{Backend, Definition, Options, Params, Session, compile};
 
 /// How a model's programs are made.
@@ -38,8 +38,8 @@ pub struct Inference {
     iteration: Session,
     hessian: Option<Session>,
     expected: Option<Session>,
-    pub(super) auxdata: Option<Session>,
-    pub(super) derivatives: Option<Derivatives>,
+    auxdata: Option<Session>,
+    pub(super) programs: Programs,
     /// The current values of the templates that may change.
     templates: Vec<Vec<f64>>,
     observer: Option<Arc<dyn Observer>>,
@@ -66,7 +66,7 @@ impl Inference {
             hessian: None,
             expected: None,
             auxdata: None,
-            derivatives: None,
+            programs: Programs::default(),
             templates,
             observer: None,
         };
@@ -135,10 +135,9 @@ impl Inference {
         }
         self.templates[at].copy_from_slice(values);
         let others = [(self.hessian.as_mut(), 2), (self.expected.as_mut(), 1), (self.auxdata.as_mut(), 0)];
-        let derivatives = self.derivatives.as_mut().map(Derivatives::sessions);
         let others = others.into_iter().filter_map(|(session, first)| Some((session?, first)));
         let all = [(&mut self.iteration, Arg::ALL.len())].into_iter().chain(others);
-        for (session, first) in all.chain(derivatives.into_iter().flatten()) {
+        for (session, first) in all.chain(self.programs.sessions()) {
             write(session, first + at, values)?;
         }
         Ok(())
@@ -158,6 +157,24 @@ impl Inference {
         }
         let session = self.expected.as_mut().expect("it was just made");
         write(session, 0, parameters)?;
+        session.run()?;
+        Ok(session.outputs()[0].as_slice::<f64>().to_vec())
+    }
+
+    /// The auxiliary data at nominal for the current templates.
+    pub(super) fn nominal_auxdata(&mut self) -> Result<Vec<f64>, InferenceError> {
+        let (model, options) = (self.model().clone(), self.options().clone());
+        if model.config().auxdata.is_empty() || options.graph.inputs.is_empty() {
+            return Ok(model.config().auxdata.clone());
+        }
+        if self.auxdata.is_none() {
+            let graph = super::graph_of(&model, &options.graph, &[], &["auxdata"], |b, _, templates| {
+                Ok::<_, TypeError>(vec![model.auxdata(b, templates)?])
+            });
+            let graph = graph.map_err(wootz_ir::ops::RuleError::from)?;
+            self.auxdata = Some(self.program(graph, 0)?);
+        }
+        let session = self.auxdata.as_mut().expect("it was just made");
         session.run()?;
         Ok(session.outputs()[0].as_slice::<f64>().to_vec())
     }
