@@ -7,7 +7,7 @@ from _typeshed import Incomplete, SupportsGetItem
 from os import PathLike
 from typing import Any, SupportsFloat, SupportsIndex, final
 
-__all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "HistFactoryInference", "HistFactoryModel", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Profile", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
+__all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "HistFactoryInference", "HistFactoryModel", "HistFactoryObjective", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Profile", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
 
 @final
 class DType:
@@ -246,6 +246,10 @@ class HistFactoryModel:
         """
         A graph of the model by name: `rates`, `sample_rates`, `expected_data` or `logpdf`, with these templates as inputs.
         """
+    def modifier_slice(self, /, name: str, channel: str, sample: str, modifier: str | None) -> tuple[int, int] | None:
+        """
+        Where a modifier of a channel's sample stands in a template; without a name, whichever there is.
+        """
     def nominal_slice(self, /, channel: str, sample: str) -> tuple[int, int] | None:
         """
         Where a sample of a channel stands in the template `nominal`.
@@ -253,6 +257,26 @@ class HistFactoryModel:
     def template(self, /, name: str) -> Incomplete:
         """
         The values of a template.
+        """
+
+@final
+class HistFactoryObjective:
+    """
+    An objective of a model as a function of some of its templates. Fits start where those of the last call ended.
+    """
+    def __new__(cls, /, model: HistFactoryModel, templates: SupportsGetItem[int, str], recomputed: bool, kind: str, mu: SupportsFloat | SupportsIndex, level: SupportsFloat | SupportsIndex, sigmas: SupportsFloat | SupportsIndex | None, index: SupportsIndex, counts: SupportsGetItem[int, SupportsFloat | SupportsIndex] | None) -> HistFactoryObjective:
+        """
+        `kind` is `q0`, `z0`, `cls` (of `mu`), `upper_limit` (at `level`), `parameter` or `uncertainty` (of the parameter `index`); `sigmas` says
+        which CLs or limit: expected, this many standard deviations from the median, or `None` for observed.
+        """
+    def evaluate(self, /, templates: SupportsGetItem[int, Incomplete], options: Incomplete) -> dict:
+        """
+        The objective for these templates (in the order of those given to the constructor) as a dict: `value`, `statistic`, `mu_hat`, the fitted parameters
+        `free` and `conditional`, and `gradients`, one array a template.
+        """
+    def reset(self, /) -> None:
+        """
+        Forgets where fits ended.
         """
 
 @final

@@ -40,7 +40,8 @@ mod _native {
     use crate::graph::{Graph, Region};
     #[pymodule_export]
     use crate::histfactory::{
-        HistFactoryInference, HistFactoryModel, HistFactoryPatchSet, HistFactoryWorkspace,
+        HistFactoryInference, HistFactoryModel, HistFactoryObjective, HistFactoryPatchSet,
+        HistFactoryWorkspace,
     };
     #[pymodule_export]
     use crate::nn::{Model, Optimizer, Training, TransformerLayer};

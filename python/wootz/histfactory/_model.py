@@ -138,6 +138,16 @@ class Model(Inference):
             raise UnknownNameError(f"channel `{channel}` has no sample `{sample}`, or there is no such channel")
         return slice(*found)
 
+    def modifier_slice(self, template: str, channel: str, sample: str, modifier: str | None = None) -> slice:
+        """Where a modifier of a channel's sample stands in a template other than `nominal`; without a name, whichever there is."""
+        found = self._native.modifier_slice(template, channel, sample, modifier)
+        if found is None:
+            what = f"modifier `{modifier}`" if modifier else "modifier"
+            raise UnknownNameError(
+                f"the template `{template}` has no {what} of sample `{sample}` in channel `{channel}`"
+            )
+        return slice(*found)
+
     def expected_data(self, pars: Any, include_auxdata: bool = True) -> np.ndarray:
         """Expected rates, and with them the expected auxiliary data."""
         graph, output = ("expected_data", "data") if include_auxdata else ("rates", "rates")

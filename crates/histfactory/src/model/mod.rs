@@ -12,11 +12,13 @@ mod walk;
 pub use config::{ChannelConfig, Config, Constraint, ParameterSet};
 pub use error::{ModelError, NegativeRate};
 pub use options::{HistosysCode, ModelOptions, ModifierSettings, NormsysCode, Poi};
+use structure::StatisticalElement;
 pub(crate) use structure::Structure;
 pub use structure::{Constraints, NormalTerm, PoissonTerm};
 
-use crate::Workspace;
 use crate::workspace::WorkspaceError;
+use crate::{Template, Workspace};
+use std::ops::Range;
 use walk::Walk;
 
 /// A statistical model: Poisson counts in bins whose rates depend on parameters, and auxiliary measurements that constrain them.
@@ -108,11 +110,53 @@ impl Model {
     }
 
     /// Where the template of a channel's sample stands in the template input `nominal`.
-    pub fn nominal_slice(&self, channel: &str, sample: &str) -> Option<std::ops::Range<usize>> {
+    pub fn nominal_slice(&self, channel: &str, sample: &str) -> Option<Range<usize>> {
+        Some(self.structure.blocks[self.block(channel, sample)?].cells.clone())
+    }
+
+    /// Where a modifier of a channel's sample stands in a template other than [`Template::Nominal`]; without a name, whichever comes first.
+    pub fn modifier_slice(
+        &self,
+        template: Template,
+        channel: &str,
+        sample: &str,
+        modifier: Option<&str>,
+    ) -> Option<Range<usize>> {
+        let s = &self.structure;
+        let block = self.block(channel, sample)?;
+        let wanted = match modifier {
+            Some(name) => self.config.parameter_sets.iter().find(|set| set.name == name)?.slice.clone(),
+            None => 0..self.config.parameters(),
+        };
+        let cells = &s.blocks[block].cells;
+        // One run of elements a modifier, whose parameters are those of one name.
+        let run = |elements: &[StatisticalElement], parameter: &dyn Fn(usize) -> usize| {
+            let is_in =
+                |e: &StatisticalElement| cells.contains(&e.cell) && wanted.contains(&parameter(e.term));
+            let first = elements.iter().position(is_in)?;
+            Some(first..first + cells.len())
+        };
+        match template {
+            Template::Nominal => None,
+            Template::HistosysLo | Template::HistosysHi => s
+                .histosys
+                .iter()
+                .find(|e| e.block == block && wanted.contains(&e.parameter))
+                .map(|e| e.elements.clone()),
+            Template::NormsysLo | Template::NormsysHi => s
+                .normsys
+                .iter()
+                .position(|e| e.block == block && wanted.contains(&e.parameter))
+                .map(|i| i..i + 1),
+            Template::Staterror => run(&s.staterror, &|term| s.constraints.normal[term].parameter),
+            Template::Shapesys => run(&s.shapesys, &|term| s.constraints.poisson[term].parameter),
+        }
+    }
+
+    fn block(&self, channel: &str, sample: &str) -> Option<usize> {
         let channel = self.config.channels.iter().position(|c| c.name == channel)?;
         let sample = self.config.samples.iter().position(|s| s == sample)?;
-        let block = self.structure.blocks.iter().find(|b| b.channel == channel && b.sample == sample)?;
-        Some(block.cells.clone())
+        self.structure.blocks.iter().position(|b| b.channel == channel && b.sample == sample)
     }
 }
 

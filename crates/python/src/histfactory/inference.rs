@@ -165,7 +165,7 @@ impl HistFactoryInference {
     fn new(model: &HistFactoryModel, threads: Option<usize>) -> HistFactoryInference {
         let mut options = InferenceOptions::default();
         options.compile.backend.threads = threads;
-        HistFactoryInference::with(model.0.clone(), options)
+        HistFactoryInference::with(model.shared(), options)
     }
 
     /// A fit.

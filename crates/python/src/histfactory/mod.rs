@@ -1,8 +1,10 @@
-//! HistFactory workspaces and models; [`inference`] with them.
+//! HistFactory workspaces and models; [`inference`] with them, and [`objective`]s to train by.
 
 mod inference;
+mod objective;
 
 pub(crate) use inference::HistFactoryInference;
+pub(crate) use objective::HistFactoryObjective;
 
 use crate::error::{Kind, OrRaise, Raise, guarded};
 use crate::graph::Graph;
@@ -248,6 +250,12 @@ impl HistFactoryPatchSet {
 #[pyclass(frozen, module = "wootz._native")]
 pub(crate) struct HistFactoryModel(Arc<histfactory::Model>);
 
+impl HistFactoryModel {
+    fn shared(&self) -> Arc<histfactory::Model> {
+        self.0.clone()
+    }
+}
+
 #[pymethods]
 impl HistFactoryModel {
     /// What the arrays mean, as a dict.
@@ -308,6 +316,18 @@ impl HistFactoryModel {
     /// Where a sample of a channel stands in the template `nominal`.
     fn nominal_slice(&self, channel: &str, sample: &str) -> Option<(usize, usize)> {
         self.0.nominal_slice(channel, sample).map(|r| (r.start, r.end))
+    }
+
+    /// Where a modifier of a channel's sample stands in a template; without a name, whichever there is.
+    fn modifier_slice(
+        &self,
+        name: &str,
+        channel: &str,
+        sample: &str,
+        modifier: Option<&str>,
+    ) -> PyResult<Option<(usize, usize)>> {
+        let found = self.0.modifier_slice(template(name)?, channel, sample, modifier);
+        Ok(found.map(|r| (r.start, r.end)))
     }
 
     /// Raises what is wrong with these arrays: a wrong length, a number that is not finite, a negative count.

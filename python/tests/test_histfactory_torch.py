@@ -1,0 +1,285 @@
+"""SignificanceLoss and SoftHistogram against closed forms, NumPy, differences of rebuilt models, and PyTorch's gradcheck."""
+
+import math
+
+import numpy as np
+import pytest
+import wootz as wz
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed; `pip install torch` has these tests run")
+
+
+def one_bin(signal=10.0, background=50.0, error=7.0, observed=60.0):
+    samples = [
+        {"name": "signal", "data": [signal], "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]},
+        {"name": "background", "data": [background], "modifiers": [{"name": "b", "type": "shapesys", "data": [error]}]},
+    ]
+    return wz.histfactory.load(
+        {
+            "version": "1.0.0",
+            "channels": [{"name": "SR", "samples": samples}],
+            "observations": [{"name": "SR", "data": [observed]}],
+            "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+        }
+    )
+
+
+def analysis(signal=(2.0, 6.0, 9.0), background=(60.0, 30.0, 12.0), up=(66.0, 31.0, 13.0), down=(55.0, 29.0, 11.5), errors=(1.5, 1.0, 0.8)):
+    """Three bins, a histosys, a normsys and statistical errors."""
+    variation = {"name": "shape", "type": "histosys", "data": {"hi_data": list(up), "lo_data": list(down)}}
+    samples = [
+        {
+            "name": "signal",
+            "data": list(signal),
+            "modifiers": [
+                {"name": "mu", "type": "normfactor", "data": None},
+                {"name": "scale", "type": "normsys", "data": {"hi": 1.1, "lo": 0.92}},
+            ],
+        },
+        {
+            "name": "background",
+            "data": list(background),
+            "modifiers": [variation, {"name": "staterror_SR", "type": "staterror", "data": list(errors)}],
+        },
+    ]
+    return wz.histfactory.load(
+        {
+            "version": "1.0.0",
+            "channels": [{"name": "SR", "samples": samples}],
+            "observations": [{"name": "SR", "data": [65.0, 36.0, 24.0]}],
+            "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
+        }
+    )
+
+
+def z_of_one_bin(s, b, sigma):
+    v = sigma**2
+    first = (s + b) * math.log((s + b) * (b + v) / (b * b + (s + b) * v))
+    return math.sqrt(2 * (first - b * b / v * math.log(1 + v * s / (b * (b + v)))))
+
+
+def tensor(values, dtype=None):
+    return torch.tensor(values, dtype=dtype or torch.float64, requires_grad=True)
+
+
+def test_the_significance_of_one_bin_has_its_closed_form():
+    loss = wz.torch.SignificanceLoss(one_bin(), {"SR": "signal"})
+    for s in (10.0, 3.0, 25.0):
+        x = tensor([s])
+        value = loss(x)
+        value.backward()
+        expected = z_of_one_bin(s, 50.0, 7.0)
+        assert abs(value.item() + expected) < 1e-9
+        assert abs(loss.z0 - expected) < 1e-9
+        h = 1e-4
+        slope = (z_of_one_bin(s + h, 50.0, 7.0) - z_of_one_bin(s - h, 50.0, 7.0)) / (2 * h)
+        assert abs(x.grad.item() + slope) < 1e-7
+    loss(tensor([10.0]))
+    assert abs(loss.z0 - 0.959075) < 5e-7
+    assert loss.fit.mu_hat == 1.0
+
+
+@pytest.mark.parametrize("objective", ["z0", "q0", "cls", "upper_limit", "sigma_mu"])
+@pytest.mark.parametrize("convention", ["frozen", "recomputed"])
+def test_gradients_pass_gradcheck(objective, convention):
+    loss = wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, objective, convention=convention)
+
+    def of(signal, background, up, down, variance):
+        parts = {"nominal": background, "shape": (down, up), "variance": variance}
+        return loss({"SR": {"signal": signal, "background": parts}})
+
+    values = ([2.0, 6.0, 9.0], [60.0, 30.0, 12.0], [66.0, 31.0, 13.0], [55.0, 29.0, 11.5], [2.25, 1.0, 0.64])
+    assert torch.autograd.gradcheck(of, [tensor(v) for v in values], eps=1e-4, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["z0", "cls", "upper_limit", "sigma_mu"])
+@pytest.mark.filterwarnings("ignore:the loss is of observed data")
+def test_gradients_of_observed_data_pass_gradcheck(objective):
+    loss = wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, objective, data="observed", sigmas=None)
+    assert torch.autograd.gradcheck(loss, [tensor([2.0, 6.0, 9.0])], eps=1e-4, atol=1e-6, rtol=1e-5)
+
+
+def test_recomputed_templates_are_those_of_a_rebuilt_model():
+    loss = wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, convention="recomputed")
+    signal, background, errors = (3.0, 7.0, 11.0), (50.0, 33.0, 9.0), (2.0, 1.5, 0.5)
+    parts = {"nominal": tensor(background), "variance": tensor([e**2 for e in errors])}
+    value = loss({"SR": {"signal": tensor(signal), "background": parts}})
+    rebuilt = wz.torch.SignificanceLoss(analysis(signal, background, errors=errors), {"SR": "signal"})
+    assert abs(value.item() - rebuilt(tensor(signal)).item()) < 1e-9
+
+
+def test_objectives_are_those_of_inference():
+    ws = analysis()
+    model = ws.model()
+    start = model.config.suggested_init.copy()
+    x = tensor([2.0, 6.0, 9.0])
+
+    def loss(objective, **options):
+        return wz.torch.SignificanceLoss(ws, {"SR": "signal"}, objective, **options)(x).item()
+
+    start[model.config.poi_index] = 0.0
+    background = model.expected_data(start)
+    start[model.config.poi_index] = 1.0
+    both = model.expected_data(start)
+    assert abs(loss("cls") - model.hypotest(1.0, background).expected[2]) < 1e-9
+    assert abs(loss("cls", mu=2.0, sigmas=1.0) - model.hypotest(2.0, background).expected[3]) < 1e-9
+    limit = model.upper_limit(background)
+    assert abs(loss("upper_limit") / limit.expected[2] - 1) < 1e-7
+    assert abs(loss("upper_limit", sigmas=-2.0) / limit.expected[0] - 1) < 1e-7
+    assert abs(loss("sigma_mu") / model.fit(both).uncertainties["mu"] - 1) < 1e-6
+    assert abs(loss("z0") + model.significance(both).observed) < 1e-6
+    assert abs(loss("z0", negate=False) - model.significance(both).observed) < 1e-6
+    with pytest.warns(UserWarning, match="unblinds"):
+        assert abs(loss("q0", data="observed") + ws.hypotest(0.0, test_stat="q0").statistic) < 1e-8
+
+
+def test_warm_starts_change_nothing():
+    warm = wz.torch.SignificanceLoss(analysis(), {"SR": "signal"})
+    cold = wz.torch.SignificanceLoss(analysis(), {"SR": "signal"})
+    for step in range(5):
+        a, b = tensor([2.0 + step, 6.0 - step, 9.0]), tensor([2.0 + step, 6.0 - step, 9.0])
+        cold.reset()
+        values = warm(a), cold(b)
+        torch.stack(values).sum().backward()
+        assert abs(values[0].item() - values[1].item()) < 1e-8
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:the loss is of observed data")
+def test_without_an_excess_there_is_no_gradient():
+    loss = wz.torch.SignificanceLoss(one_bin(), {"SR": "signal"}, data=[40.0])
+    x = tensor([10.0])
+    with pytest.warns(UserWarning, match="no excess"):
+        value = loss(x)
+    value.backward()
+    assert (loss.q0, x.grad.item(), loss.zeros) == (0.0, 0.0, 1)
+
+
+def test_failures_are_raised_or_counted():
+    x = tensor([2.0, 6.0, 9.0])
+    with pytest.raises(wz.FitError, match="did not converge"):
+        wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, max_iterations=1)(x)
+    loss = wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, max_iterations=1, on_failure="skip")
+    with pytest.warns(UserWarning, match="no gradient"):
+        value = loss(x)
+    value.backward()
+    assert loss.failures == 1
+    assert x.grad.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_dtypes_and_bad_input():
+    loss = wz.torch.SignificanceLoss(analysis(), {"SR": "signal"})
+    x = tensor([2.0, 6.0, 9.0], torch.float32)
+    value = loss(x)
+    value.backward()
+    assert value.dtype == x.grad.dtype == torch.float32
+    with pytest.raises(wz.ShapeError, match="signal"):
+        loss(tensor([1.0]))
+    with pytest.raises(wz.ModelError, match="float32 or float64"):
+        loss(torch.tensor([1, 2, 3]))
+    with pytest.raises(wz.UnknownNameError, match="CR"):
+        loss({"CR": x})
+    with pytest.raises(wz.UnknownNameError, match="nobody"):
+        wz.torch.SignificanceLoss(analysis(), {"SR": "nobody"})
+    with pytest.raises(wz.ModelError, match="objective"):
+        wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, "z1")
+    floor = wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, min_background=5.0)
+    background = tensor([60.0, 30.0, -1.0])
+    floor({"SR": {"signal": x, "background": background}}).backward()
+    assert background.grad[2] == 0.0 != background.grad[0]
+
+
+EDGES = [0.0, 0.2, 0.5, 0.7, 1.0]
+
+
+def events(n=400, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(0.5, 0.4, n), rng.uniform(0.1, 2.0, n)
+
+
+@pytest.mark.parametrize("mode", ["kde", "sigmoid", "normalized"])
+@pytest.mark.parametrize("overflow", ["drop", "clip", "reflect"])
+def test_narrow_kernels_are_numpys_histogram(mode, overflow):
+    edges = np.linspace(0, 1, 6) if mode == "normalized" else EDGES
+    x, w = events()
+    histogram = wz.torch.SoftHistogram(edges, 1e-7, mode, overflow, return_variance=True)
+    contents, variance = histogram(torch.tensor(x), torch.tensor(w))
+    seen = np.clip(x, 0.0, 1.0) if overflow == "clip" else x
+    np.testing.assert_allclose(contents, np.histogram(seen, edges, weights=w)[0], rtol=1e-9)
+    np.testing.assert_allclose(variance, np.histogram(seen, edges, weights=w**2)[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("overflow", ["drop", "clip", "reflect"])
+def test_hard_values_have_soft_derivatives(overflow):
+    x, w = events()
+    x[:3] = [0.0, 0.5, 1.0]
+    hard = wz.torch.SoftHistogram(EDGES, overflow=overflow, hard_forward=True)
+    soft = wz.torch.SoftHistogram(EDGES, overflow=overflow)
+    seen = np.clip(x, 0.0, 1.0) if overflow == "clip" else x
+    a, b = torch.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    contents = hard(a, torch.tensor(w))
+    np.testing.assert_allclose(contents.detach(), np.histogram(seen, EDGES, weights=w)[0], rtol=1e-12)
+    cotangent = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
+    (contents @ cotangent).backward()
+    (soft(b, torch.tensor(w)) @ cotangent).backward()
+    torch.testing.assert_close(a.grad, b.grad)
+    assert a.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("mode", ["kde", "sigmoid", "normalized"])
+@pytest.mark.parametrize("overflow", ["drop", "clip", "reflect"])
+def test_histograms_pass_gradcheck(mode, overflow):
+    x, w = events(20)
+    x = x[np.abs(x - 0.5) < 0.49]
+    h = torch.nn.Parameter(torch.tensor(0.1, dtype=torch.float64))
+    histogram = wz.torch.SoftHistogram(EDGES, h, mode, overflow)
+    assert list(histogram.parameters()) == [h]
+    weights = torch.tensor(w[: len(x)], requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, w, _: histogram(x, w), (tensor(x), weights, h))
+
+
+def test_shares_are_kept_by_clipping_and_reflection():
+    x = torch.linspace(0.01, 0.99, 50, dtype=torch.float64)
+    for mode in ("kde", "sigmoid", "normalized"):
+        for overflow in ("clip", "reflect"):
+            total = wz.torch.SoftHistogram(EDGES, 0.1, mode, overflow)(x).sum()
+            # A reflected logistic kernel still has shares beyond the mirror images of the edges.
+            assert abs(total - 50) < (0.02 if mode == "sigmoid" and overflow == "reflect" else 1e-9)
+    assert wz.torch.SoftHistogram(EDGES, 0.1)(x).sum() < 49
+
+
+def test_bandwidths_and_scales():
+    x = torch.tensor(events()[0])
+    schedule = wz.torch.SoftHistogram(EDGES, lambda step: 0.2 / (1 + step))
+    for step in range(3):
+        torch.testing.assert_close(schedule(x), wz.torch.SoftHistogram(EDGES, 0.2 / (1 + step))(x))
+    schedule.eval()
+    schedule(x)
+    assert int(schedule.calls) == 3
+    torch.testing.assert_close(wz.torch.SoftHistogram(EDGES)(x, scale=2.5), 2.5 * wz.torch.SoftHistogram(EDGES, 0.125)(x))
+    with pytest.raises(wz.ModelError, match="ascend"):
+        wz.torch.SoftHistogram([0.0, 0.0, 1.0])
+    with pytest.raises(wz.ModelError, match="mode"):
+        wz.torch.SoftHistogram(EDGES, mode="gauss")
+    with pytest.raises(wz.ShapeError, match="events"):
+        wz.torch.SoftHistogram(EDGES)(x, x[:3])
+
+
+def test_training_improves_the_significance():
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    signal = torch.tensor(rng.normal([1.0, 0.5], 0.7, (600, 2)), dtype=torch.float32)
+    background = torch.tensor(rng.normal([0.0, 0.0], 1.0, (600, 2)), dtype=torch.float32)
+    network = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1), torch.nn.Sigmoid())
+    histogram = wz.torch.SoftHistogram(np.linspace(0, 1, 4), 0.1, overflow="clip")
+    loss = wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, min_background=0.5)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    zs = []
+    for _ in range(40):
+        optimizer.zero_grad()
+        s = histogram(network(signal)[:, 0], scale=20 / 600)
+        b = histogram(network(background)[:, 0], scale=100 / 600)
+        loss({"SR": {"signal": s, "background": b}}).backward()
+        optimizer.step()
+        zs.append(loss.z0)
+    assert zs[-1] > 1.2 * zs[0]

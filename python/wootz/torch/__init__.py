@@ -1,0 +1,22 @@
+"""PyTorch modules that train a network on what an analysis will quote.
+
+    import wootz as wz
+
+    loss = wz.torch.SignificanceLoss(workspace, signal={"SR": "signal"})
+    histogram = wz.torch.SoftHistogram(edges)
+    value = loss(histogram(network(events), weights))  # -Z: minimising it improves the analysis
+    value.backward()
+    print(loss.z0)
+"""
+
+from wootz._errors import BackendError
+
+try:
+    import torch  # noqa: F401
+except ImportError as error:
+    raise BackendError("wootz.torch needs PyTorch: pip install torch") from error
+
+from wootz.torch._histogram import SoftHistogram
+from wootz.torch._significance import SignificanceLoss
+
+__all__ = ["SignificanceLoss", "SoftHistogram"]
