@@ -1,10 +1,11 @@
-"""Runs generated sources: `run_cases.py FRAMEWORK FOLDER`.
+"""Runs generated sources: `run_cases.py FRAMEWORK TENSORS FOLDER`.
 
-Reads cases.jsonl and cases.bin in the folder, writes results.jsonl and results.bin. Arrays go in and out as NumPy's; 16-bit
-brain floats, which NumPy lacks, as their bits.
+Reads cases.jsonl in the folder, whose arguments are in the file of tensors; writes results.jsonl and results.bin. Arrays go in
+and out as NumPy's; 16-bit brain floats, which NumPy lacks, as their bits.
 """
 
 import contextlib
+import itertools
 import json
 import sys
 import types
@@ -28,6 +29,13 @@ DTYPES = {
 class Numpy:
     """Arrays as they are."""
 
+    # How many sources run as one.
+    batch = 1
+
+    def run(self, functions, arguments):
+        """The results of each function for each of its arguments."""
+        return [[f(*given) for given in a] for f, a in zip(functions, arguments)]
+
     def take(self, array, dtype):
         return array
 
@@ -45,6 +53,19 @@ class Numpy:
 
 
 class Jax(Numpy):
+    # XLA takes less time over one large program than over many small ones.
+    batch = 96
+
+    def run(self, functions, arguments):
+        import jax
+
+        every = jax.jit(lambda given: [f(*x) for f, x in zip(functions, given)])
+        rounds = max(map(len, arguments))
+        # Those that have no more arguments take their last ones again.
+        filled = [a + a[-1:] * (rounds - len(a)) for a in arguments]
+        results = zip(*[every(list(given)) for given in zip(*filled)])
+        return [list(r)[: len(a)] for r, a in zip(results, arguments)]
+
     def take(self, array, dtype):
         import jax.numpy as jnp
 
@@ -107,9 +128,15 @@ def read(tensors, entry):
     )
 
 
-def run(case, framework, tensors):
+def function(case):
+    """The function of a source."""
     module = types.ModuleType("case")
     exec(compile(case["source"], "case.py", "exec"), module.__dict__)
+    return getattr(module, case["function"])
+
+
+def arguments(case, framework, tensors):
+    """What the function is called with."""
     held, given = {}, []
     for entry in case["inputs"]:
         array = framework.take(read(tensors, entry["tensor"]), entry["tensor"]["dtype"])
@@ -117,41 +144,69 @@ def run(case, framework, tensors):
             given.append(array)
         else:
             held[entry["name"]] = array
-    function = getattr(module, case["function"])
-    results = function(held, *given) if case["held"] else function(*given)
+    return (held, *given) if case["held"] else tuple(given)
+
+
+def named(case, results, framework):
+    """The results in order, as NumPy has them."""
     state, outputs = results if case["function"] == "step" else ({}, results)
-    named = ((o["name"], o["held"]) for o in case["outputs"])
+    pairs = ((o["name"], o["held"]) for o in case["outputs"])
     return [
         framework.give(outputs[name] if key is None else state[key])
-        for name, key in named
+        for name, key in pairs
     ]
 
 
+def run(group, framework, tensors):
+    """Results of each case of some sources, or what went wrong."""
+    try:
+        with framework.around(group[0][0]["wide"]):
+            functions = [function(cases[0]) for cases in group]
+            given = [[arguments(c, framework, tensors) for c in cases] for cases in group]
+            results = framework.run(functions, given)
+            return [
+                named(case, result, framework)
+                for cases, of_cases in zip(group, results)
+                for case, result in zip(cases, of_cases)
+            ]
+    except Exception as error:
+        if len(group) > 1:
+            return [r for cases in group for r in run([cases], framework, tensors)]
+        if len(group[0]) > 1:
+            return [r for case in group[0] for r in run([[case]], framework, tensors)]
+        return [f"{type(error).__name__}: {error}"]
+
+
+def batches(cases, size):
+    """The cases of each source, in groups of sources that follow each other and agree about 64-bit types."""
+    for _, alike in itertools.groupby(cases, key=lambda case: case["wide"]):
+        sources = itertools.groupby(alike, key=lambda case: case["source"])
+        of_source = (list(cases) for _, cases in sources)
+        while batch := list(itertools.islice(of_source, size)):
+            yield batch
+
+
 def main():
-    name, folder = sys.argv[1], Path(sys.argv[2])
+    name, folder = sys.argv[1], Path(sys.argv[3])
     framework = {"numpy": Numpy, "jax": Jax, "torch": Torch, "mlx": Mlx}[name]()
-    tensors = (folder / "cases.bin").read_bytes()
+    tensors = Path(sys.argv[2]).read_bytes()
     with (
         (folder / "cases.jsonl").open() as cases,
-        (folder / "results.jsonl").open("w") as results,
+        (folder / "results.jsonl").open("w") as lines,
         (folder / "results.bin").open("wb") as out,
     ):
-        for line in cases:
-            case = json.loads(line)
-            try:
-                with framework.around(case["wide"]):
-                    outputs = run(case, framework, tensors)
+        for batch in batches(map(json.loads, cases), framework.batch):
+            for result in run(batch, framework, tensors):
+                if isinstance(result, str):
+                    lines.write(json.dumps({"error": result}) + "\n")
+                    continue
                 entries = []
-                for dtype, array in outputs:
+                for dtype, array in result:
                     entries.append(
                         {"dtype": dtype, "dims": array.shape, "at": out.tell()}
                     )
                     out.write(np.ascontiguousarray(array).tobytes())
-                results.write(json.dumps({"outputs": entries}) + "\n")
-            except Exception as error:
-                results.write(
-                    json.dumps({"error": f"{type(error).__name__}: {error}"}) + "\n"
-                )
+                lines.write(json.dumps({"outputs": entries}) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 //! * [`random_case`]: programs made of a seed, for what no list of cases thinks of: fusion, layouts, reuse of memory.
 //! * [`run`]: one case on one backend against the reference interpreter, at every optimisation level, with parameters
 //!   and inputs in different roles, on 1, 2 and 3 threads. [`run_all`]: many, with all failures in one report.
-//! * [`run_python`]: many cases as generated source, in one process of a Python that has the framework.
+//! * [`run_python`]: many cases as generated source, in processes of a Python that has the framework.
 //! * [`minimise`]: from a program that fails to a small one that fails.
 //!
 //! ```
@@ -34,7 +34,17 @@ pub use python::{PythonReport, run_python};
 pub use random::random_case;
 pub use run::{Mismatch, Outcome, run, run_all};
 
-/// Every listed case: op samples, sizes, gradients, models.
+/// Every listed case: [`samples`], the same ops at other sizes, [`models`].
 pub fn suite() -> Vec<Case> {
-    [samples::cases(), shapes::cases(), models::cases()].concat()
+    [samples(), shapes::cases(), models()].concat()
+}
+
+/// Every op at its own sample operands, and its gradient.
+pub fn samples() -> Vec<Case> {
+    samples::cases()
+}
+
+/// Whole models: inference and training steps.
+pub fn models() -> Vec<Case> {
+    models::cases()
 }

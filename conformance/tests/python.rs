@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use wootz_conformance::{random_case, run_python, suite};
+use wootz_conformance::{Case, models, random_case, run_python, samples, suite};
+use wootz_ir::DType;
 use wootz_passes::Optimize;
 use wootz_pycode::Framework;
 
@@ -21,21 +22,20 @@ fn python_with(module: &str) -> Option<PathBuf> {
     })
 }
 
-/// Set to 1 to run these tests: a framework takes minutes.
-const WANTED: &str = "WOOTZ_CONFORMANCE_PYTHON";
+/// Set to `all` to run JAX on every case too.
+const AMOUNT: &str = "WOOTZ_CONFORMANCE_PYTHON";
 
-fn check(framework: Framework, module: &str, levels: &[Optimize]) {
-    if std::env::var_os(WANTED).is_none_or(|v| v != "1") {
-        println!("not run: generated source takes minutes a framework; {WANTED}=1 runs it");
-        return;
-    }
+/// The most failures that are printed.
+const PRINTED: usize = 20;
+
+fn check(framework: Framework, module: &str, levels: &[Optimize], cases: &[Case]) {
     let Some(python) = python_with(module) else {
         println!(
             "not run: no Python with {module} (`cargo xtask peers` makes one, or name one in WOOTZ_PYTHON)"
         );
         return;
     };
-    let mut cases = suite();
+    let mut cases = cases.to_vec();
     cases.extend((0..PROGRAMS).map(|seed| random_case(seed, OPS)));
     let report = run_python(&python, framework, levels, &cases).expect("the runner runs");
     println!("{framework}: {} sources, {} cases not supported", report.run, report.unsupported.len());
@@ -46,27 +46,34 @@ fn check(framework: Framework, module: &str, levels: &[Optimize]) {
         "{} of {} sources fail on {framework}\n\n{}",
         failed.len(),
         report.run,
-        failed.join("\n\n")
+        failed.iter().take(PRINTED).cloned().collect::<Vec<_>>().join("\n\n")
     );
 }
 
 #[test]
 fn numpy() {
-    check(Framework::Numpy, "numpy", &ALL);
+    check(Framework::Numpy, "numpy", &ALL, &suite());
 }
 
-// XLA takes longer over a program than everything else together: one level of three.
+// XLA takes longer over a program than everything else together.
 #[test]
 fn jax() {
-    check(Framework::Jax, "jax", &[Optimize::Full]);
+    if std::env::var_os(AMOUNT).is_some_and(|v| v == "all") {
+        return check(Framework::Jax, "jax", &ALL, &suite());
+    }
+    println!("jax: one level, no other sizes of the same ops, no f32 and f16; {AMOUNT}=all runs every case");
+    let narrower = |case: &Case| case.inputs.iter().any(|t| matches!(t.dtype(), DType::F32 | DType::F16));
+    let mut cases = [samples(), models()].concat();
+    cases.retain(|case| !narrower(case));
+    check(Framework::Jax, "jax", &[Optimize::Full], &cases);
 }
 
 #[test]
 fn torch() {
-    check(Framework::Torch, "torch", &ALL);
+    check(Framework::Torch, "torch", &ALL, &suite());
 }
 
 #[test]
 fn mlx() {
-    check(Framework::Mlx, "mlx.core", &ALL);
+    check(Framework::Mlx, "mlx.core", &ALL, &suite());
 }

@@ -144,12 +144,17 @@ impl Module {
         let device = self.device.as_deref();
         match self.framework {
             Framework::Numpy => text.to_owned(),
-            Framework::Jax => replace_module(text, "np", "jnp"),
+            // Doubles are there if the caller has enabled them.
+            Framework::Jax => replace_module(text, "np", "jnp")
+                .replace("astype(jnp.float64)", "astype(jnp.promote_types(x.dtype, jnp.float32))"),
             Framework::Mlx => replace_module(text, "np", "mx").replace("mx.float64", "mx.float32"),
-            Framework::Torch => match device {
-                Some(device) => text.replace("device=None", &format!("device=\"{device}\"")),
-                None => text.replace(", device=None", ""),
-            },
+            Framework::Torch => {
+                let text = replace_module(text, "np", "torch").replace(".astype(", ".to(");
+                match device {
+                    Some(device) => text.replace("device=None", &format!("device=\"{device}\"")),
+                    None => text.replace(", device=None", ""),
+                }
+            }
         }
     }
 }

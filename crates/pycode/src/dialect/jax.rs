@@ -59,6 +59,7 @@ impl Dialect for Jax {
             include_str!("../helpers/cumulative.py"),
             include_str!("../helpers/random.py"),
             include_str!("../helpers/special.py"),
+            include_str!("../helpers/polygamma.py"),
         ]
     }
 
@@ -242,12 +243,10 @@ impl Dialect for Jax {
         if narrow { method(sums, "astype", [dtype_py(self, dtype)]) } else { sums }
     }
 
-    fn linalg(&self, _: &Module, op: Linalg, args: Vec<Arg>) -> Py {
+    fn linalg(&self, cx: &Module, op: Linalg, args: Vec<Arg>) -> Py {
         let args = args.into_iter().map(|a| a.code);
         match op {
-            Linalg::Cholesky => {
-                call("lax.linalg.cholesky", args.chain([keyword("symmetrize_input", atom("False"))]))
-            }
+            Linalg::Cholesky => helper(cx, "cholesky", args),
             Linalg::TriangularSolve(solve) => {
                 let yes = |name, yes: bool| yes.then(|| keyword(name, atom("True")));
                 let how = [

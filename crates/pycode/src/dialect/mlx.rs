@@ -63,6 +63,7 @@ impl Dialect for Mlx {
             include_str!("../helpers/cumulative.py"),
             include_str!("../helpers/random.py"),
             include_str!("../helpers/special.py"),
+            include_str!("../helpers/polygamma.py"),
         ]
     }
 

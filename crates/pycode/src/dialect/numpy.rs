@@ -57,6 +57,7 @@ impl Dialect for Numpy {
             include_str!("../helpers/cumulative.py"),
             include_str!("../helpers/random.py"),
             include_str!("../helpers/special.py"),
+            include_str!("../helpers/polygamma.py"),
         ]
     }
 

@@ -60,7 +60,7 @@ impl Dialect for Torch {
     }
 
     fn helpers(&self) -> &'static [&'static str] {
-        &[include_str!("../helpers/torch.py")]
+        &[include_str!("../helpers/torch.py"), include_str!("../helpers/polygamma.py")]
     }
 
     fn scalar(&self, cx: &Module, dtype: DType, number: Py) -> Py {

@@ -53,3 +53,10 @@ def scatter_add(x, indices, updates, batch=0):
     """x with slices added to; vectors out of bounds are dropped."""
     at = places(indices, x.shape[batch : batch + indices.shape[-1]], batch)
     return x[None].at[at].add(updates, mode="drop")[0]
+
+
+def cholesky(a):
+    """The lower Cholesky factor of each matrix; NaN where one is not positive definite."""
+    factor = lax.linalg.cholesky(a, symmetrize_input=False)
+    failed = jnp.isnan(factor).any(axis=(-2, -1), keepdims=True)
+    return jnp.where(failed, jnp.nan, factor)
