@@ -33,7 +33,7 @@ fn ulps(got: f64, want: f64, rest: f64, digits: i32, least: i32) -> f64 {
     (((got - want) - rest) / unit).abs()
 }
 
-/// Random and hard operands. The polygamma functions are sums of a few rounded terms.
+/// Random and hard operands.
 #[test]
 fn f64_is_within_2_units() {
     let mut cases: BTreeMap<&str, Vec<Vec<f64>>> = BTreeMap::new();
@@ -49,12 +49,22 @@ fn f64_is_within_2_units() {
         let operands: Vec<Vec<f64>> = (0..width - 2).map(column).collect();
         let (want, rest) = (column(width - 2), column(width - 1));
         let op = if name == "trigamma" { "polygamma[order=1]" } else { name };
-        let bound = if matches!(name, "digamma" | "trigamma") { 3.0 } else { 2.0 };
         for isa in available() {
             for (i, got) in apply(op, &operands, DType::F64, isa).into_iter().enumerate() {
                 let error = ulps(got, want[i], rest[i], 53, -1022);
                 let at: Vec<f64> = operands.iter().map(|x| x[i]).collect();
-                assert!(error <= bound, "{name}{at:?} on {isa}: {got:e}, not {:e}: {error} units", want[i]);
+                // Below 0 two terms cancel next to a zero.
+                let absolute = match name {
+                    "lgamma" if at[0] < 0.0 => 4e-14,
+                    "digamma" if at[0] < 0.0 => 4e-13,
+                    _ => 0.0,
+                };
+                let near = ((got - want[i]) - rest[i]).abs() <= absolute;
+                assert!(
+                    error <= 2.0 || near,
+                    "{name}{at:?} on {isa}: {got:e}, not {:e}: {error} units",
+                    want[i]
+                );
             }
         }
     }

@@ -215,8 +215,7 @@ pub(super) fn tanh(m: &mut Math<'_>, x: Reg) -> Reg {
         let cube = m.mul(square, size);
         m.fma(cube, curve, size)
     } else {
-        let square = m.mul(h, quotient);
-        m.sub(h, square)
+        m.minus_product(h, quotient, h)
     };
     let value = m.select(is_near, small, quotient);
     m.with_sign(value, x)

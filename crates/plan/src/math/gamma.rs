@@ -282,20 +282,24 @@ fn digamma_double(m: &mut Math<'_>, x: Reg) -> Reg {
     let sum = m.div(one, denominator);
     let rest = m.residual(sum, denominator, one);
     let rest = m.mul(rest, sum);
-    // From 1 to 2 nothing is added; next to a pole the rest is not finite.
+    // From 1 to 2 nothing is added.
     let inside = m.or(small, above);
     let sum = m.select(inside, sum, zero);
-    let infinity = m.float(f64::INFINITY);
-    let size = m.abs(rest);
-    let finite = m.lt(size, infinity);
-    let inside = m.and(inside, finite);
     let rest = m.select(inside, rest, zero);
     let d = m.add_to(at, -1.5);
     let curve = m.polynomial(d, &DIGAMMA);
     let from_root = m.add_to(at, -ROOT[0]);
     let rest = m.fma_by(curve, -ROOT[1], rest);
-    let near = m.fma(from_root, curve, rest);
-    let near = m.add(near, sum);
+    // The two terms cancel in part: neither the product nor their sum may be rounded before the rest is added.
+    let (near, low) = m.two_product(from_root, curve);
+    let rest = m.add(rest, low);
+    let (near, low) = m.two_sum(sum, near);
+    let rest = m.add(rest, low);
+    // Next to a pole the rest is not finite.
+    let (infinity, size) = (m.float(f64::INFINITY), m.abs(rest));
+    let finite = m.lt(size, infinity);
+    let rest = m.select(finite, rest, zero);
+    let near = m.add(near, rest);
     let inverse = m.div(one, z);
     let square = m.mul(inverse, inverse);
     let curve = m.polynomial(square, &DIGAMMA_SERIES);
@@ -331,8 +335,8 @@ fn trigamma_double(m: &mut Math<'_>, x: Reg) -> Reg {
     // ψ′(z) = ψ′(z + 1) + 1/z².
     let mut at = z;
     let mut terms = Vec::new();
+    let bound = m.float(LARGE[2]);
     for _ in 0..4 {
-        let bound = m.float(LARGE[2]);
         let below = m.lt(at, bound);
         let square = m.mul(at, at);
         let term = m.div(one, square);
@@ -347,15 +351,33 @@ fn trigamma_double(m: &mut Math<'_>, x: Reg) -> Reg {
     let half = m.mul_by(square, 0.5);
     let rest = m.fma(cube, curve, half);
     let rest = m.add(rest, inverse);
-    // The smallest first.
-    let [first, second, third, fourth] = terms[..] else { unreachable!("there are four terms") };
-    let low = m.add(fourth, rest);
-    let low = m.add(third, low);
-    let low = m.add(second, low);
-    let value = m.add(first, low);
+    // The smallest first, with what each sum loses.
+    let mut lost = inverse_square_error(m, z, terms[0]);
+    let mut value = rest;
+    for term in terms.into_iter().rev() {
+        let (sum, low) = m.two_sum(term, value);
+        value = sum;
+        lost = m.add(lost, low);
+    }
+    // Next to the pole it is not a number.
+    let (infinity, size) = (m.float(f64::INFINITY), m.abs(lost));
+    let finite = m.lt(size, infinity);
+    let lost = m.select(finite, lost, zero);
+    let value = m.add(value, lost);
     let pole = inverse_square_sine(m, x);
     let other = m.sub(pole, value);
     m.select(negative, other, value)
+}
+
+/// What the rounded 1/x² lacks; 0 for one that is 0.
+fn inverse_square_error(m: &mut Math<'_>, x: Reg, inverse: Reg) -> Reg {
+    let (zero, one) = (m.float(0.0), m.float(1.0));
+    let (square, square_low) = m.two_product(x, x);
+    let rest = m.residual(inverse, square, one);
+    let rest = m.minus_product(inverse, square_low, rest);
+    let error = m.mul(inverse, rest);
+    let nothing = m.eq(inverse, zero);
+    m.select(nothing, zero, error)
 }
 
 /// π² / sin² πx.
