@@ -1,5 +1,7 @@
 //! Programs made of a seed.
 
+mod indexed;
+
 use crate::case::{Case, plain_inputs};
 use crate::numbers::Numbers;
 use crate::{Scale, Tolerance};
@@ -14,7 +16,8 @@ use wootz_ir::{Builder, DType, Dims, Graph, HostTensor, Output, Shape, TensorTyp
 /// change a result by much.
 pub fn random_case(seed: u64, ops: usize) -> Case {
     let mut numbers = Numbers::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
-    let dtype = *numbers.pick(&[DType::F64, DType::F64, DType::F32]);
+    let dtype =
+        *numbers.pick(&[DType::F64, DType::F64, DType::F64, DType::F32, DType::F32, DType::BF16, DType::F16]);
     let with_gradient = numbers.below(4) == 0;
     let mut inputs: Vec<HostTensor> = Vec::new();
     let sizes: Vec<usize> = (0..3).map(|_| *numbers.pick(&[1, 2, 3, 5, 8, 16, 17, 33])).collect();
@@ -59,6 +62,8 @@ fn graph(mut b: Builder, values: &[Value], inputs: usize, with_gradient: bool) -
     (gradient.expect("every op used here has a derivative"), tolerance(4))
 }
 
+/// Kinds of ops.
+const KINDS: usize = 23;
 /// The most elements of a value.
 const MOST_ELEMENTS: usize = 3000;
 
@@ -74,11 +79,11 @@ fn random_op(b: &mut Builder, numbers: &mut Numbers, values: &[Value]) -> Result
     let (x, y) = (recent(numbers), recent(numbers));
     let ty = b.ty(x).clone();
     let axis = numbers.below(ty.rank());
-    let grows = matches!(numbers.clone().below(16), 10 | 12 | 13);
+    let grows = matches!(numbers.clone().below(KINDS), 10 | 12 | 13);
     if grows && !is_small([ty.shape.count().unwrap_or(0), 20]) {
         return b.tanh(x);
     }
-    match numbers.below(16) {
+    match numbers.below(KINDS) {
         0 => {
             let smooth =
                 [Unary::Neg, Unary::Tanh, Unary::Sin, Unary::Cos, Unary::Erf, Unary::Log1p, Unary::Abs];
@@ -134,6 +139,13 @@ fn random_op(b: &mut Builder, numbers: &mut Numbers, values: &[Value]) -> Result
             b.concat(&[x, reversed], axis)
         }
         14 => product(b, numbers, x, y),
+        15 => indexed::select(b, numbers, x),
+        16 => indexed::clamp(b, x),
+        17 if ty.rank() > 0 => indexed::gather(b, numbers, x),
+        18 if ty.rank() > 0 => indexed::scatter(b, numbers, x),
+        19 if ty.rank() > 0 => indexed::segment(b, numbers, x),
+        20 if ty.rank() > 0 => indexed::cumsum(b, numbers, x),
+        21 if ty.rank() > 0 => indexed::scan(b, numbers, x),
         _ if ty.rank() > 0 => {
             let op = if numbers.below(2) == 0 {
                 Composite::Softmax { axis }

@@ -1,8 +1,10 @@
-//! The CPU backend: the instruction set this machine has, and portable code; each with more threads than it has cores.
+//! The CPU backend: each instruction set this machine has and portable code, with and without machine code, with more threads
+//! than it has cores.
 
 use std::process::Command;
-use wootz_conformance::{minimise, random_case, run, run_all, suite};
+use wootz_conformance::{Outcome, minimise, random_case, run, run_all, suite};
 use wootz_cpu::Cpu;
+use wootz_cpu::isa::Isa;
 use wootz_runtime::Backend;
 
 /// Seeds of random programs.
@@ -15,7 +17,7 @@ fn suite_passes() {
     let (cpu, cases) = (Cpu::default(), suite());
     println!("{} cases on {} {}", cases.len(), cpu.name(), cpu.target().isa);
     match run_all(&cpu, &cases) {
-        Ok(unsupported) => unsupported.iter().for_each(|line| println!("not supported: {line}")),
+        Ok(unsupported) => assert_eq!(unsupported, Vec::<String>::new(), "the CPU runs everything"),
         Err(report) => panic!("{report}"),
     }
 }
@@ -26,9 +28,12 @@ fn random_programs_pass() {
     let mut failed = Vec::new();
     for seed in 0..PROGRAMS {
         let case = random_case(seed, OPS);
-        if let Err(mismatch) = run(&cpu, &case) {
-            let smaller = run(&cpu, &minimise(&cpu, &case)).err().unwrap_or(mismatch);
-            failed.push(smaller.to_string());
+        match run(&cpu, &case) {
+            Ok(outcome) => assert_eq!(outcome, Outcome::Passed, "{}", case.name),
+            Err(mismatch) => {
+                let smaller = run(&cpu, &minimise(&cpu, &case)).err().unwrap_or(mismatch);
+                failed.push(smaller.to_string());
+            }
         }
     }
     assert!(failed.is_empty(), "{} of {PROGRAMS} programs fail\n\n{}", failed.len(), failed.join("\n"));
@@ -37,6 +42,20 @@ fn random_programs_pass() {
 #[test]
 fn widest_instruction_set_on_three_threads() {
     again_with(&[("WOOTZ_THREADS", "3")]);
+}
+
+#[test]
+fn avx2() {
+    if !Isa::Avx2.is_available() {
+        println!("skipped: this processor has no AVX2");
+        return;
+    }
+    again_with(&[("WOOTZ_CPU", "avx2")]);
+}
+
+#[test]
+fn without_machine_code() {
+    again_with(&[("WOOTZ_JIT", "off")]);
 }
 
 #[test]
