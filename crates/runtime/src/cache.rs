@@ -96,3 +96,62 @@ pub fn clear_cache() {
 pub fn set_cache_limit(limit: usize) {
     cache().entries.resize(NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BackendOptions;
+    use wootz_ir::{DType, text};
+    use wootz_passes::Optimize;
+
+    fn target() -> Target {
+        Target {
+            backend: "cpu",
+            isa: "avx2",
+            dtypes: DType::ALL.to_vec(),
+            claims: Vec::new(),
+            panel: 32,
+            caches: [1 << 15, 1 << 20, 1 << 25],
+        }
+    }
+
+    fn key_of(graph: &str) -> u128 {
+        key(&text::parse(graph).expect("well formed"), &Options::default(), &target())
+    }
+
+    #[test]
+    fn names_and_sites_are_no_part_of_the_key() {
+        let first = key_of(r#"graph(%x: f32[2] = input "x") { %y = exp %x return "y" = %y }"#);
+        let second = key_of(r#"graph(%a: f32[2] = input "a") { %b = exp %a loc("here") return "b" = %b }"#);
+        assert_eq!(first, second);
+    }
+
+    /// Everything that a compiled graph depends on.
+    #[test]
+    fn whatever_changes_the_program_changes_the_key() {
+        let graphs = [
+            r#"graph(%x: f32[2] = input "x") { %y = exp %x return "y" = %y }"#,
+            r#"graph(%x: f32[3] = input "x") { %y = exp %x return "y" = %y }"#,
+            r#"graph(%x: f64[2] = input "x") { %y = exp %x return "y" = %y }"#,
+            r#"graph(%x: f32[2] = input "x") { %y = log %x return "y" = %y }"#,
+            r#"graph(%x: f32[2] = param "x") { %y = exp %x return "y" = %y }"#,
+            r#"graph(%x: f32[2] = state "x") { %y = exp %x return "y" = %y }"#,
+            r#"graph(%x: f32[2] = state "x") { %y = exp %x return "y" = %y alias "x" }"#,
+            r#"graph(%x: f32[2] = input "x") { %c = constant[value=f32[]{1.0}] : f32[] %b = broadcast[axes=[], shape=[2]] %c %y = add %x, %b return "y" = %y }"#,
+            r#"graph(%x: f32[2] = input "x") { %c = constant[value=f32[]{2.0}] : f32[] %b = broadcast[axes=[], shape=[2]] %c %y = add %x, %b return "y" = %y }"#,
+        ];
+        let mut keys: Vec<u128> = graphs.into_iter().map(key_of).collect();
+        let graph = text::parse(graphs[0]).expect("well formed");
+        let with = |options: &Options, target: &Target| key(&graph, options, target);
+        let plain = Options::default();
+        keys.push(with(&Options { level: Optimize::Basic, ..plain.clone() }, &target()));
+        let threads = |n| BackendOptions { threads: Some(n), ..BackendOptions::default() };
+        keys.extend([1, 2].map(|n| with(&Options { backend: threads(n), ..plain.clone() }, &target())));
+        keys.push(with(&plain, &Target { isa: "avx512", ..target() }));
+        keys.push(with(&plain, &Target { panel: 64, ..target() }));
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), count, "two different compilations share a key");
+    }
+}
