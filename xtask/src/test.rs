@@ -90,6 +90,7 @@ fn python(repo: &Repo, steps: &mut Steps) -> Result<()> {
     } else {
         steps.absent("Python: pytest", "there is no python/tests yet");
     }
+    steps.run("Rust: workers in Python", &workers(repo, &venv))?;
     docs::run_python(repo, &venv, steps)?;
     examples(repo, &venv, steps)?;
     rust_example(repo, steps)
@@ -120,6 +121,13 @@ fn build_wheel(repo: &Repo, venv: &Venv, wheels: &Path) -> Process {
 fn pytest(repo: &Repo, venv: &Venv) -> Process {
     // The program and not `python -m pytest`: the latter puts the checkout on the import path, ahead of the wheel.
     Process::new(venv.program("pytest")).arg(repo.path("python/tests")).current_dir(repo.root())
+}
+
+/// The benchmark's workers in the environment that has the wheel.
+fn workers(repo: &Repo, venv: &Venv) -> Process {
+    repo.cargo(&["test", "--profile", TEST_PROFILE, "--package", "wootz-bench", "--test", "peers"])
+        .env("WOOTZ_PEERS_PYTHON", venv.python())
+        .env("WOOTZ_REQUIRED_PEERS", "numpy,wootz-python")
 }
 
 /// Runs every `examples/*.py`, each in an empty folder of its own.

@@ -1,5 +1,5 @@
 //! The Python workers on small cases: those whose packages are there are held to the float64 reference; for the others
-//! the reason is printed.
+//! the reason is printed. `cargo xtask test` requires those that the package's own environment has.
 
 mod common;
 
@@ -9,6 +9,9 @@ use wootz_bench::protocol::Loss;
 use wootz_bench::result::Outcome;
 use wootz_bench::runner::{PYTHON, write_worker_sources};
 use wootz_bench::{Mode, Model, Runner, run};
+
+/// Names the workers, with commas between them, whose packages must be there.
+const REQUIRED: &str = "WOOTZ_REQUIRED_PEERS";
 
 #[test]
 fn installed_peers_pass_the_check() {
@@ -24,6 +27,8 @@ fn installed_peers_pass_the_check() {
     options.extra_runners.extend(names.map(|name| Runner::python(name, python.as_deref(), &sources)));
     options.cold_spawns = 0;
     let report = run(&options).expect("failures are rows");
+    let required = std::env::var(REQUIRED).unwrap_or_default();
+    let required: Vec<&str> = required.split(',').collect();
 
     for row in report.rows.iter().filter(|row| row.runner != "fake") {
         match &row.outcome {
@@ -36,7 +41,10 @@ fn installed_peers_pass_the_check() {
                     measured.memory
                 );
             }
-            Outcome::Missing { reason, .. } => println!("skipped: {} {}: {reason}", row.case, row.runner),
+            Outcome::Missing { reason, .. } => {
+                println!("skipped: {} {}: {reason}", row.case, row.runner);
+                assert!(!required.contains(&row.runner.as_str()), "{} is required: {reason}", row.runner);
+            }
             Outcome::Unsupported { reason } => {
                 assert_eq!((row.runner.as_str(), row.case.mode), ("onnxruntime", Mode::Training), "{reason}");
             }
