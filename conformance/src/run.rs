@@ -79,8 +79,7 @@ pub fn run(backend: &dyn Backend, case: &Case) -> Result<Outcome, Mismatch> {
     ];
     let mut on_one: Option<Vec<HostTensor>> = None;
     for (setting, graph, level, threads) in settings {
-        let options =
-            Options { level, nan_check: false, backend: BackendOptions { threads, fast_math: false } };
+        let options = Options { level, nan_check: false, backend: BackendOptions { threads } };
         let got = match execute(backend, graph, &case.inputs, &options) {
             Ok(got) => got,
             Err(Failure::Unsupported(reason)) => return Ok(Outcome::Unsupported(reason)),

@@ -27,7 +27,6 @@ def compile_definition(
     backend: str = "cpu",
     optimize: str = "full",
     threads: int | None = None,
-    fast_math: bool = False,
     nan_check: bool = False,
     **generated: Any,
 ) -> Any:
@@ -35,14 +34,14 @@ def compile_definition(
     from wootz import backends
 
     if backend in backends.NAMES:
-        for name, value in (("threads", threads), ("fast_math", fast_math), ("nan_check", nan_check)):
+        for name, value in (("threads", threads), ("nan_check", nan_check)):
             if value:
                 raise BackendError(f'backend "{backend}" has no `{name}`: leave it out')
         return backends.compile_generated(definition, shapes, backend=backend, optimize=optimize, **generated)
     for name, value in generated.items():
         if value is not None:
             raise BackendError(f'backend "{backend}" has no `{name}`: it is for {", ".join(backends.NAMES)}')
-    return _native.compile(definition, shapes or {}, backend, optimize, threads, fast_math, nan_check)
+    return _native.compile(definition, shapes or {}, backend, optimize, threads, nan_check)
 
 
 def compile(
@@ -52,7 +51,6 @@ def compile(
     backend: str = "cpu",
     optimize: str = "full",
     threads: int | None = None,
-    fast_math: bool = False,
     nan_check: bool = False,
     training: bool = False,
     jit: bool | None = None,
@@ -69,7 +67,6 @@ def compile(
     * `backend`: `"cpu"`, which is native; `"numpy"`, `"jax"`, `"torch"`, `"mlx"`, which run generated source (`program.source()`).
     * `optimize`: how much the graph is rewritten: `"none"`, `"basic"`, `"full"`.
     * `threads`: the most threads a run may use; `None` is all there are.
-    * `fast_math`: floats may be reassociated and contracted.
     * `nan_check`: after every run, look for NaNs; an error names the block and the line where the first one arose.
     * `training`: trace a block as in training (Dropout drops).
 
@@ -84,7 +81,6 @@ def compile(
         "backend": backend,
         "optimize": optimize,
         "threads": threads,
-        "fast_math": fast_math,
         "nan_check": nan_check,
         "jit": jit,
         "device": device,

@@ -909,7 +909,7 @@ def cache_limit(limit: SupportsIndex) -> None:
     Sets how many compiled graphs are kept.
     """
 
-def compile(definition: Definition, shapes: dict[str, SupportsGetItem[int, SupportsIndex]], backend: str, optimize: str, threads: SupportsIndex | None, fast_math: bool, nan_check: bool) -> Program:
+def compile(definition: Definition, shapes: dict[str, SupportsGetItem[int, SupportsIndex]], backend: str, optimize: str, threads: SupportsIndex | None, nan_check: bool) -> Program:
     """
     Compiles a definition for inputs of these shapes.
     """

@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Level::Full => Optimize::Full,
     };
     let threads = args.threads.map(usize::from);
-    let options = Options { level, nan_check: false, backend: BackendOptions { threads, fast_math: false } };
+    let options = Options { level, nan_check: false, backend: BackendOptions { threads } };
     let program = runtime::compile(&definition, &shapes, &*backend, &options)?;
     let (outputs, profile) = execute(args, &definition, &program, &inputs, held)?;
     let written = args.output.as_deref().map(|to| write(to, &outputs)).transpose()?;

@@ -92,7 +92,7 @@ fn search(
 ) -> Result<(f64, f32), Failure> {
     let source = format!("graph(%x: f32[{CHUNK}] = input \"x\") {{ %a = {name} %x return \"y\" = %a }}");
     let graph = text::parse(&source)?;
-    let options = BackendOptions { threads: Some(1), ..Default::default() };
+    let options = BackendOptions { threads: Some(1) };
     let executable = Cpu::default().compile(&graph, &options, &mut Stages::default())?;
     let zeros = HostTensor::zeros(DType::F32, &[CHUNK as usize])?;
     let mut memory = Memory { input: zeros.clone(), output: zeros };

@@ -40,7 +40,7 @@ fn time(source: &str) -> Result<f64, Box<dyn std::error::Error>> {
     let graph: Graph = text::parse(source)?;
     let backend = Cpu::default();
     let graph = wootz_passes::run(&graph, Optimize::Full, &backend.target(), &mut |_, _| {})?;
-    let options = BackendOptions { threads: Some(1), ..Default::default() };
+    let options = BackendOptions { threads: Some(1) };
     let executable = backend.compile(&graph, &options, &mut Stages::default())?;
     let tensor = |ty: &wootz_ir::TensorType| {
         let dims = ty.shape.concrete().unwrap_or_default();

@@ -81,7 +81,7 @@ fn an_instance(threads: usize) {
 }
 
 fn options(threads: usize) -> Options {
-    Options { backend: BackendOptions { threads: Some(threads), ..Default::default() }, ..Options::default() }
+    Options { backend: BackendOptions { threads: Some(threads) }, ..Options::default() }
 }
 
 fn zeros(ty: &TensorType) -> HostTensor {

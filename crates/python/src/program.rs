@@ -55,7 +55,6 @@ pub(crate) fn compile(
     backend: &str,
     optimize: &str,
     threads: Option<usize>,
-    fast_math: bool,
     nan_check: bool,
 ) -> PyResult<Program> {
     let level = level(optimize)?;
@@ -65,7 +64,7 @@ pub(crate) fn compile(
             "there is no backend \"{backend}\"; there are \"cpu\", \"numpy\", \"jax\", \"torch\" and \"mlx\""
         ))),
     };
-    let options = Options { level, nan_check, backend: wootz_runtime::BackendOptions { threads, fast_math } };
+    let options = Options { level, nan_check, backend: wootz_runtime::BackendOptions { threads } };
     let shapes: BTreeMap<String, Dims> = shapes.into_iter().map(|(name, dims)| (name, dims.into())).collect();
     let compiled = guarded(|| {
         py.detach(|| wootz_runtime::compile(&definition.inner, &shapes, &backend, &options)).or_raise()

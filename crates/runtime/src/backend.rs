@@ -33,8 +33,6 @@ pub trait Backend: Send + Sync {
 pub struct BackendOptions {
     /// The most threads a run may use; `None` is all the backend has.
     pub threads: Option<usize>,
-    /// Whether floats may be reassociated and contracted where an op's semantics forbid it.
-    pub fast_math: bool,
 }
 
 /// A compiled graph: immutable, shared, nameless.

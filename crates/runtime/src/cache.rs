@@ -145,7 +145,7 @@ mod tests {
         let with = |options: &Options, target: &Target| key(&graph, options, target);
         let plain = Options::default();
         keys.push(with(&Options { level: Optimize::Basic, ..plain.clone() }, &target()));
-        let threads = |n| BackendOptions { threads: Some(n), ..BackendOptions::default() };
+        let threads = |n| BackendOptions { threads: Some(n) };
         keys.extend([1, 2].map(|n| with(&Options { backend: threads(n), ..plain.clone() }, &target())));
         keys.push(with(&plain, &Target { isa: "avx512", ..target() }));
         keys.push(with(&plain, &Target { panel: 64, ..target() }));

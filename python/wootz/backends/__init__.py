@@ -203,7 +203,7 @@ class GeneratedProgram:
 
     def init(self, seed: int = 0) -> Any:
         """Initial parameters or state, the same numbers as the native backend's."""
-        native = _native.compile(self._definition, self._shapes, "cpu", "none", None, False, False)
+        native = _native.compile(self._definition, self._shapes, "cpu", "none", None, False)
         return self.state(native.init(seed)) if self._updates else self.params(native.init(seed))
 
     def params(self, tensors: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ impl WorkerModel for Wootz {
         marks.end(Phase::Load);
         let definition: Definition = build(setup, &input, target.as_ref())?.into();
         marks.end(Phase::Build);
-        let backend = BackendOptions { threads: Some(setup.case.threads), fast_math: false };
+        let backend = BackendOptions { threads: Some(setup.case.threads) };
         let options = Options { backend, ..Options::default() };
         let program = runtime::compile(&definition, &BTreeMap::new(), &Cpu::default(), &options)
             .map_err(Failure::failed)?;

@@ -24,7 +24,7 @@ pub(crate) fn graph(region: &Region) -> Graph {
 pub(crate) fn compile(graph: &Graph, level: Optimize, isa: Isa, threads: usize) -> Arc<dyn Executable> {
     let backend = Cpu { isa: Some(isa), jit: None };
     let graph = wootz_passes::run(graph, level, &backend.target(), &mut |_, _| {}).expect("passes");
-    let options = BackendOptions { threads: Some(threads), ..Default::default() };
+    let options = BackendOptions { threads: Some(threads) };
     backend.compile(&graph, &options, &mut Stages::default()).expect("compiles")
 }
 

@@ -24,7 +24,7 @@ pub(super) fn graph(
 
 /// Compiles a graph for at most `threads` threads.
 pub(super) fn compile(graph: Graph, threads: usize) -> Result<Program, String> {
-    let backend = BackendOptions { threads: Some(threads), fast_math: false };
+    let backend = BackendOptions { threads: Some(threads) };
     let options = Options { backend, ..Options::default() };
     runtime::compile(&Definition::from(graph), &BTreeMap::new(), &Cpu::default(), &options)
         .map_err(|e| e.to_string())
