@@ -1,7 +1,7 @@
 //! Plan → [`Program`].
 
 use super::product::Product;
-use super::{ExecError, Loop, Op, Program, Routine, Scan, Sub};
+use super::{ExecError, Loop, Op, Program, Routine, Scan, Steps, Sub};
 use crate::code::{Batch, Code};
 use crate::gemm;
 use crate::isa::Isa;
@@ -10,6 +10,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use wootz_ir::DType;
 use wootz_plan::{BufferId, ControlStep, GemmStep, Kernel, Matrix, Plan, Rhs, Step, StepKind, SubPlan};
+
+/// Nanoseconds of steps between two questions whether to stop.
+const PAUSE: f64 = 1e6;
 
 impl Program {
     /// Compiles a plan for an instruction set and at most `threads` threads, with or without machine code.
@@ -100,8 +103,8 @@ pub(super) fn matrix(of: &Matrix, elem: gemm::Elem) -> gemm::Matrix {
 
 impl Compiler {
     fn routine(&mut self, plan: &Plan) -> Result<usize, ExecError> {
-        let (prepare, prepare_cost) = self.steps(plan, &plan.prepare)?;
-        let (steps, cost) = self.steps(plan, &plan.steps)?;
+        let prepare = self.steps(plan, &plan.prepare)?;
+        let steps = self.steps(plan, &plan.steps)?;
         let table = self.program.table;
         self.program.table += plan.buffers.len();
         self.program.routines.push(Routine {
@@ -115,20 +118,24 @@ impl Compiler {
             outputs: plan.outputs.clone(),
             arena: plan.arena,
             prepared: plan.prepared.clone(),
-            cost,
-            prepare_cost,
         });
         Ok(self.program.routines.len() - 1)
     }
 
-    fn steps(&mut self, plan: &Plan, steps: &[Step]) -> Result<(Vec<Op>, f64), ExecError> {
-        let (mut ops, mut total) = (Vec::with_capacity(steps.len()), 0.0);
+    fn steps(&mut self, plan: &Plan, steps: &[Step]) -> Result<Steps, ExecError> {
+        let mut made = Steps { ops: Vec::with_capacity(steps.len()), ..Steps::default() };
+        let mut since = 0.0;
         for step in steps {
             let (op, cost) = self.step(plan, step)?;
-            ops.push(op);
-            total += cost;
+            made.ops.push(op);
+            made.cost += cost;
+            since += cost;
+            if since >= PAUSE {
+                made.pauses.push(made.ops.len());
+                since = 0.0;
+            }
         }
-        Ok((ops, total))
+        Ok(made)
     }
 
     /// A step with its estimated nanoseconds.
@@ -192,7 +199,7 @@ impl Compiler {
                 routine
             }
         };
-        Ok((Sub { routine, scratch: sub.scratch }, self.program.routines[routine].cost))
+        Ok((Sub { routine, scratch: sub.scratch }, self.program.routines[routine].steps.cost))
     }
 
     fn control(&mut self, plan: &Plan, control: &ControlStep) -> Result<(Op, f64), ExecError> {

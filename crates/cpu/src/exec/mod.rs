@@ -66,8 +66,8 @@ pub(crate) struct Program {
 struct Routine {
     /// Its position among the program's routines.
     index: u32,
-    prepare: Vec<Op>,
-    steps: Vec<Op>,
+    prepare: Steps,
+    steps: Steps,
     /// What constant buffers point to.
     constants: Vec<HostTensor>,
     /// Where each buffer is.
@@ -79,9 +79,16 @@ struct Routine {
     outputs: Vec<BufferId>,
     arena: usize,
     prepared: Vec<usize>,
-    /// Estimated nanoseconds of `steps` and `prepare`.
+}
+
+/// Steps one after another.
+#[derive(Default)]
+struct Steps {
+    ops: Vec<Op>,
+    /// Estimated nanoseconds.
     cost: f64,
-    prepare_cost: f64,
+    /// After how many steps a run asks whether to stop; empty where they take little time.
+    pauses: Vec<usize>,
 }
 
 /// A step.

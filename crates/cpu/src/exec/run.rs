@@ -1,7 +1,7 @@
 //! Executes a [`Program`].
 
 use super::product::Operands;
-use super::{Buffers, Loop, Memory, Op, Program, Routine, Scan, Sub, cumsum, gather, linalg, part};
+use super::{Buffers, Loop, Memory, Op, Program, Routine, Scan, Steps, Sub, cumsum, gather, linalg, part};
 use crate::code::Code;
 use crate::gemm;
 use crate::pool::{self, PoolError, Team};
@@ -109,7 +109,7 @@ impl Program {
         let main = self.main();
         let cell = trace.as_mut().map(|trace| RefCell::new(std::mem::take(*trace)));
         // SAFETY: as above; all buffers are bound.
-        let done = self.with_team(main.cost, |team| unsafe {
+        let done = self.with_team(main.steps.cost, |team| unsafe {
             self.steps(team, memory, &main.steps, main, &|| io.cancelled(), cell.as_ref())
         });
         if let (Some(trace), Some(cell)) = (trace, cell) {
@@ -124,13 +124,13 @@ impl Program {
     /// As [`Program::run`], for the inputs that the prepare part reads; nobody else has `prepared`.
     pub(crate) unsafe fn prepare(&self, prepared: &mut Buffers, io: &mut dyn Io) -> Result<(), PrepareError> {
         let main = self.main();
-        if main.prepare.is_empty() {
+        if main.prepare.ops.is_empty() {
             return Ok(());
         }
         let mut memory = Memory::new(self).map_err(PrepareError::Memory)?;
         // SAFETY: the caller's contract.
         unsafe { self.bind(&mut memory, prepared, io) };
-        self.with_team(main.prepare_cost, |team| {
+        self.with_team(main.prepare.cost, |team| {
             // SAFETY: as above; all buffers are bound. Nothing cancels it.
             let done = unsafe { self.steps(team, &mut memory, &main.prepare, main, &|| false, None) };
             done.unwrap_or(());
@@ -167,7 +167,7 @@ impl Program {
         &self,
         team: &Team<'_>,
         memory: &mut Memory,
-        steps: &[Op],
+        steps: &Steps,
         routine: &Routine,
         cancelled: &dyn Fn() -> bool,
         trace: Tracer<'_>,
@@ -199,19 +199,26 @@ pub(crate) enum PrepareError {
 impl Run<'_> {
     /// # Safety
     /// As [`Program::run`]; the routine's table is filled.
-    unsafe fn steps(&self, routine: &Routine, steps: &[Op]) -> Result<(), Cancelled> {
-        for (index, step) in steps.iter().enumerate() {
-            // SAFETY: the caller's contract.
-            let run = || unsafe { self.step(routine, step) };
-            match self.trace {
-                None => run()?,
-                Some(trace) => {
-                    trace.borrow_mut().enter(StepId { plan: routine.index, step: index as u32 });
-                    let done = run();
-                    trace.borrow_mut().exit();
-                    done?;
+    unsafe fn steps(&self, routine: &Routine, steps: &Steps) -> Result<(), Cancelled> {
+        let mut start = 0;
+        for end in steps.pauses.iter().copied().chain([steps.ops.len()]) {
+            if start > 0 && (self.cancelled)() {
+                return Err(Cancelled);
+            }
+            for (index, step) in (start..end).zip(&steps.ops[start..end]) {
+                // SAFETY: the caller's contract.
+                let run = || unsafe { self.step(routine, step) };
+                match self.trace {
+                    None => run()?,
+                    Some(trace) => {
+                        trace.borrow_mut().enter(StepId { plan: routine.index, step: index as u32 });
+                        let done = run();
+                        trace.borrow_mut().exit();
+                        done?;
+                    }
                 }
             }
+            start = end;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The CPU backend against the reference interpreter.
 
+mod cancel;
 mod check;
 mod graphs;
 mod math;
