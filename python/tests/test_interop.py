@@ -120,20 +120,36 @@ def test_everything_listed_is_there():
         wz.nothing
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as on Unix")
-def test_ctrl_c_ends_a_long_run():
-    code = """
-        import os, signal, threading
-        import numpy as np, wootz as wz
+# Each makes `start`, and a `long` run that does not end within the test's time.
+LONG_RUNS = {
+    "program": """
         f = wz.jit(lambda n: wz.while_loop(lambda c: c < n, lambda c: c + 1, 0))
-        f(3)
+        start, long = lambda: f(3), lambda: f(2**62)
+    """,
+    "session": """
+        count = lambda n: wz.while_loop(lambda c: c < n, lambda c: c + 1, 0)
+        session = wz.compile(count, {"n": wz.i64[()]}).session()
+        start, long = lambda: session(n=np.int64(3)), lambda: session(n=np.int64(2**62))
+    """,
+    "nan_check": """
+        f = wz.jit(lambda n: wz.while_loop(lambda c: c < n, lambda c: c + 1, 0), nan_check=True)
+        start, long = lambda: f(3), lambda: f(2**62)
+    """,
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as on Unix")
+@pytest.mark.parametrize("runs", LONG_RUNS.values(), ids=LONG_RUNS)
+def test_ctrl_c_ends_a_long_run(runs):
+    code = "import os, signal, threading\nimport numpy as np, wootz as wz\n" + textwrap.dedent(runs) + textwrap.dedent("""
+        start()
         threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         try:
-            f(2**62)
+            long()
         except KeyboardInterrupt:
             print("interrupted")
-    """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True)
+    """)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
         out, _ = process.communicate(timeout=60)
     except subprocess.TimeoutExpired:

@@ -30,7 +30,8 @@ class Traced:
 def trace_region(function: Callable, specs: list) -> tuple[Any, list, Any, list]:
     """Calls `function` on a list of new tensors of these (spec, weak); gives the trace, result values, their structure and
     which are weak."""
-    trace = _native.Trace()
+    around = current()
+    trace = _native.Trace(around.trace if around else None)
     params = [Tensor(trace.param(spec), weak) for spec, weak in specs]
     push(Frame(trace))
     try:

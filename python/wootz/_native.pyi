@@ -761,7 +761,10 @@ class Trace:
     """
     A graph under construction.
     """
-    def __new__(cls, /) -> Trace: ...
+    def __new__(cls, /, around: Trace | None = None) -> Trace:
+        """
+        `around` is the trace of the function or block that this one is traced in.
+        """
     def adopt(self, /, value: Value) -> Value:
         """
         The value in this trace: one of an enclosing trace is taken in as a capture.
@@ -774,9 +777,9 @@ class Trace:
         """
         Brings a value to a shape by NumPy's rules.
         """
-    def call(self, /, name: str, model: Model, operands: SupportsGetItem[int, Value]) -> list[Value]:
+    def call(self, /, name: str, model: Model, operands: SupportsGetItem[int, Value], site: str) -> list[Value]:
         """
-        Calls a child block of the model being traced.
+        Calls a child block of the model being traced. `site` is the user's line.
         """
     def captures(self, /) -> list[Value]:
         """
@@ -791,9 +794,9 @@ class Trace:
         Ends the trace: a region whose parameters are the trace's and then one for each of `captures`, which must include all
         that were referred to.
         """
-    def inline(self, /, graph: Graph, operands: SupportsGetItem[int, Value]) -> list[Value]:
+    def inline(self, /, graph: Graph, operands: SupportsGetItem[int, Value], site: str) -> list[Value]:
         """
-        Adds a graph's ops; gives its outputs.
+        Adds a graph's ops; gives its outputs. `site` is the user's line, for ops whose place is not known more closely.
         """
     def op(self, /, name: str, operands: SupportsGetItem[int, Value], attrs: dict | None, site: str) -> list[Value]:
         """

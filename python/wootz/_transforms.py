@@ -13,7 +13,7 @@ from wootz import _native, _tree
 from wootz._errors import DTypeError, ShapeError, TraceError
 from wootz._jit import Traced, argument_names, jit, trace_function, unwrapped
 from wootz._tensor import Tensor, tensor
-from wootz._tracing import current, trace_of
+from wootz._tracing import current, site, trace_of
 
 
 class _Arguments:
@@ -59,7 +59,7 @@ class _Arguments:
     def inline(self, graph: Any, traced: Traced, *more: list) -> list:
         """The outputs of a transformed graph on the arguments, captures and what the transformation added."""
         values = [x._value for x in self.leaves] + traced.captures + [x._value for xs in more for x in xs]
-        return trace_of("a transformation").inline(graph, values)
+        return trace_of("a transformation").inline(graph, values, site())
 
 
 def _restored(structures: list, values: Any, argnums: Any) -> Any:

@@ -51,6 +51,15 @@ impl Site {
         Site((!path.is_empty()).then(|| path.into()))
     }
 
+    /// A line in a block; either may be empty.
+    pub fn at(block: &str, line: &str) -> Site {
+        match (block.is_empty(), line.is_empty()) {
+            (true, _) => Site::new(line),
+            (_, true) => Site::new(block),
+            _ => Site::new(&format!("{block}, {line}")),
+        }
+    }
+
     /// True if no place is known.
     pub fn is_unknown(&self) -> bool {
         self.0.is_none()

@@ -19,6 +19,8 @@ pub struct Scope {
     mode: Mode,
     param_dtype: DType,
     path: String,
+    /// The user's line that called the block being built, if it is known.
+    line: String,
     names: HashMap<Arc<str>, usize>,
     /// Blocks called so far, with the path of their first call. They are kept alive, so that no two have one identity.
     called: HashMap<usize, (Model, String)>,
@@ -54,6 +56,7 @@ impl Scope {
             mode,
             param_dtype: DType::F32,
             path: String::new(),
+            line: String::new(),
             names: HashMap::new(),
             called: HashMap::new(),
             again: false,
@@ -96,6 +99,14 @@ impl Scope {
         self.within(name, &model, |scope| scope.call_here(&model, inputs))
     }
 
+    /// Calls `f`; the blocks that it calls say that they were called from this line of the user's (`model.py:12`).
+    pub fn from_line<T>(&mut self, line: &str, f: impl FnOnce(&mut Scope) -> T) -> T {
+        let outer = std::mem::replace(&mut self.line, line.to_owned());
+        let result = f(self);
+        self.line = outer;
+        result
+    }
+
     /// Builds in the place of a child block: where it was first called, if it was, else under a name.
     pub(crate) fn within<T>(&mut self, name: &str, model: &Model, build: impl FnOnce(&mut Scope) -> T) -> T {
         let path = self.join(name);
@@ -107,7 +118,7 @@ impl Scope {
             }
         };
         let outer = (std::mem::replace(&mut self.path, path), std::mem::replace(&mut self.again, again));
-        let site = self.b.set_site(Site::new(&self.path));
+        let site = self.b.set_site(Site::at(&self.path, &self.line));
         let built = build(self);
         self.b.set_site(site);
         (self.path, self.again) = outer;

@@ -26,6 +26,7 @@ mod program;
 mod state;
 mod trace;
 mod types;
+mod watch;
 
 /// The native half of the package `wootz`.
 #[pyo3::pymodule]

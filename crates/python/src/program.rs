@@ -1,18 +1,17 @@
 //! Compiled programs, their parameters and their state.
 
-use crate::array::{Input, empty, from_host, input};
+use crate::array::{Input, empty, input};
 use crate::error::{Kind, OrRaise, Raise, guarded};
 use crate::graph::Graph;
 use crate::state::{Params, Report, Session, State};
 use crate::types::Spec;
+use crate::watch::Watch;
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use wootz_ir::{Dims, HostTensor, Role, TensorType};
+use wootz_ir::{Dims, Role, TensorType};
 use wootz_passes::Optimize;
 use wootz_runtime::{Bindings, Options, RunError};
 
@@ -69,7 +68,7 @@ pub(crate) fn compile(
     let compiled = guarded(|| {
         py.detach(|| wootz_runtime::compile(&definition.inner, &shapes, &backend, &options)).or_raise()
     })?;
-    Ok(Program::new(py, compiled, nan_check))
+    Ok(Program::new(py, compiled))
 }
 
 /// The optimisation level of a name.
@@ -112,7 +111,6 @@ pub(crate) struct Program {
     results: Vec<Given>,
     no_params: wootz_runtime::Params,
     updates: bool,
-    nan_check: bool,
 }
 
 /// An input or output as a call from Python sees it.
@@ -132,14 +130,14 @@ impl Given {
 }
 
 impl Program {
-    fn new(py: Python<'_>, inner: wootz_runtime::Program, nan_check: bool) -> Program {
+    fn new(py: Python<'_>, inner: wootz_runtime::Program) -> Program {
         let signature = inner.signature();
         let inputs = signature.inputs.iter().enumerate().filter(|(_, x)| x.role == Role::Input);
         let outputs = signature.outputs.iter().enumerate().filter(|(_, x)| x.updates.is_none());
         let given = inputs.map(|(i, x)| Given::new(py, i, &x.name, &x.ty)).collect();
         let results = outputs.map(|(i, x)| Given::new(py, i, &x.name, &x.ty)).collect();
         let updates = signature.updates();
-        Program { given, results, no_params: wootz_runtime::Params::default(), updates, nan_check, inner }
+        Program { given, results, no_params: wootz_runtime::Params::default(), updates, inner }
     }
 
     /// The arrays for the inputs by keyword, checked.
@@ -200,7 +198,7 @@ impl Program {
         let mut memory = Memory {
             inputs: SmallVec::from_elem((std::ptr::null(), 0), signature.inputs.len()),
             outputs: SmallVec::from_elem((std::ptr::null_mut(), 0), signature.outputs.len()),
-            watch: Mutex::new(Watch { last: Instant::now(), raised: None }),
+            watch: Watch::default(),
         };
         for (slot, array) in self.given.iter().zip(inputs) {
             memory.inputs[slot.index] = array.memory();
@@ -221,30 +219,12 @@ impl Program {
         })
     }
 
-    /// A run that looks for NaNs: the runtime keeps what it needs to find where the first one arose.
-    fn run_checked<'py>(
-        &self,
-        py: Python<'py>,
-        params: &wootz_runtime::Params,
-        arrays: &[Input<'py>],
-    ) -> PyResult<SmallVec<[Bound<'py, PyAny>; 4]>> {
-        let mut named: Vec<(&str, HostTensor)> = Vec::new();
-        for (slot, array) in self.given.iter().zip(arrays) {
-            named.push((slot.name.bind(py).to_str()?, array.to_host(slot.ty.dtype, &slot.dims)?));
-        }
-        let outputs = guarded(|| py.detach(|| self.inner.run(params, &named)).or_raise())?;
-        outputs.iter().map(|(_, tensor)| from_host(py, tensor)).collect()
-    }
-
     fn infer<'py>(
         &self,
         py: Python<'py>,
         params: &wootz_runtime::Params,
         inputs: &[Input<'py>],
     ) -> PyResult<SmallVec<[Bound<'py, PyAny>; 4]>> {
-        if self.nan_check {
-            return self.run_checked(py, params, inputs);
-        }
         let (arrays, mut memory) = self.memory(py, inputs)?;
         self.run(py, params, &mut memory)?;
         Ok(arrays)
@@ -436,13 +416,7 @@ fn specs<'py>(py: Python<'py>, slots: &[Given]) -> PyResult<Bound<'py, PyDict>> 
 pub(crate) struct Memory {
     inputs: SmallVec<[(*const u8, usize); 8]>,
     outputs: SmallVec<[(*mut u8, usize); 8]>,
-    watch: Mutex<Watch>,
-}
-
-/// Looks for Ctrl-C now and then.
-struct Watch {
-    last: Instant,
-    raised: Option<PyErr>,
+    watch: Watch,
 }
 
 // SAFETY: the pointers are those of arrays that outlive the run; outputs are new arrays that nothing else knows of, and inputs
@@ -451,7 +425,7 @@ unsafe impl Send for Memory {}
 
 impl Memory {
     fn raised(&self) -> Option<PyErr> {
-        unpoisoned(&self.watch).raised.take()
+        self.watch.raised()
     }
 }
 
@@ -475,20 +449,6 @@ impl Bindings for Memory {
     }
 
     fn cancelled(&self) -> bool {
-        const EVERY: Duration = Duration::from_millis(50);
-        let mut watch = unpoisoned(&self.watch);
-        if watch.raised.is_some() {
-            return true;
-        }
-        if watch.last.elapsed() < EVERY {
-            return false;
-        }
-        watch.last = Instant::now();
-        watch.raised = Python::attach(|py| py.check_signals()).err();
-        watch.raised.is_some()
+        self.watch.cancelled()
     }
-}
-
-fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

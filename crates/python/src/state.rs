@@ -2,6 +2,7 @@
 
 use crate::array::{from_host, input, to_host};
 use crate::error::{Kind, OrRaise, Raise, guarded};
+use crate::watch::Watch;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -266,7 +267,11 @@ impl Session {
 
     /// Runs on what the inputs hold.
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        guarded(|| py.detach(|| self.lock().run()).or_raise())
+        let watch = Watch::default();
+        guarded(|| {
+            let result = py.detach(|| self.lock().run_until(&|| watch.cancelled()));
+            result.map_err(|error| watch.raised().unwrap_or_else(|| error.raise()))
+        })
     }
 
     /// Sets inputs, runs, and gives the outputs as a dict of read-only arrays.

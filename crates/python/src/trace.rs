@@ -21,6 +21,8 @@ pub(crate) struct Trace(Mutex<State>);
 
 struct State {
     home: Home,
+    /// The path of the block being traced; empty outside of models.
+    block: String,
     captures: Vec<Capture>,
     thread: ThreadId,
 }
@@ -98,12 +100,8 @@ fn resolved(b: &Builder, value: wootz_ir::Value) -> TensorType {
 }
 
 impl Trace {
-    fn own(builder: Builder) -> Trace {
-        Trace::around(Home::Own(Box::new(builder)))
-    }
-
-    fn around(home: Home) -> Trace {
-        Trace(Mutex::new(State { home, captures: Vec::new(), thread: std::thread::current().id() }))
+    fn around(home: Home, block: String) -> Trace {
+        Trace(Mutex::new(State { home, block, captures: Vec::new(), thread: std::thread::current().id() }))
     }
 
     /// Lets Python add to the model being traced while `f` runs.
@@ -112,7 +110,8 @@ impl Trace {
         scope: &mut Scope,
         f: impl FnOnce(&Bound<'_, Trace>) -> PyResult<R>,
     ) -> PyResult<R> {
-        let trace = Bound::new(py, Trace::around(Home::Scope(NonNull::from(scope))))?;
+        let block = scope.path().to_owned();
+        let trace = Bound::new(py, Trace::around(Home::Scope(NonNull::from(scope)), block))?;
         let result = f(&trace);
         // Whatever Python kept of the trace can no longer reach the scope.
         trace.get().0.lock().unwrap_or_else(PoisonError::into_inner).home = Home::Ended;
@@ -220,9 +219,15 @@ fn ended() -> PyErr {
 
 #[pymethods]
 impl Trace {
+    /// `around` is the trace of the function or block that this one is traced in.
     #[new]
-    fn new() -> Trace {
-        Trace::own(Builder::tracing())
+    #[pyo3(signature = (around = None))]
+    fn new(around: Option<&Bound<'_, Trace>>) -> PyResult<Trace> {
+        let block = match around {
+            Some(around) => around.get().state()?.block.clone(),
+            None => String::new(),
+        };
+        Ok(Trace::around(Home::Own(Box::new(Builder::tracing())), block))
     }
 
     /// Adds a parameter. Parameters come before ops.
@@ -310,14 +315,15 @@ impl Trace {
         Trace::wrap(slf, value)
     }
 
-    /// Adds a graph's ops; gives its outputs.
+    /// Adds a graph's ops; gives its outputs. `site` is the user's line, for ops whose place is not known more closely.
     fn inline<'py>(
         slf: &Bound<'py, Self>,
         graph: &Graph,
         operands: Vec<Bound<'py, Value>>,
+        site: &str,
     ) -> PyResult<Vec<Bound<'py, Value>>> {
         let operands = Trace::values(slf, &operands)?;
-        let values = slf.get().with(|b| b.inline(&graph.0.body, &operands).or_raise())?;
+        let values = slf.get().at(site, |b| b.inline(&graph.0.body, &operands).or_raise())?;
         Trace::wrap_all(slf, values)
     }
 
@@ -379,15 +385,18 @@ impl Trace {
         self.with_scope(|scope| Ok(Some(scope.mode() == wootz_nn::Mode::Training)))
     }
 
-    /// Calls a child block of the model being traced.
+    /// Calls a child block of the model being traced. `site` is the user's line.
     fn call<'py>(
         slf: &Bound<'py, Self>,
         name: &str,
         model: &Model,
         operands: Vec<Bound<'py, Value>>,
+        site: &str,
     ) -> PyResult<Vec<Bound<'py, Value>>> {
         let operands = Trace::values(slf, &operands)?;
-        let values = slf.get().with_scope(|scope| scope.call(name, &model.0, &operands).or_raise())?;
+        let values = slf.get().with_scope(|scope| {
+            scope.from_line(site, |scope| scope.call(name, &model.0, &operands)).or_raise()
+        })?;
         Trace::wrap_all(slf, values)
     }
 
@@ -431,13 +440,8 @@ impl Trace {
 impl Trace {
     /// As `with`, ops being said to come from the user's line `site` of the block being traced.
     fn at<R>(&self, site: &str, f: impl FnOnce(&mut Builder) -> PyResult<R>) -> PyResult<R> {
+        let site = Site::at(&self.state()?.block, site);
         self.with(|b| {
-            if site.is_empty() {
-                return f(b);
-            }
-            let block = b.site().path();
-            let site =
-                if block.is_empty() { Site::new(site) } else { Site::new(&format!("{block}, {site}")) };
             let outer = b.set_site(site);
             let result = f(b);
             b.set_site(outer);

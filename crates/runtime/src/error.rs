@@ -96,9 +96,9 @@ pub enum RunError {
     /// The backend failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// `nan_check` found the first NaN.
-    #[error("{0}")]
-    NotANumber(#[from] crate::nan::FirstNan),
+    /// `nan_check` found a NaN.
+    #[error(transparent)]
+    NotANumber(#[from] crate::nan::NanFound),
 }
 
 impl RunError {

@@ -3,7 +3,7 @@
 use crate::bindings::{Owned, Stateful, WithParams};
 use crate::cache::Entry;
 use crate::error::RunError;
-use crate::nan::{first_nan, has_nan};
+use crate::nan::{self, NanFound, has_nan};
 use crate::params::Bound;
 use crate::profile::profile;
 use crate::state::StepPrepared;
@@ -223,7 +223,11 @@ impl Program {
             let tensors = state.tensors.iter().map(|(n, _, t)| (n.clone(), t.clone())).collect::<Vec<_>>();
             *state = State::from_tensors(signature, tensors)?;
         }
-        let before = self.0.nan_check.then(|| self.arguments(state, bindings)).transpose()?;
+        let before = self.0.nan_check.then(|| {
+            let mut held = state.tensors.iter();
+            self.arguments(|_| held.next().map(|(_, _, tensor)| tensor.clone()), bindings)
+        });
+        let before = before.transpose()?;
         let mut instance = self.take_instance()?;
         let prepared = self.step_prepared(state)?;
         let mut bindings = Stateful { signature, state, rest: bindings };
@@ -233,12 +237,10 @@ impl Program {
         };
         self.put_back(instance);
         result?;
-        if let Some(before) = before
-            && state.tensors.iter().any(|(_, _, t)| has_nan(t))
-        {
-            self.blame(&before)?;
+        match before {
+            Some(before) => self.check_nans(&self.results(&mut bindings)?, || Ok(before)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// What the program computes from the parameters that it does not update.
@@ -268,7 +270,12 @@ impl Program {
         let result =
             instance.run(&bound.prepared, &mut WithParams { params: &bound.tensors, rest: bindings });
         self.put_back(instance);
-        Ok(result?)
+        result?;
+        if self.0.nan_check {
+            let results = self.results(bindings)?;
+            self.check_nans(&results, || self.arguments(|i| bound.tensors[i].clone(), bindings))?;
+        }
+        Ok(())
     }
 
     /// Runs `runs` times on named inputs, and once before, and tells where the time went.
@@ -361,9 +368,19 @@ impl Program {
         self.0.nan_check
     }
 
-    /// The error that names the origin of a NaN that a run on these arguments produced.
-    pub(crate) fn blame(&self, args: &[HostTensor]) -> Result<(), RunError> {
-        first_nan(&self.0.graph, args).map_or(Ok(()), |found| Err(found.into()))
+    /// If one of the results (in the order of the outputs) holds a NaN: the error that names its origin, found by running on
+    /// `args` again.
+    pub(crate) fn check_nans(
+        &self,
+        results: &[HostTensor],
+        args: impl FnOnce() -> Result<Vec<HostTensor>, RunError>,
+    ) -> Result<(), RunError> {
+        let Some(i) = results.iter().position(has_nan) else { return Ok(()) };
+        let output = &self.0.signature.outputs[i].name;
+        Err(match args() {
+            Ok(args) => nan::origin(&self.0.graph, &args, output).into(),
+            Err(error) => NanFound::Unknown { output: output.to_string(), reason: error.to_string() }.into(),
+        })
     }
 
     pub(crate) fn take_instance(&self) -> Result<Box<dyn Instance>, RunError> {
@@ -388,21 +405,31 @@ impl Program {
         Ok(())
     }
 
-    fn arguments(&self, state: &State, bindings: &dyn Bindings) -> Result<Vec<HostTensor>, RunError> {
-        let mut held = state.tensors.iter().map(|(_, _, t)| t.clone());
-        let mut args = Vec::new();
-        for (i, input) in self.0.signature.inputs.iter().enumerate() {
-            match input.role {
-                Role::Input => {
-                    let dims = input.ty.shape.concrete().unwrap_or_default();
-                    let tensor = HostTensor::from_bytes(input.ty.dtype, &dims, bindings.input(i));
-                    args.push(tensor.map_err(|e| bug(e.to_string()))?);
-                }
-                Role::Param | Role::State => args.extend(held.next()),
+    /// The arguments of a run: inputs from `bindings`, the rest, by position, from `held`.
+    fn arguments(
+        &self,
+        mut held: impl FnMut(usize) -> Option<HostTensor>,
+        bindings: &dyn Bindings,
+    ) -> Result<Vec<HostTensor>, RunError> {
+        let argument = |(i, input): (usize, &crate::InputSpec)| match input.role {
+            Role::Input => copy(&input.ty, bindings.input(i)),
+            Role::Param | Role::State => {
+                held(i).ok_or_else(|| RunError::Consumed { name: input.name.to_string() })
             }
-        }
-        Ok(args)
+        };
+        self.0.signature.inputs.iter().enumerate().map(argument).collect()
     }
+
+    /// The results of a run.
+    fn results(&self, bindings: &mut dyn Bindings) -> Result<Vec<HostTensor>, RunError> {
+        let outputs = self.0.signature.outputs.iter().enumerate();
+        outputs.map(|(i, output)| copy(&output.ty, bindings.output(i))).collect()
+    }
+}
+
+fn copy(ty: &wootz_ir::TensorType, bytes: &[u8]) -> Result<HostTensor, RunError> {
+    let dims = ty.shape.concrete().unwrap_or_default();
+    HostTensor::from_bytes(ty.dtype, &dims, bytes).map_err(|e| bug(e.to_string()))
 }
 
 /// Checks a tensor against an input.

@@ -1,7 +1,6 @@
 //! Sessions: names resolved once, memory bound once, runs that allocate nothing.
 
 use crate::error::RunError;
-use crate::nan::has_nan;
 use crate::profile::profile;
 use crate::program::{Outputs, check};
 use crate::{Bindings, Instance, Params, Prepared, Profile, Program};
@@ -89,22 +88,36 @@ impl Session {
         let program = self.program.clone();
         profile(program.executable(), runs, |trace| {
             self.ready()?;
-            let mut slots = Slots { inputs: &self.inputs, outputs: &mut self.outputs };
+            let mut slots = Slots { inputs: &self.inputs, outputs: &mut self.outputs, cancelled: None };
             Ok(self.instance.run_traced(&self.prepared, &mut slots, trace)?)
         })
     }
 
     /// Runs on the bound inputs. Parameters written since the last run are taken in first.
     pub fn run(&mut self) -> Result<(), RunError> {
+        self.run_watched(None)
+    }
+
+    /// As [`Session::run`], but a long run asks `cancelled` now and then whether to stop, with
+    /// [`BackendError::Cancelled`](crate::BackendError::Cancelled).
+    pub fn run_until(&mut self, cancelled: &dyn Fn() -> bool) -> Result<(), RunError> {
+        self.run_watched(Some(cancelled))
+    }
+
+    fn run_watched(&mut self, cancelled: Option<&dyn Fn() -> bool>) -> Result<(), RunError> {
         self.ready()?;
-        self.instance.run(&self.prepared, &mut Slots { inputs: &self.inputs, outputs: &mut self.outputs })?;
-        if self.program.nan_check() && self.outputs.iter().any(has_nan) {
-            let args: Vec<HostTensor> = self.inputs.iter().flatten().cloned().collect();
-            if args.len() == self.inputs.len() {
-                self.program.blame(&args)?;
-            }
-        }
-        Ok(())
+        let mut slots = Slots { inputs: &self.inputs, outputs: &mut self.outputs, cancelled };
+        self.instance.run(&self.prepared, &mut slots)?;
+        if self.program.nan_check() { self.check_nans() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn check_nans(&self) -> Result<(), RunError> {
+        let given = self.inputs.iter().zip(&self.program.signature().inputs);
+        let args = given.map(|(tensor, input)| {
+            tensor.clone().ok_or_else(|| RunError::Consumed { name: input.name.to_string() })
+        });
+        self.program.check_nans(&self.outputs, || args.collect())
     }
 
     /// Takes in written parameters and sees that every input is bound.
@@ -159,6 +172,7 @@ impl Session {
 struct Slots<'a> {
     inputs: &'a [Option<HostTensor>],
     outputs: &'a mut [HostTensor],
+    cancelled: Option<&'a dyn Fn() -> bool>,
 }
 
 impl Bindings for Slots<'_> {
@@ -168,5 +182,9 @@ impl Bindings for Slots<'_> {
 
     fn output(&mut self, index: usize) -> &mut [u8] {
         self.outputs[index].bytes_mut()
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancelled.is_some_and(|cancelled| cancelled())
     }
 }

@@ -151,6 +151,56 @@ fn the_first_nan_is_named_with_its_place() {
 }
 
 #[test]
+fn a_nan_inside_a_loop_is_named_with_its_own_place() {
+    let graph = r#"
+      region @body(%c: f32[], %x: f32[]) {
+        %d = add %c, %x
+        %e = log %d loc("loop.py:3")
+        return %e, %d
+      }
+      graph(%c: f32[] = input "c", %xs: f32[3] = input "xs") {
+        %h, %ys = scan[body=@body, carries=1, xs=1, length=3, reverse=false] %c, %xs loc("loop.py:9")
+        return "h" = %h, "ys" = %ys
+      }"#;
+    let options = Options { nan_check: true, ..Options::default() };
+    let program = compile(&definition(graph), &BTreeMap::new(), &Reference, &options).unwrap();
+    let c = HostTensor::scalar(DType::F32, 1.0);
+    // log 2, then the logarithm of log 2 - 1.
+    let run = |xs: &[f64]| program.run(&Params::default(), &[("c", c.clone()), ("xs", f32s(xs))]);
+    assert!(run(&[1.0, 1.0, 1.0]).is_ok());
+    let error = run(&[1.0, -1.0, 1.0]).unwrap_err();
+    assert_eq!(error.to_string(), "the first NaN arose in `log` at loop.py:3");
+}
+
+#[test]
+fn a_nan_whose_origin_cannot_be_told_is_an_error() {
+    let graph =
+        r#"graph(%x: f32[2] = input "x", %w: f32[2] = param "w") { %y = mul %x, %w return "y" = %y }"#;
+    let options = Options { nan_check: true, ..Options::default() };
+    let program = compile(&definition(graph), &BTreeMap::new(), &Reference, &options).unwrap();
+    // What the graph evaluates to without a NaN has one here.
+    let nan = f32s(&[f64::NAN, 0.0]);
+    let found = wootz_runtime::nan::origin(program.graph(), &[f32s(&[1.0, 1.0]), f32s(&[1.0, 1.0])], "y");
+    assert!(found.to_string().starts_with("`y` holds a NaN of unknown origin: the reference"), "{found}");
+    let error = program.run(&params(&[("w", nan)]), &[("x", f32s(&[1.0, 1.0]))]).unwrap_err();
+    assert_eq!(error.to_string(), "input `w` holds a NaN");
+}
+
+#[test]
+fn a_step_is_searched_for_nans_in_its_outputs_too() {
+    let graph = r#"graph(%x: f32[2] = input "x", %n: f32[2] = state "n") {
+        %m = add %n, %x
+        %y = log %x loc("metric")
+        return "y" = %y, "n" = %m alias "n"
+    }"#;
+    let options = Options { nan_check: true, ..Options::default() };
+    let program = compile(&definition(graph), &BTreeMap::new(), &Reference, &options).unwrap();
+    let state = State::from_tensors(program.signature(), [("n".into(), f32s(&[0.0, 1.0]))]).unwrap();
+    let error = program.step(state, &[("x", f32s(&[-1.0, 1.0]))]).unwrap_err();
+    assert_eq!(error.to_string(), "the first NaN arose in `log` at metric");
+}
+
+#[test]
 fn profiling_runs_what_it_says() {
     let params = params(&[("w", f32s(&[2.0, 3.0]))]);
     let profile = program(SCALE).profile(&params, &[("x", f32s(&[5.0, 7.0]))], 3).unwrap();

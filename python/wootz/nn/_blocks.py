@@ -6,7 +6,7 @@ from typing import Any
 from wootz import _native
 from wootz._errors import ModelError, TraceError
 from wootz._tensor import Tensor, dtype_from, tensor
-from wootz._tracing import Frame, current, pop, push
+from wootz._tracing import Frame, current, pop, push, site
 
 
 class Block:
@@ -41,7 +41,7 @@ class Block:
         if kwargs:
             raise ModelError(f"{model.kind} has no input `{next(iter(kwargs))}`; it takes {', '.join(inputs)}")
         values = [tensor(x)._value for x in values]
-        outputs = [Tensor(v) for v in frame.trace.call(frame.names.of(self, model.kind), model, values)]
+        outputs = [Tensor(v) for v in frame.trace.call(frame.names.of(self, model.kind), model, values, site())]
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def define(self, inputs: dict[str, _native.Spec], training: bool = False) -> Any:
@@ -85,7 +85,7 @@ class Block:
             if x.spec != spec:
                 raise ModelError(f"apply: parameter `{name}` is {x.spec}, the model takes {spec}")
             values.append(x._value)
-        outputs = [Tensor(v) for v in current().trace.inline(graph, values)][: len(model.outputs)]
+        outputs = [Tensor(v) for v in current().trace.inline(graph, values, site())][: len(model.outputs)]
         return outputs[0] if len(outputs) == 1 else dict(zip(model.outputs, outputs, strict=True))
 
     def dtype(self, dtype: Any) -> "Block":

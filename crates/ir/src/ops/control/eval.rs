@@ -1,10 +1,15 @@
 //! Reference evaluation: regions run through the interpreter.
 
-use super::Control;
+use super::{Control, EvalRegion};
 use crate::ops::{EvalCx, EvalError};
-use crate::{HostTensor, Region, Site, eval::region};
+use crate::{HostTensor, Region, Site};
 
-pub(super) fn eval(op: &Control, cx: &EvalCx<'_>) -> Result<Vec<HostTensor>, EvalError> {
+/// Evaluates `op`, its regions by `region`.
+pub(super) fn eval<E: From<EvalError>>(
+    op: &Control,
+    cx: &EvalCx<'_>,
+    region: &mut EvalRegion<'_, E>,
+) -> Result<Vec<HostTensor>, E> {
     let inputs: Vec<HostTensor> = cx.inputs.iter().map(|t| (*t).clone()).collect();
     match op {
         Control::Call { body } => region(body, &inputs),
@@ -23,29 +28,28 @@ pub(super) fn eval(op: &Control, cx: &EvalCx<'_>) -> Result<Vec<HostTensor>, Eva
         Control::Scan { body, carries, xs, length, reverse } => {
             let Some(steps) = length.as_const() else {
                 let (op, dim) = ("scan", length.clone());
-                return Err(EvalError::Symbolic { op, dim, site: Site::default() });
+                return Err(EvalError::Symbolic { op, dim, site: Site::default() }.into());
             };
-            scan(cx, body, &inputs, *carries, *xs, steps, *reverse)
+            scan(cx, body, region, &inputs, [*carries, *xs, steps], *reverse)
         }
         Control::CustomVjp { primal, .. } => region(primal, &inputs),
     }
 }
 
-fn scan(
+fn scan<E: From<EvalError>>(
     cx: &EvalCx<'_>,
     body: &Region,
+    region: &mut EvalRegion<'_, E>,
     inputs: &[HostTensor],
-    carries: usize,
-    xs: usize,
-    steps: usize,
+    [carries, xs, steps]: [usize; 3],
     reverse: bool,
-) -> Result<Vec<HostTensor>, EvalError> {
+) -> Result<Vec<HostTensor>, E> {
     let (carry, rest) = inputs.split_at(carries);
     let (scanned, captures) = rest.split_at(xs);
     let mut carry = carry.to_vec();
     let mut ys = Vec::with_capacity(cx.outputs.len() - carries);
     for i in carries..cx.outputs.len() {
-        ys.push(HostTensor::zeros(cx.out_dtype(i), &cx.out_dims(i))?);
+        ys.push(HostTensor::zeros(cx.out_dtype(i), &cx.out_dims(i)).map_err(EvalError::from)?);
     }
     for step in 0..steps {
         let t = if reverse { steps - 1 - step } else { step };

@@ -109,6 +109,20 @@ impl Control {
     }
 }
 
+/// Evaluates a region on its arguments.
+pub type EvalRegion<'a, E> = dyn FnMut(&Region, &[HostTensor]) -> Result<Vec<HostTensor>, E> + 'a;
+
+impl Control {
+    /// Reference evaluation in which `region` evaluates the op's regions on their operands.
+    pub fn eval_with<E: From<EvalError>>(
+        &self,
+        cx: &EvalCx<'_>,
+        region: &mut EvalRegion<'_, E>,
+    ) -> Result<Vec<HostTensor>, E> {
+        eval::eval(self, cx, region)
+    }
+}
+
 impl Family for Control {
     fn name(&self) -> &'static str {
         match self {
@@ -183,7 +197,7 @@ impl Family for Control {
     }
 
     fn eval(&self, cx: &EvalCx<'_>) -> Result<Vec<HostTensor>, EvalError> {
-        eval::eval(self, cx)
+        self.eval_with(cx, &mut crate::eval::region)
     }
 
     fn augment(&self, cx: &mut AugmentCx<'_>) -> Result<Option<Augmented>, RuleError> {
