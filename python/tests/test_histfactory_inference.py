@@ -207,9 +207,68 @@ def test_pulls_and_correlations_are_those_of_the_covariance():
     assert set(fit.pulls) == set(widths)
     for name, pull in fit.pulls.items():
         i = fit.names.index(name)
-        np.testing.assert_allclose(pull.value, (fit.parameters[i] - fit.model.config.suggested_init[i]) / widths[name])
+        np.testing.assert_allclose(
+            pull.value, (fit.parameters[i] - fit.model.config.suggested_init[i]) / widths[name], rtol=1e-9, atol=1e-12
+        )
         np.testing.assert_allclose(pull.uncertainty, errors[i] / widths[name])
         assert pull.uncertainty < 1.0 + 1e-9
+
+
+def test_intervals_are_where_pyhfs_profile_says():
+    ours, model, data = both(wz.histfactory.workload("complex-8p").to_dict())
+    fit = ours.fit()
+    best = float(pyhf.infer.mle.fit(data, model, return_fitted_val=True)[1])
+    assert fit.interval("mu").upper > fit["mu"]
+    assert fit.interval("mu", sigmas=10.0).lower is None
+    for mu in filter(None, fit.interval("mu")):
+        _, value = pyhf.infer.mle.fixed_poi_fit(mu, data, model, return_fitted_val=True)
+        assert abs(float(value) - best - 1.0) < 1e-5
+    with pytest.raises(wz.UnknownNameError):
+        fit.interval("nobody")
+
+
+def test_rankings_are_refits():
+    ours, model, data = both(shifted(wz.histfactory.workload("complex-8p").to_dict(), 3))
+    fit = ours.fit()
+    ranking = fit.ranking()
+    assert {impact.name for impact in ranking} == set(np.array(fit.names)[fit.fitted & ~fit.held]) - {"mu"}
+    for impact in ranking[:3]:
+        i = fit.names.index(impact.name)
+        for side, shift in zip((-1, 1), impact.postfit, strict=True):
+            init, fixed = fit.parameters.copy(), np.zeros(len(fit.names), bool)
+            init[i] += side * fit.uncertainties[impact.name]
+            fixed[i] = True
+            assert abs(ours.fit(init=init, fixed=fixed)["mu"] - fit["mu"] - shift) < 1e-6
+
+
+def test_goodness_of_fit_is_that_of_the_density():
+    ours, model, data = both(shifted(wz.histfactory.workload("complex-8p").to_dict(), 3))
+    fit = ours.fit()
+    bins = fit.model.config.nmaindata
+    rates = model.expected_data(fit.parameters)
+    poisson = scipy.stats.poisson.logpmf
+    main = 2 * (poisson(data[:bins], data[:bins]) - poisson(data[:bins], rates[:bins])).sum()
+    # All constraints of this workspace are normal.
+    before = np.array([w for w in fit.model.config.prefit_uncertainties if w > 0])
+    rest = (((data[bins:] - rates[bins:]) / before) ** 2).sum()
+    goodness = fit.goodness_of_fit
+    np.testing.assert_allclose(goodness.chi2, main + rest, rtol=1e-9, atol=1e-9)
+    if goodness.degrees_of_freedom:
+        np.testing.assert_allclose(goodness.p_value, scipy.stats.chi2.sf(goodness.chi2, goodness.degrees_of_freedom))
+
+
+def test_yields_add_up_and_print():
+    ours = wz.histfactory.workload("complex-8p")
+    fit = ours.fit()
+    for prediction in (fit.prediction(), fit.model.prefit()):
+        np.testing.assert_allclose(prediction.samples[0].sum(axis=0), prediction.bins[0])
+        np.testing.assert_allclose(prediction.sample_totals[0].sum(axis=0), prediction.channels[0])
+        assert (prediction.bins[1] > 0).all()
+    jacobian = fit.model.jacobian(fit.parameters)
+    errors = np.sqrt(np.einsum("bi,ij,bj->b", jacobian, fit.covariance, jacobian))
+    np.testing.assert_allclose(fit.prediction().bins[1], errors, rtol=1e-9)
+    table = fit.prediction().table(fit.data).splitlines()
+    assert [line.split()[0] for line in table[1:]] == [*fit.model.config.samples, "total", "data"]
 
 
 def test_a_fit_that_failed_says_where_it_ended():

@@ -200,9 +200,29 @@ class HistFactoryInference:
         """
         A fit.
         """
+    def goodness_of_fit(self, /, fit: Incomplete, data: Incomplete) -> tuple[float, int, float | None]:
+        """
+        χ², degrees of freedom, p-value.
+        """
     def hypotest(self, /, mu: SupportsFloat | SupportsIndex, data: Incomplete, name: str, options: Incomplete) -> tuple[dict, str | None]:
         """
         An asymptotic test of a value, and advice.
+        """
+    def interval(self, /, index: SupportsIndex, sigmas: SupportsFloat | SupportsIndex, fit: Incomplete, data: Incomplete, options: Incomplete) -> tuple[float | None, float | None]:
+        """
+        Both ends of a parameter's interval.
+        """
+    def prediction(self, /, at: tuple[Incomplete, SupportsGetItem[int, SupportsFloat | SupportsIndex]] | None) -> dict:
+        """
+        Yields at parameters with a covariance; without any, those before a fit.
+        """
+    def pulls(self, /, fit: Incomplete, data: Incomplete) -> list[tuple[float, float] | None]:
+        """
+        Pull and constraint of each parameter that has them.
+        """
+    def ranking(self, /, fit: Incomplete, data: Incomplete, options: Incomplete) -> list[tuple[int, tuple[float, float], tuple[float, float] | None]]:
+        """
+        Impacts, the largest first: position, impacts after and before the fit.
         """
     def scan(self, /, values: SupportsGetItem[int, SupportsFloat | SupportsIndex], data: Incomplete, level: SupportsFloat | SupportsIndex, name: str, options: Incomplete) -> tuple[list[tuple[dict, str | None]], dict]:
         """

@@ -13,16 +13,33 @@ Arrays have pyhf's meaning and order, so that they can be exchanged with pyhf.
 """
 
 from wootz.histfactory._model import Config, Model, ParameterSet
-from wootz.histfactory._results import Fit, Hypotest, Pull, Scan, Significance, TestStatistic, Toys, UpperLimit
+from wootz.histfactory._results import (
+    Fit,
+    GoodnessOfFit,
+    Hypotest,
+    Impact,
+    Interval,
+    Prediction,
+    Pull,
+    Scan,
+    Significance,
+    TestStatistic,
+    Toys,
+    UpperLimit,
+)
 from wootz.histfactory._workspace import PatchSet, Workspace, load, workload
 
 __all__ = [
     "Config",
     "Fit",
+    "GoodnessOfFit",
     "Hypotest",
+    "Impact",
+    "Interval",
     "Model",
     "ParameterSet",
     "PatchSet",
+    "Prediction",
     "Pull",
     "Scan",
     "Significance",

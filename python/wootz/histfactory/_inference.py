@@ -9,7 +9,7 @@ import numpy as np
 
 from wootz import _native
 from wootz._errors import ShapeError
-from wootz.histfactory._results import Fit, Hypotest, Scan, Significance, TestStatistic, Toys, UpperLimit
+from wootz.histfactory._results import Fit, Hypotest, Prediction, Scan, Significance, TestStatistic, Toys, UpperLimit
 
 
 class Inference:
@@ -29,14 +29,14 @@ class Inference:
     def fit(self, data: Any, mu: float | None = None, **options: Any) -> Fit:
         """The maximum likelihood fit; with `mu`, the one with the parameter of interest held there."""
         data = _vector("data", data)
-        return self._fit(self._inference.fit(data, _options(mu=mu, **options)), data)
+        return self._fit(self._inference.fit(data, _options(mu=mu, **options)), data, options)
 
     def test_statistic(self, mu: float, data: Any, test_stat: str = "qtilde", **options: Any) -> TestStatistic:
         """`q0`, `q`, `qtilde`, `t` or `ttilde` of `mu`, as pyhf defines them, with its two fits."""
         data = _vector("data", data)
         raw, advice = self._inference.test_statistic(test_stat, mu, data, _options(**options))
         _advise(advice)
-        fits = {name: self._fit(raw.pop(name), data) for name in ("conditional", "free")}
+        fits = {name: self._fit(raw.pop(name), data, options) for name in ("conditional", "free")}
         return TestStatistic(test_stat, **raw, **fits)
 
     def hypotest(self, mu: float, data: Any, test_stat: str = "qtilde", **options: Any) -> Hypotest:
@@ -86,8 +86,12 @@ class Inference:
         """The expected data at the parameters fitted to `data` with the parameter of interest at `mu`."""
         return self._inference.asimov_data(mu, _vector("data", data), _options(**options))
 
-    def _fit(self, raw: dict[str, Any], data: np.ndarray) -> Fit:
-        return Fit(**raw, model=self, data=data)
+    def prefit(self) -> Prediction:
+        """The yields before any fit: at initial parameters, each with the uncertainty that its auxiliary measurement leaves."""
+        return Prediction(self, **self._inference.prediction(None))
+
+    def _fit(self, raw: dict[str, Any], data: np.ndarray, options: dict[str, Any]) -> Fit:
+        return Fit(**raw, model=self, data=data, options=_options(**options))
 
 
 def _options(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from wootz._errors import UnknownNameError
+
 if TYPE_CHECKING:
     from wootz.histfactory._model import Model
 
@@ -16,9 +18,70 @@ class Pull(NamedTuple):
     """How far a fit moved a constrained parameter, in units of its uncertainty before the fit."""
 
     value: float
-    """(best fit - auxiliary measurement at nominal) / uncertainty before the fit."""
+    """(best fit - auxiliary measurement) / uncertainty before the fit."""
     uncertainty: float
     """Uncertainty after the fit / uncertainty before the fit: below 1, the data constrain it."""
+
+
+class Interval(NamedTuple):
+    """An interval of a parameter; `None` where its bound comes first."""
+
+    lower: float | None
+    upper: float | None
+
+
+class GoodnessOfFit(NamedTuple):
+    """A test against the saturated model, in which every count and auxiliary measurement has its own free mean."""
+
+    chi2: float
+    degrees_of_freedom: int
+    p_value: float | None
+    """`None` without degrees of freedom."""
+
+
+class Impact(NamedTuple):
+    """How far the parameter of interest moves when a nuisance parameter is fixed off its best fit and all others are fitted again."""
+
+    name: str
+    postfit: tuple[float, float]
+    """With the parameter its uncertainty after the fit below and above its best fit."""
+    prefit: tuple[float, float] | None
+    """The same with its uncertainty before the fit; `None` without a constraint."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Expected yields with uncertainties, by linear propagation of the parameters' covariance. Each item is a pair of arrays: values, uncertainties."""
+
+    __module__ = "wootz.histfactory"
+
+    model: "Model" = field(repr=False)
+    bins: tuple[np.ndarray, np.ndarray]
+    """The total, `[bins]`."""
+    channels: tuple[np.ndarray, np.ndarray]
+    """The total of each channel, `[channels]`, with the correlations of its bins."""
+    samples: tuple[np.ndarray, np.ndarray] = field(repr=False)
+    """`[samples, bins]`; 0 where a channel has not the sample."""
+    sample_totals: tuple[np.ndarray, np.ndarray] = field(repr=False)
+    """`[samples, channels]`."""
+
+    def table(self, data: Any = None) -> str:
+        """The yields of each sample in each channel as text; with `data`, the counts as well."""
+        config = self.model.config
+        rows = [["", *config.channels]]
+        for sample, values, errors in zip(config.samples, *self.sample_totals, strict=True):
+            rows.append([sample, *map(_yield, values, errors)])
+        rows.append(["total", *map(_yield, *self.channels)])
+        if data is not None:
+            counts = [float(np.sum(data[place])) for place in config.channel_slices.values()]
+            rows.append(["data", *[f"{n:.6g}" for n in counts]])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
+        return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def _yield(value: float, error: float) -> str:
+    return f"{value:.2f} ± {error:.2f}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +108,7 @@ class Fit:
     evaluations: int
     model: "Model" = field(repr=False)
     data: np.ndarray = field(repr=False)
+    options: dict[str, Any] = field(repr=False)
 
     def __getitem__(self, name: str) -> Any:
         values = self.parameters[self.model.config.par_slice(name)]
@@ -76,13 +140,30 @@ class Fit:
     @cached_property
     def pulls(self) -> dict[str, Pull]:
         """Pulls and constraints of the constrained parameters that were fitted, by their names."""
-        config = self.model.config
-        before = config.prefit_uncertainties
-        out = {}
-        for i in np.flatnonzero((before > 0) & self.fitted).tolist():
-            pull = (self.parameters[i] - config.suggested_init[i]) / before[i]
-            out[self.names[i]] = Pull(float(pull), self.uncertainties[self.names[i]] / float(before[i]))
-        return out
+        found = self.model._inference.pulls(self, self.data)
+        return {name: Pull(*pull) for name, pull in zip(self.names, found, strict=True) if pull is not None}
+
+    @cached_property
+    def goodness_of_fit(self) -> GoodnessOfFit:
+        """The test against the saturated model."""
+        return GoodnessOfFit(*self.model._inference.goodness_of_fit(self, self.data))
+
+    def interval(self, name: str, sigmas: float = 1.0) -> Interval:
+        """Where -2 ln λ of a parameter, all others profiled, is `sigmas`² (as MINOS has it). `name` is one of `names`."""
+        if name not in self.names:
+            raise UnknownNameError(f"there is no parameter `{name}`; there are: {', '.join(self.names)}")
+        index = self.names.index(name)
+        return Interval(*self.model._inference.interval(index, sigmas, self, self.data, self.options))
+
+    def ranking(self) -> list[Impact]:
+        """The impacts of nuisance parameters on the parameter of interest, the largest first. Four fits a parameter."""
+        found = self.model._inference.ranking(self, self.data, self.options)
+        return [Impact(self.names[i], after, before) for i, after, before in found]
+
+    def prediction(self) -> Prediction:
+        """The yields after the fit, with uncertainties from its covariance."""
+        at = self.parameters, self.covariance.ravel().tolist()
+        return Prediction(self.model, **self.model._inference.prediction(at))
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,6 +58,22 @@ pub enum InferenceError {
         /// Its name.
         name: String,
     },
+    /// A parameter that does not vary has no interval.
+    #[error("`{name}` is fixed, so it has no uncertainty; free it")]
+    ParameterFixed {
+        /// Its name.
+        name: String,
+    },
+    /// −2 ln λ does not reach what is asked for.
+    #[error("−2 ln λ of `{name}` is not {sigmas}² by {name} = {value}")]
+    NoInterval {
+        /// The parameter's name.
+        name: String,
+        /// The last value tried.
+        value: f64,
+        /// What it was to reach, as a number of standard deviations.
+        sigmas: f64,
+    },
     /// Lower and upper bound of a parameter exclude each other.
     #[error(
         "the bounds of `{name}` are ({lower}, {upper}): the lower one must not be above the upper one, and neither NaN"

@@ -39,6 +39,8 @@ pub struct Inference {
     hessian: Option<Session>,
     expected: Option<Session>,
     auxdata: Option<Session>,
+    /// (parameters) → the rates of each sample and their derivatives by the parameters.
+    pub(super) yields: Option<Session>,
     pub(super) programs: Programs,
     /// The current values of the templates that may change.
     templates: Vec<Vec<f64>>,
@@ -66,6 +68,7 @@ impl Inference {
             hessian: None,
             expected: None,
             auxdata: None,
+            yields: None,
             programs: Programs::default(),
             templates,
             observer: None,
@@ -134,7 +137,12 @@ impl Inference {
             return Err(InferenceError::Value { what, value: *value, needs });
         }
         self.templates[at].copy_from_slice(values);
-        let others = [(self.hessian.as_mut(), 2), (self.expected.as_mut(), 1), (self.auxdata.as_mut(), 0)];
+        let others = [
+            (self.hessian.as_mut(), 2),
+            (self.expected.as_mut(), 1),
+            (self.auxdata.as_mut(), 0),
+            (self.yields.as_mut(), 1),
+        ];
         let others = others.into_iter().filter_map(|(session, first)| Some((session?, first)));
         let all = [(&mut self.iteration, Arg::ALL.len())].into_iter().chain(others);
         for (session, first) in all.chain(self.programs.sessions()) {

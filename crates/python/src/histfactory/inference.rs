@@ -1,6 +1,7 @@
 //! Fits, tests and limits.
 
 use super::HistFactoryModel;
+use super::report::{PastFit, Ranked, prediction_dict};
 use crate::error::{Kind, OrRaise, Raise, guarded};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -315,6 +316,74 @@ impl HistFactoryInference {
         out.set_item("failed", toys.failed)?;
         Ok(out)
     }
+
+    /// Both ends of a parameter's interval.
+    fn interval<'py>(
+        &self,
+        py: Python<'py>,
+        index: usize,
+        sigmas: f64,
+        fit: PastFit,
+        data: Data<'py>,
+        options: Options,
+    ) -> PyResult<(Option<f64>, Option<f64>)> {
+        let (fit, data, options) = (fit.get(), data.to_vec()?, options.get());
+        let interval = self.run(py, |i| i.interval(index, sigmas, &fit, &data, &options))?;
+        Ok((interval.lower, interval.upper))
+    }
+
+    /// Impacts, the largest first: position, impacts after and before the fit.
+    fn ranking<'py>(
+        &self,
+        py: Python<'py>,
+        fit: PastFit,
+        data: Data<'py>,
+        options: Options,
+    ) -> PyResult<Vec<Ranked>> {
+        let (fit, data, options) = (fit.get(), data.to_vec()?, options.get());
+        let ranking = self.run(py, |i| i.ranking(&fit, &data, &options))?;
+        let impacts = ranking.into_iter().map(|i| (i.parameter, i.postfit.into(), i.prefit.map(Into::into)));
+        Ok(impacts.collect())
+    }
+
+    /// χ², degrees of freedom, p-value.
+    fn goodness_of_fit<'py>(
+        &self,
+        py: Python<'py>,
+        fit: PastFit,
+        data: Data<'py>,
+    ) -> PyResult<(f64, usize, Option<f64>)> {
+        let (fit, data) = (fit.get(), data.to_vec()?);
+        let goodness = self.run(py, |i| i.goodness_of_fit(&fit, &data))?;
+        Ok((goodness.chi2, goodness.degrees_of_freedom, goodness.p_value))
+    }
+
+    /// Pull and constraint of each parameter that has them.
+    fn pulls<'py>(
+        &self,
+        py: Python<'py>,
+        fit: PastFit,
+        data: Data<'py>,
+    ) -> PyResult<Vec<Option<(f64, f64)>>> {
+        let (fit, data) = (fit.get(), data.to_vec()?);
+        let pulls = self.run(py, |i| i.pulls(&fit, &data))?;
+        Ok(pulls.into_iter().map(|p| p.map(|p| (p.value, p.uncertainty))).collect())
+    }
+
+    /// Yields at parameters with a covariance; without any, those before a fit.
+    fn prediction<'py>(
+        &self,
+        py: Python<'py>,
+        at: Option<(Data<'py>, Vec<f64>)>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let at = at.map(|(parameters, covariance)| Ok::<_, PyErr>((parameters.to_vec()?, covariance)));
+        let at = at.transpose()?;
+        let found = self.run(py, |i| match &at {
+            Some((parameters, covariance)) => i.prediction(parameters, covariance),
+            None => i.prefit_prediction(),
+        })?;
+        prediction_dict(py, &found)
+    }
 }
 
 impl Raise for InferenceError {
@@ -341,9 +410,11 @@ impl Raise for InferenceError {
             | InferenceError::NoToys { .. }
             | InferenceError::NoLimit { .. } => Kind::Fit,
             InferenceError::Rule(_) => Kind::Internal,
+            InferenceError::NoInterval { .. } => Kind::Fit,
             InferenceError::Length { .. } => Kind::Shape,
             InferenceError::NoPoi
             | InferenceError::PoiFixed { .. }
+            | InferenceError::ParameterFixed { .. }
             | InferenceError::Bounds { .. }
             | InferenceError::NotAnInput { .. }
             | InferenceError::Value { .. }

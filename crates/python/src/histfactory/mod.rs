@@ -2,6 +2,7 @@
 
 mod inference;
 mod objective;
+mod report;
 
 pub(crate) use inference::HistFactoryInference;
 pub(crate) use objective::HistFactoryObjective;
