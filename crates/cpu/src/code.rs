@@ -10,9 +10,10 @@ use crate::isa::Isa;
 use crate::jit::{self, Context, Declined, Mapping, Written};
 use crate::perf_map;
 use crate::vm::{self, Block};
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, Weak};
 use wootz_ir::{Dims, Op};
 use wootz_plan::Kernel;
 use wootz_plan::kernel::{InstOp, Lanes};
@@ -49,7 +50,29 @@ enum Body {
 }
 
 /// What identifies a kernel's code.
-type Key = (Arc<Kernel>, Option<usize>, Isa, bool);
+#[derive(Clone, PartialEq, Eq)]
+struct Key {
+    /// Of everything else; kernels are long.
+    hash: u64,
+    lane_axis: Option<usize>,
+    isa: Isa,
+    jit: bool,
+    kernel: Arc<Kernel>,
+}
+
+impl Key {
+    fn new(kernel: &Arc<Kernel>, lane_axis: Option<usize>, isa: Isa, jit: bool) -> Key {
+        static HASHER: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
+        let hash = HASHER.hash_one((&**kernel, lane_axis, isa, jit));
+        Key { hash, lane_axis, isa, jit, kernel: kernel.clone() }
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
 
 /// Code that some program still uses.
 static SHARED: Mutex<Option<HashMap<Key, Weak<Code>>>> = Mutex::new(None);
@@ -60,19 +83,21 @@ pub(crate) struct Batch {
     jit: bool,
     known: HashMap<Key, Arc<Code>>,
     written: Vec<(Key, Written)>,
+    /// What was written.
+    bytes: Vec<u8>,
 }
 
 impl Batch {
     /// For an available instruction set; with or without machine code.
     pub(crate) fn new(isa: Isa, jit: bool) -> Batch {
-        Batch { isa, jit, known: HashMap::new(), written: vec![] }
+        Batch { isa, jit, known: HashMap::new(), written: vec![], bytes: vec![] }
     }
 
     /// Compiles a kernel (which must be well formed, see [`wootz_plan::verify_kernel`]). An epilogue of a product is a kernel
     /// over `[batch, m, n]` without stage loops, run by [`Code::run_block`].
     pub(crate) fn add(&mut self, kernel: &Arc<Kernel>, epilogue: bool) -> Arc<Code> {
         let lane_axis = lane_axis(kernel, epilogue);
-        let key: Key = (kernel.clone(), lane_axis, self.isa, self.jit);
+        let key = Key::new(kernel, lane_axis, self.isa, self.jit);
         if let Some(code) = self.known.get(&key) {
             return code.clone();
         }
@@ -84,7 +109,7 @@ impl Batch {
     }
 
     fn compile(&mut self, key: &Key) -> Arc<Code> {
-        let (kernel, lane_axis, isa, _) = key;
+        let Key { kernel, lane_axis, isa, .. } = key;
         let code = Code {
             grid: kernel.grid.clone(),
             lane_axis: *lane_axis,
@@ -93,7 +118,7 @@ impl Batch {
             body: OnceLock::new(),
         };
         let written = match self.jit {
-            true => jit::write(&expand(kernel, isa.has_fma()), *lane_axis, *isa, false),
+            true => jit::write(&expand(kernel, isa.has_fma()), *lane_axis, *isa, false, &mut self.bytes),
             false => Err(Declined("turned off")),
         };
         match written {
@@ -106,23 +131,18 @@ impl Batch {
 
     /// Makes the machine code executable. Every kernel's code can be run after this.
     pub(crate) fn finish(self) {
-        let mut bytes = vec![];
-        let mut offsets = vec![];
-        for (_, written) in &self.written {
-            bytes.resize(bytes.len().next_multiple_of(64), 0);
-            offsets.push(bytes.len());
-            bytes.extend_from_slice(&written.code);
-        }
-        let mapping = if bytes.is_empty() { None } else { Mapping::new(&bytes).map(Arc::new).ok() };
-        for ((key, written), offset) in self.written.iter().zip(offsets) {
+        let bytes = &self.bytes;
+        let mapping = if bytes.is_empty() { None } else { Mapping::new(bytes).map(Arc::new).ok() };
+        for (key, written) in &self.written {
             let Some(code) = self.known.get(key) else { continue };
             if let (Some(mapping), true) = (&mapping, perf_map::is_wanted()) {
-                perf_map::record(mapping.address() + offset, written.instructions, &name(&key.0));
+                let address = mapping.address() + written.offset;
+                perf_map::record(address, written.instructions, &name(&key.kernel));
             }
             let body = match &mapping {
                 Some(mapping) => Body::Native {
                     mapping: mapping.clone(),
-                    offset,
+                    offset: written.offset,
                     frame: written.frame.next_multiple_of(64),
                     width: written.width,
                 },
@@ -147,9 +167,10 @@ impl Batch {
 /// Why there is no machine code for it: the tile VM runs the kernel.
 pub fn assembly(kernel: &Kernel, epilogue: bool, isa: Isa) -> Result<String, &'static str> {
     let expanded = expand(kernel, isa.has_fma());
-    let written =
-        jit::write(&expanded, lane_axis(kernel, epilogue), isa, true).map_err(|declined| declined.0)?;
-    Ok(jit::listing(&written))
+    let mut code = vec![];
+    let written = jit::write(&expanded, lane_axis(kernel, epilogue), isa, true, &mut code)
+        .map_err(|declined| declined.0)?;
+    Ok(jit::listing(&written, &code))
 }
 
 /// What a profiler shows of a kernel: its loops and its arithmetic.
@@ -187,7 +208,7 @@ fn tile_bytes(kernel: &Kernel) -> usize {
 }
 
 impl Body {
-    fn tiles((kernel, lane_axis, isa, _): &Key, why: Declined) -> Body {
+    fn tiles(Key { kernel, lane_axis, isa, .. }: &Key, why: Declined) -> Body {
         let kernel = expand(kernel, isa.has_fma());
         Body::Tiles { code: vm::Code::compile_along(&kernel, *lane_axis, *isa), why }
     }

@@ -189,6 +189,32 @@ pub struct Address {
     pub index: Option<Reg>,
 }
 
+/// The registers that an instruction reads.
+#[derive(Copy, Clone, Debug)]
+pub struct Operands {
+    regs: [Reg; 3],
+    count: usize,
+}
+
+impl std::ops::Deref for Operands {
+    type Target = [Reg];
+
+    #[inline]
+    fn deref(&self) -> &[Reg] {
+        &self.regs[..self.count]
+    }
+}
+
+impl IntoIterator for Operands {
+    type Item = Reg;
+    type IntoIter = std::iter::Take<std::array::IntoIter<Reg, 3>>;
+
+    #[inline]
+    fn into_iter(self) -> Self::IntoIter {
+        self.regs.into_iter().take(self.count)
+    }
+}
+
 impl Address {
     /// The stride along a loop.
     pub fn stride(&self, axis: usize) -> i64 {
@@ -205,17 +231,25 @@ impl Address {
 
 impl InstOp {
     /// The registers read.
-    pub fn operands(&self) -> SmallVec<[Reg; 3]> {
-        let mut out = SmallVec::new();
-        match self {
-            InstOp::Float(_) | InstOp::Int(_) | InstOp::Index(_) | InstOp::Tile => {}
-            InstOp::Load { at, mask, .. } => out.extend(at.index.into_iter().chain(*mask)),
-            InstOp::Unary(_, x) | InstOp::Cast(x) | InstOp::Bitcast(x) | InstOp::Round(_, x) => out.push(*x),
-            InstOp::Binary(_, x, y) | InstOp::Compare(_, x, y) => out.extend([*x, *y]),
-            InstOp::Select(x, y, z) | InstOp::Fma(x, y, z) => out.extend([*x, *y, *z]),
-            InstOp::Store { at, value, .. } => out.extend(at.index.into_iter().chain([*value])),
-        }
-        out
+    #[inline]
+    pub fn operands(&self) -> Operands {
+        // What is not an operand is not looked at.
+        let (regs, count) = match self {
+            InstOp::Float(_) | InstOp::Int(_) | InstOp::Index(_) | InstOp::Tile => ([Reg(0); 3], 0),
+            InstOp::Load { at, mask, .. } => match (at.index, *mask) {
+                (Some(x), Some(y)) => ([x, y, y], 2),
+                (Some(x), None) | (None, Some(x)) => ([x; 3], 1),
+                (None, None) => ([Reg(0); 3], 0),
+            },
+            InstOp::Unary(_, x) | InstOp::Cast(x) | InstOp::Bitcast(x) | InstOp::Round(_, x) => ([*x; 3], 1),
+            InstOp::Binary(_, x, y) | InstOp::Compare(_, x, y) => ([*x, *y, *y], 2),
+            InstOp::Select(x, y, z) | InstOp::Fma(x, y, z) => ([*x, *y, *z], 3),
+            InstOp::Store { at, value, .. } => match at.index {
+                Some(x) => ([x, *value, *value], 2),
+                None => ([*value; 3], 1),
+            },
+        };
+        Operands { regs, count }
     }
 
     /// Replaces the registers read.

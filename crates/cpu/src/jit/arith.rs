@@ -384,8 +384,7 @@ impl Generator<'_> {
 
     /// Gives the register of an operand that dies to the result.
     fn take_over(&mut self, out: Reg, dying: Reg, copy: usize) {
-        let (to, from, class) = (self.value(out, copy), self.value(dying, copy), self.class(out));
-        self.registers.define_over(&mut self.asm, to, class, &[from]);
+        self.define_over(out, copy, &[dying]);
     }
 
     /// Rounds `f32` to the values of a 16-bit float dtype.

@@ -5,7 +5,6 @@ use super::asm::{Assembler, Gpr, Length, Mem, POOLED, Rm, Vec};
 use super::memory::Base;
 use super::registers::{Class, FRAME, Registers, SLOT, Value};
 use super::shape::{Level, Shape, lane_bytes};
-use smallvec::SmallVec;
 use wootz_ir::DType;
 use wootz_plan::kernel::{Inst, InstOp, Reg, Stage};
 
@@ -49,10 +48,13 @@ pub(super) struct Generator<'k> {
     /// AVX-512.
     pub(super) wide: bool,
     pub(super) literals: std::vec::Vec<Option<Literal>>,
+    /// Where those lie that were used.
+    pub(super) pooled: std::vec::Vec<Option<Mem>>,
     /// Where uniform values, and arrays of values that cross stages, begin in the frame.
     pub(super) homes: std::vec::Vec<Option<u32>>,
     pub(super) mode: Mode,
     pub(super) stage: &'k Stage,
+    pub(super) stage_index: usize,
     /// The first vector that is computed, and how many, counted from [`LANE`].
     pub(super) first: usize,
     pub(super) copies: usize,
@@ -91,29 +93,44 @@ impl<'k> Generator<'k> {
         dtype != DType::Bool && lane_bytes(dtype) > self.shape.lane_bytes
     }
 
-    pub(super) fn class_of(&self, dtype: DType) -> Class {
-        if dtype == DType::Bool && self.wide { Class::Mask } else { Class::Vector(self.length(dtype)) }
-    }
-
     pub(super) fn class(&self, reg: Reg) -> Class {
-        self.class_of(self.shape.dtype(reg))
+        self.registers.kinds[reg.0 as usize].class
     }
 
     pub(super) fn value(&self, reg: Reg, copy: usize) -> Value {
-        let shared = !self.shape.info(reg).varies;
+        let shared = !self.registers.kinds[reg.0 as usize].varies;
         Value { reg, copy: if shared { 0 } else { copy as u8 }, shared }
     }
 
     /// The value in a register.
     pub(super) fn read(&mut self, reg: Reg, copy: usize) -> Vec {
         let (value, class) = (self.value(reg, copy), self.class(reg));
-        self.registers.read(&mut self.asm, value, class)
+        if let Some(register) = self.registers.lock(value, class) {
+            return register;
+        }
+        let from = self.lies(value).expect("a value that is used was computed");
+        self.registers.load(&mut self.asm, value, class, from)
     }
 
     /// The value as the last operand of an instruction.
     pub(super) fn read_any(&mut self, reg: Reg, copy: usize) -> Rm {
         let (value, class) = (self.value(reg, copy), self.class(reg));
-        self.registers.read_any(&mut self.asm, value, class)
+        if let Some(register) = self.registers.lock(value, class) {
+            return register.into();
+        }
+        let from = self.lies(value).expect("a value that is used was computed");
+        match self.registers.once(value, class) {
+            true => from.into(),
+            false => self.registers.load(&mut self.asm, value, class, from).into(),
+        }
+    }
+
+    /// Where a value lies in memory that is in no register.
+    pub(super) fn lies(&mut self, value: Value) -> Option<Mem> {
+        match self.registers.slot(value) {
+            Some(slot) => Some(slot),
+            None => self.outside(value.reg, usize::from(value.copy)),
+        }
     }
 
     /// A register for a result that is written before all operands are read.
@@ -125,9 +142,13 @@ impl<'k> Generator<'k> {
     /// A register for the result of one instruction on these operands.
     pub(super) fn define_over(&mut self, reg: Reg, copy: usize, operands: &[Reg]) -> Vec {
         let (value, class) = (self.value(reg, copy), self.class(reg));
-        let same: SmallVec<[Value; 3]> =
-            operands.iter().filter(|r| self.class(**r) == class).map(|r| self.value(*r, copy)).collect();
-        self.registers.define_over(&mut self.asm, value, class, &same)
+        for operand in operands {
+            let operand = (self.class(*operand) == class).then(|| self.value(*operand, copy));
+            if let Some(register) = operand.and_then(|o| self.registers.inherit(value, class, o)) {
+                return register;
+            }
+        }
+        self.registers.define(&mut self.asm, value, class)
     }
 
     pub(super) fn temp(&mut self) -> Vec {
@@ -139,13 +160,13 @@ impl<'k> Generator<'k> {
         self.registers.temp(&mut self.asm, Class::Mask)
     }
 
-    /// A constant in every lane of 4 or 8 bytes.
+    /// A constant in every lane of 1, 4 or 8 bytes.
     pub(super) fn splat(&mut self, bits: u64, bytes: usize) -> Mem {
-        let mut constant = [0; POOLED];
-        for lane in constant.chunks_exact_mut(bytes) {
-            lane.copy_from_slice(&bits.to_le_bytes()[..bytes]);
-        }
-        self.asm.constant(constant)
+        self.asm.splat(match bytes {
+            1 => (bits & 0xff) * 0x0101_0101_0101_0101,
+            4 => (bits & 0xffff_ffff) * 0x1_0000_0001,
+            _ => bits,
+        })
     }
 
     /// A vector constant with `f(i)` in lane i.
@@ -175,8 +196,12 @@ impl<'k> Generator<'k> {
 
     /// Where a literal lies.
     pub(super) fn literal(&mut self, reg: Reg) -> Option<Mem> {
+        let literal = self.literals[reg.0 as usize]?;
+        if let Some(mem) = self.pooled[reg.0 as usize] {
+            return Some(mem);
+        }
         let dtype = self.shape.dtype(reg);
-        let bits = match (self.literals[reg.0 as usize]?, dtype) {
+        let bits = match (literal, dtype) {
             (Literal::Float(v), DType::F64) => v.to_bits(),
             (Literal::Float(v), _) => u64::from((v as f32).to_bits()),
             (Literal::Int(v), DType::Bool) => {
@@ -189,7 +214,9 @@ impl<'k> Generator<'k> {
             (Literal::Int(v), DType::U8) => v as u64 & 0xff,
             (Literal::Int(v), _) => v as u64,
         };
-        Some(self.splat(bits, lane_bytes(dtype)))
+        let mem = self.splat(bits, lane_bytes(dtype));
+        self.pooled[reg.0 as usize] = Some(mem);
+        Some(mem)
     }
 
     /// Where a value lies that the piece of code does not compute itself.
@@ -215,29 +242,24 @@ impl<'k> Generator<'k> {
         first: usize,
         copies: usize,
         also: &[Reg],
+        end: impl FnMut(&mut Self, usize, usize),
+    ) {
+        self.registers.read(insts, also, self.stage_index);
+        self.pass(insts, mode, first, copies, also, end);
+    }
+
+    /// The same for a piece of code that was [read](Registers::read).
+    pub(super) fn pass(
+        &mut self,
+        insts: &[&'k Inst],
+        mode: Mode,
+        first: usize,
+        copies: usize,
+        also: &[Reg],
         mut end: impl FnMut(&mut Self, usize, usize),
     ) {
         (self.mode, self.first, self.copies) = (mode, first, copies);
-        let spill_at = self.registers.frame_bytes;
-        let ends = also.iter().map(|r| SmallVec::from_slice(&[*r]));
-        let operands = insts.iter().map(|i| i.op.operands()).chain(ends);
-        self.registers.begin(copies, spill_at, operands.enumerate());
-        for reg in insts.iter().flat_map(|i| i.op.operands()).chain(also.iter().copied()) {
-            let copies = if self.shape.info(reg).varies { copies } else { 1 };
-            for copy in 0..copies {
-                if let Some(memory) = self.outside(reg, copy) {
-                    let value = self.value(reg, copy);
-                    self.registers.set_memory(value, memory);
-                }
-            }
-        }
-        // A value that this piece computes is not in memory yet.
-        for out in insts.iter().filter_map(|i| i.out) {
-            for copy in 0..copies {
-                let value = self.value(out, copy);
-                self.registers.clear_memory(value);
-            }
-        }
+        self.registers.begin(copies, self.registers.frame_bytes);
         for (position, inst) in insts.iter().enumerate() {
             let copies = if inst.out.is_some_and(|r| !self.shape.info(r).varies) { 1 } else { copies };
             self.line(inst);
@@ -245,14 +267,14 @@ impl<'k> Generator<'k> {
                 self.registers.advance(position, copy);
                 self.inst(inst, copy);
                 self.keep(inst, copy);
-                self.registers.retire();
+                self.registers.retire(inst.out);
             }
         }
         for i in 0..also.len() {
             for copy in 0..copies {
                 self.registers.advance(insts.len() + i, copy);
                 end(self, i, copy);
-                self.registers.retire();
+                self.registers.retire(None);
             }
         }
     }
@@ -276,7 +298,7 @@ impl<'k> Generator<'k> {
             Class::Mask => self.asm.v1(MASK_STORE, Length::L128, register, to),
         }
         let value = self.value(out, copy);
-        self.registers.set_memory(value, to);
+        self.registers.set_kept(value);
     }
 
     /// Bytes of a lane of a value that crosses stages, in the frame. Masks are as wide as the widest lanes.

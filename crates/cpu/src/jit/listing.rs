@@ -5,8 +5,9 @@ use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
 use std::fmt::Write;
 
 /// The instructions, with those of the kernel as comments before what computes them. Addresses are offsets.
-pub(crate) fn listing(written: &Written) -> String {
-    let mut decoder = Decoder::with_ip(64, &written.code[..written.instructions], 0, DecoderOptions::NONE);
+pub(crate) fn listing(written: &Written, code: &[u8]) -> String {
+    let code = &code[written.offset..][..written.instructions];
+    let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
     let mut formatter = NasmFormatter::new();
     let mut lines = written.lines.iter().peekable();
     let (mut out, mut text) = (String::new(), String::new());

@@ -4,8 +4,8 @@ use super::asm::vector::*;
 use super::asm::{Assembler, Condition, Gpr, Label, Length, Mem, Rm};
 use super::generate::{ARGS, CONTEXT, COUNT, Generator, LANE, LEFT, Literal, Mode, SCRATCH, SCRATCH_2};
 use super::reduce::Partials;
-use super::registers::{FRAME, Registers, TAIL_MASK, Value};
-use super::shape::{Level, Shape, lane_bytes};
+use super::registers::{Class, FRAME, Kind, MOST_COPIES, Registers, TAIL_MASK, Value};
+use super::shape::{Info, Level, Shape, lane_bytes};
 use super::{Context, Written};
 use wootz_ir::DType;
 use wootz_plan::Kernel;
@@ -17,13 +17,11 @@ const SAVED: [Gpr; 6] = [Gpr::RBX, Gpr::RBP, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::
 const WIDE_TILE: usize = 8192;
 /// Bytes that values crossing stages may take in the first-level cache.
 const TILE_BYTES: usize = 24 << 10;
-/// Most vectors that are computed side by side.
-const MOST_COPIES: usize = 4;
 /// Registers that one instruction may need besides its operands and result.
 const SPARE: usize = 3;
 
 /// Writes a kernel's code.
-pub(super) fn write(shape: Shape<'_>, wide: bool, listing: bool) -> Written {
+pub(super) fn write(shape: Shape<'_>, wide: bool, listing: bool, code: &mut Vec<u8>) -> Written {
     let kernel = shape.kernel;
     let mut literals = vec![None; kernel.regs.len()];
     for inst in kernel.stages.iter().flat_map(|s| &s.body) {
@@ -35,14 +33,17 @@ pub(super) fn write(shape: Shape<'_>, wide: bool, listing: bool) -> Written {
         }
     }
     let width = tile_width(&shape);
+    let kinds = kinds(&shape, wide);
     let mut generator = Generator {
-        asm: Assembler::new(wide),
-        registers: Registers::new(kernel.regs.len(), if wide { 32 } else { 16 }),
+        asm: Assembler::new(std::mem::take(code), wide),
+        registers: Registers::new(kinds, if wide { 32 } else { 16 }),
         wide,
         literals,
+        pooled: vec![None; kernel.regs.len()],
         homes: vec![None; kernel.regs.len()],
         mode: Mode::Uniform,
         stage: &kernel.stages[0],
+        stage_index: 0,
         first: 0,
         copies: 1,
         bases: vec![],
@@ -53,9 +54,26 @@ pub(super) fn write(shape: Shape<'_>, wide: bool, listing: bool) -> Written {
     };
     generator.function(width);
     let frame = generator.registers.frame_bytes as usize;
-    let instructions = generator.asm.position();
+    let (offset, instructions) = (generator.asm.start(), generator.asm.position());
     let lines = generator.lines.unwrap_or_default();
-    Written { code: generator.asm.finish(), instructions, frame, width, lines }
+    *code = generator.asm.finish();
+    Written { offset, instructions, frame, width, lines }
+}
+
+fn kinds(shape: &Shape<'_>, wide: bool) -> Vec<Kind> {
+    let longest = if wide { Length::L512 } else { Length::L256 };
+    let kind = |(info, dtype): (&Info, &DType)| {
+        let bytes = if *dtype == DType::Bool { shape.lane_bytes } else { lane_bytes(*dtype) };
+        Kind {
+            class: match dtype {
+                DType::Bool if wide => Class::Mask,
+                _ => Class::Vector(Length::of(shape.lanes * bytes).min(longest)),
+            },
+            varies: info.varies,
+            stage: (info.level == Level::Lanes).then_some(info.stage as u32),
+        }
+    };
+    shape.infos.iter().zip(&shape.kernel.regs).map(kind).collect()
 }
 
 /// Lanes of a tile: as many as let the values that cross stages stay in the first-level cache.
@@ -80,8 +98,8 @@ impl<'k> Generator<'k> {
         self.asm.mov(CONTEXT, Gpr::RDI);
         self.asm.load(FRAME, Mem::Base(CONTEXT, Context::WORK));
         self.asm.load(ARGS, Mem::Base(CONTEXT, Context::ARGS));
-        for stage in &kernel.stages {
-            self.stage = stage;
+        for (index, stage) in kernel.stages.iter().enumerate() {
+            (self.stage, self.stage_index) = (stage, index);
             let once = self.shape.at_level(stage, Level::Once);
             if !once.is_empty() {
                 self.piece(&once, Mode::Uniform, 0, 1, &[], |_, _, _| {});
@@ -93,7 +111,8 @@ impl<'k> Generator<'k> {
             self.asm.sub(COUNT, Mem::Base(CONTEXT, Context::index_at(axis)).into());
             self.at_most(COUNT, width as i64);
         }
-        for stage in &kernel.stages {
+        for (index, stage) in kernel.stages.iter().enumerate() {
+            (self.stage, self.stage_index) = (stage, index);
             self.stage(stage);
         }
         self.next_point(width, point, done);
@@ -136,7 +155,6 @@ impl<'k> Generator<'k> {
     }
 
     fn stage(&mut self, stage: &'k Stage) {
-        self.stage = stage;
         let rank = self.shape.kernel.grid.len();
         let lane = self.shape.lanes_of(stage);
         let own_lanes = lane.is_some_and(|a| a >= rank);
@@ -221,7 +239,9 @@ impl<'k> Generator<'k> {
         self.prepare_bases(body);
         self.asm.mov_imm(LANE, 0);
         let lanes = self.shape.lanes;
-        let copies = self.copies_of(stage, body, reduces, count);
+        let reduced: Vec<Reg> = stage.reduce.iter().map(|acc| acc.value).collect();
+        let pressure = self.registers.read(body, &reduced, self.stage_index);
+        let copies = self.copies_of(pressure.max(1), reduces, count);
         // Partial result i takes in element i, i + LANES, …
         let steps = if reduces { self.partial_vectors() } else { copies };
         let step = steps * lanes;
@@ -231,10 +251,10 @@ impl<'k> Generator<'k> {
                 self.asm.cmp_imm(Rm::Reg(COUNT.0), step as i32);
                 self.asm.jump_if(Condition::Less, tail);
             }
-            let held = self.hold_shared(body, copies);
+            let held = self.hold_shared(body, copies * pressure + SPARE);
             let top = self.asm.here();
             for first in (0..steps).step_by(copies) {
-                self.whole(stage, body, partials, first, copies);
+                self.whole(stage, body, &reduced, partials, first, copies);
             }
             self.asm.add_imm(Rm::Reg(LANE.0), step as i32);
             self.asm.lea(SCRATCH, Mem::Base(LANE, step as i32));
@@ -247,7 +267,7 @@ impl<'k> Generator<'k> {
             self.park_partials(partials);
             self.asm.cmp(LANE, Rm::Reg(COUNT.0));
             self.asm.jump_if(Condition::AtLeast, done);
-            self.tail(stage, body, partials);
+            self.tail(stage, body, &reduced, partials);
         }
         self.asm.bind(done);
     }
@@ -257,26 +277,25 @@ impl<'k> Generator<'k> {
         &mut self,
         stage: &'k Stage,
         body: &[&'k Inst],
+        reduced: &[Reg],
         partials: &[Partials],
         first: usize,
         copies: usize,
     ) {
-        let reduced: Vec<Reg> = stage.reduce.iter().map(|acc| acc.value).collect();
-        self.piece(body, Mode::Full, first, copies, &reduced, |g, i, copy| match partials.get(i) {
+        self.pass(body, Mode::Full, first, copies, reduced, |g, i, copy| match partials.get(i) {
             Some(partials) => g.fold(partials, copy),
             None => g.fold_across(&stage.reduce[i], copy),
         });
     }
 
     /// Single vectors, of which the last may be short.
-    fn tail(&mut self, stage: &'k Stage, body: &[&'k Inst], partials: &[Partials]) {
+    fn tail(&mut self, stage: &'k Stage, body: &[&'k Inst], reduced: &[Reg], partials: &[Partials]) {
         let top = self.asm.here();
         self.asm.mov(LEFT, COUNT);
         self.asm.sub(LEFT, Rm::Reg(LANE.0));
         self.at_most(LEFT, self.shape.lanes as i64);
         self.tail_mask();
-        let reduced: Vec<Reg> = stage.reduce.iter().map(|acc| acc.value).collect();
-        self.piece(body, Mode::Tail, 0, 1, &reduced, |g, i, copy| match partials.get(i) {
+        self.pass(body, Mode::Tail, 0, 1, reduced, |g, i, copy| match partials.get(i) {
             Some(partials) => g.fold(partials, copy),
             None => g.fold_across(&stage.reduce[i], copy),
         });
@@ -308,8 +327,7 @@ impl<'k> Generator<'k> {
     }
 
     /// How many vectors are computed side by side: as many as registers allow without evictions.
-    fn copies_of(&self, stage: &Stage, body: &[&Inst], reduces: bool, count: Option<usize>) -> usize {
-        let pressure = self.pressure(stage, body).max(1);
+    fn copies_of(&self, pressure: usize, reduces: bool, count: Option<usize>) -> usize {
         let free = self.registers.free_vectors().saturating_sub(SPARE);
         let mut copies = MOST_COPIES;
         if reduces {
@@ -328,29 +346,8 @@ impl<'k> Generator<'k> {
         copies
     }
 
-    /// Most registers of one copy that are alive at once.
-    fn pressure(&self, stage: &Stage, body: &[&Inst]) -> usize {
-        let mut last = vec![usize::MAX; self.shape.infos.len()];
-        for (position, inst) in body.iter().enumerate() {
-            inst.op.operands().iter().for_each(|r| last[r.0 as usize] = position);
-        }
-        stage.reduce.iter().for_each(|acc| last[acc.value.0 as usize] = body.len());
-        let mut alive: Vec<usize> = vec![];
-        let mut most = 0;
-        for (position, inst) in body.iter().enumerate() {
-            if let Some(out) = inst.out {
-                if self.shape.info(out).varies && last[out.0 as usize] != usize::MAX {
-                    alive.push(last[out.0 as usize]);
-                }
-                most = most.max(alive.len());
-            }
-            alive.retain(|l| *l > position);
-        }
-        most
-    }
-
     /// Lets registers that are free during the whole loop hold constants and uniform values, the most used first.
-    fn hold_shared(&mut self, body: &[&Inst], copies: usize) -> Vec<super::asm::Vec> {
+    fn hold_shared(&mut self, body: &[&Inst], needed: usize) -> Vec<super::asm::Vec> {
         let mut counts = vec![0u32; self.shape.infos.len()];
         for reg in body.iter().flat_map(|i| i.op.operands()) {
             let vector = self.class(reg) != super::registers::Class::Mask;
@@ -361,8 +358,6 @@ impl<'k> Generator<'k> {
         let mut wanted: Vec<(u32, u32)> =
             (0u32..).zip(counts).filter(|(_, n)| *n > 0).map(|(r, n)| (n, r)).collect();
         wanted.sort_by_key(|(n, r)| (std::cmp::Reverse(*n), *r));
-        let stage = self.stage;
-        let needed = copies * self.pressure(stage, body) + SPARE;
         let room = self.registers.free_vectors().saturating_sub(needed);
         let mut held = vec![];
         for (_, reg) in wanted.into_iter().take(room) {

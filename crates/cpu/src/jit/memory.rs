@@ -11,7 +11,7 @@ use wootz_ir::DType;
 use wootz_plan::kernel::{Address, ArgId, Inst, InstOp, Reg};
 
 /// The address of lane 0 of one or several accesses, which differ by constants.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Base {
     /// `None` is the product that the kernel is the epilogue of.
     arg: Option<u32>,
@@ -27,7 +27,7 @@ pub(super) struct Base {
 }
 
 /// Where a base address is kept.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Kept {
     Register(Gpr),
     Frame(u32),
@@ -98,7 +98,10 @@ impl Generator<'_> {
     }
 
     fn find(&self, wanted: &Base) -> Option<&Base> {
-        self.bases.iter().find(|b| Base { kept: wanted.kept, ..(*b).clone() } == *wanted)
+        let same = |b: &&Base| {
+            b.arg == wanted.arg && b.index == wanted.index && b.far == wanted.far && b.terms == wanted.terms
+        };
+        self.bases.iter().find(same)
     }
 
     /// Computes a base address; uses the second scratch register.
@@ -145,15 +148,19 @@ impl Generator<'_> {
     /// An i64 that is the same for all lanes.
     fn scalar(&mut self, reg: Reg, to: Gpr) {
         let value = self.value(reg, 0);
-        let inside = !self.between;
-        match (self.registers.resident(value), self.registers.memory(value)) {
-            (Some(register), _) if inside => self.asm.move_out(to, register),
-            (None, Some(memory)) if inside => self.asm.load(to, memory),
-            // Between pieces of code, it lies in its home.
-            _ => match (self.literal(reg), self.homes[reg.0 as usize]) {
+        if self.between {
+            // It lies in its home.
+            return match (self.literal(reg), self.homes[reg.0 as usize]) {
                 (Some(memory), _) => self.asm.load(to, memory),
                 (None, at) => self.asm.load(to, Mem::Base(FRAME, at.unwrap_or(0) as i32)),
-            },
+            };
+        }
+        match self.registers.resident(value) {
+            Some(register) => self.asm.move_out(to, register),
+            None => {
+                let from = self.lies(value).expect("a value that is used was computed");
+                self.asm.load(to, from);
+            }
         }
     }
 

@@ -43,8 +43,8 @@ pub(crate) struct Declined(pub(crate) &'static str);
 /// A kernel's code, before it is in executable memory.
 #[derive(Debug)]
 pub(crate) struct Written {
-    /// It may be placed at any multiple of 64 bytes; constants follow the instructions.
-    pub(crate) code: Vec<u8>,
+    /// Where it begins in the buffer: a multiple of 64 bytes. Constants follow the instructions.
+    pub(crate) offset: usize,
     /// Bytes of instructions.
     pub(crate) instructions: usize,
     /// Bytes of working memory that it needs.
@@ -93,12 +93,14 @@ impl Context {
 /// A function in executable memory.
 pub(crate) type Entry = unsafe extern "sysv64" fn(*mut Context);
 
-/// Writes the code of a kernel whose lanes run along `lane_axis` of its grid, or along the stages' own loops.
+/// Writes the code of a kernel whose lanes run along `lane_axis` of its grid, or along the stages' own loops, to the end of
+/// `code`, which may be placed at any multiple of 64 bytes.
 pub(crate) fn write(
     kernel: &Kernel,
     lane_axis: Option<usize>,
     isa: Isa,
     listing: bool,
+    code: &mut Vec<u8>,
 ) -> Result<Written, Declined> {
     let wide = match isa {
         Isa::Portable => return Err(Declined("no vector instructions")),
@@ -109,5 +111,5 @@ pub(crate) fn write(
         return Err(Declined("nothing to compute"));
     }
     let shape = Shape::new(kernel, lane_axis, isa.vector_bytes())?;
-    Ok(loops::write(shape, wide, listing))
+    Ok(loops::write(shape, wide, listing, code))
 }

@@ -5,8 +5,8 @@
 //! frame first. Between pieces of code nothing is in registers but what is held for a whole loop.
 
 use super::asm::vector::{LOAD, MASK_LOAD, MASK_STORE, STORE};
-use super::asm::{Assembler, Gpr, Length, Mem, Rm, Vec};
-use wootz_plan::kernel::Reg;
+use super::asm::{Assembler, Gpr, Length, Mem, Vec};
+use wootz_plan::kernel::{Inst, Reg};
 
 /// A value: a register of the kernel, in one of the vectors that are computed side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,26 +26,58 @@ pub(super) enum Class {
 }
 
 /// Where a value is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Place {
-    register: Option<Vec>,
-    memory: Option<Mem>,
+    /// The piece of code of which this is true.
+    piece: u32,
+    /// The processor register, or [`NONE`].
+    register: u8,
+    /// Whether it lies in memory where it does between pieces of code.
+    kept: bool,
+    /// The slot it was evicted to, or [`NEVER`].
+    slot: u32,
 }
 
-/// A processor register.
-#[derive(Clone, Copy, Debug, Default)]
-struct Cell {
-    owner: Option<Value>,
+/// No register.
+const NONE: u8 = u8::MAX;
+/// No position, no slot.
+const NEVER: u32 = u32::MAX;
+
+/// The processor registers of a class. Sets have one bit a register.
+#[derive(Clone, Debug)]
+struct Bank {
+    owners: [Option<Value>; 32],
+    /// Without an owner and not held.
+    free: u32,
     /// Operand or result of the instruction being written.
-    locked: bool,
+    locked: u32,
     /// Kept for the whole loop.
-    held: bool,
+    held: u32,
+    /// All there are.
+    all: u32,
 }
 
-/// Positions at which a register of the kernel is used, in order.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Uses {
-    positions: std::vec::Vec<u32>,
+impl Bank {
+    fn new(all: u32, held: u32) -> Bank {
+        Bank { owners: [None; 32], free: all & !held, locked: 0, held, all }
+    }
+}
+
+/// A register of the kernel with the position of a use.
+#[derive(Clone, Copy, Debug)]
+struct Use {
+    reg: Reg,
+    next: u32,
+}
+
+/// What allocation must know of a register of the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    pub(super) class: Class,
+    /// Whether lanes differ.
+    pub(super) varies: bool,
+    /// The stage whose loop over lanes computes it.
+    pub(super) stage: Option<u32>,
 }
 
 /// The gpr that points to the frame.
@@ -54,16 +86,28 @@ pub(super) const FRAME: Gpr = Gpr::R15;
 pub(super) const SLOT: u32 = 64;
 /// The mask of the lanes that a tail computes (AVX-512); not allocated.
 pub(super) const TAIL_MASK: Vec = Vec(7);
+/// Most vectors that are computed side by side.
+pub(super) const MOST_COPIES: usize = 4;
 
 /// The state of allocation.
 pub(super) struct Registers {
+    pub(super) kinds: std::vec::Vec<Kind>,
     copies: usize,
-    vectors: std::vec::Vec<Cell>,
-    masks: std::vec::Vec<Cell>,
+    vectors: Bank,
+    masks: Bank,
+    /// By register and copy, [`MOST_COPIES`] a register.
     places: std::vec::Vec<Place>,
-    uses: std::vec::Vec<Uses>,
+    /// Counts pieces of code.
+    piece: u32,
+    /// What each instruction uses, without repetitions, with the next use after it; where an instruction's begin in that list.
+    uses: std::vec::Vec<Use>,
+    begins: std::vec::Vec<u32>,
+    /// The first use of every register that is used.
+    firsts: std::vec::Vec<Use>,
+    /// By register: the position of the first use after the instruction being written.
+    next: std::vec::Vec<u32>,
     /// The instruction being written, and which of its copies.
-    position: u32,
+    position: usize,
     copy: usize,
     /// Where the next evicted value goes, and the end of the frame.
     next_slot: u32,
@@ -71,18 +115,23 @@ pub(super) struct Registers {
 }
 
 impl Registers {
-    /// For a kernel of `count` registers on a processor with 16 or 32 vector registers.
-    pub(super) fn new(count: usize, vectors: usize) -> Registers {
-        let mut masks = vec![Cell::default(); 8];
+    /// For a kernel with such registers on a processor with 16 or 32 vector registers.
+    pub(super) fn new(kinds: std::vec::Vec<Kind>, vectors: usize) -> Registers {
+        let count = kinds.len();
         // Mask register 0 means "all lanes"; the tail's mask has its own use.
-        masks[0].held = true;
-        masks[usize::from(TAIL_MASK.0)].held = true;
+        let reserved = 1 | 1 << TAIL_MASK.0;
+        let place = Place { piece: 0, register: NONE, kept: true, slot: NEVER };
         Registers {
+            kinds,
             copies: 1,
-            vectors: vec![Cell::default(); vectors],
-            masks,
-            places: vec![Place::default(); count],
-            uses: vec![Uses::default(); count],
+            vectors: Bank::new(u32::MAX >> (32 - vectors), 0),
+            masks: Bank::new(0xff, reserved),
+            places: vec![place; count * MOST_COPIES],
+            piece: 0,
+            uses: vec![],
+            begins: vec![],
+            firsts: vec![],
+            next: vec![NEVER; count],
             position: 0,
             copy: 0,
             next_slot: 0,
@@ -97,83 +146,111 @@ impl Registers {
         at
     }
 
-    /// Begins a piece of code that computes `copies` vectors side by side. `uses` lists the kernel registers read by each
-    /// instruction. Evicted values go to `spill_at` and after.
-    pub(super) fn begin<'i>(
-        &mut self,
-        copies: usize,
-        spill_at: u32,
-        uses: impl Iterator<Item = (usize, smallvec::SmallVec<[Reg; 3]>)> + 'i,
-    ) {
+    /// Reads a piece of code: `insts`, then something for each register in `also`. Gives the most registers of one copy that
+    /// are alive at once, of those that the stage's loop over lanes computes.
+    pub(super) fn read(&mut self, insts: &[&Inst], also: &[Reg], stage: usize) -> usize {
+        self.uses.clear();
+        self.begins.clear();
+        for inst in insts {
+            self.begins.push(self.uses.len() as u32);
+            let operands = inst.op.operands();
+            for (i, reg) in operands.iter().enumerate() {
+                if !operands[..i].contains(reg) {
+                    self.uses.push(Use { reg: *reg, next: NEVER });
+                }
+            }
+        }
+        for reg in also {
+            self.begins.push(self.uses.len() as u32);
+            self.uses.push(Use { reg: *reg, next: NEVER });
+        }
+        self.begins.push(self.uses.len() as u32);
+        let (mut alive, mut most, mut end) = (0, 0, self.uses.len());
+        for position in (0..self.begins.len() - 1).rev() {
+            let out = insts.get(position).and_then(|inst| inst.out);
+            // A result without a use needs its register for a moment, too.
+            let defines = out.is_some_and(|r| self.kinds[r.0 as usize].varies);
+            let used = defines && out.is_some_and(|r| self.next[r.0 as usize] != NEVER);
+            alive -= usize::from(used);
+            let begin = self.begins[position] as usize;
+            for used in &mut self.uses[begin..end] {
+                let kind = &self.kinds[used.reg.0 as usize];
+                used.next = std::mem::replace(&mut self.next[used.reg.0 as usize], position as u32);
+                let first = used.next == NEVER && kind.varies && kind.stage == Some(stage as u32);
+                alive += usize::from(first);
+            }
+            most = most.max(alive + usize::from(defines));
+            end = begin;
+        }
+        self.firsts.clear();
+        for used in &self.uses {
+            let first = std::mem::replace(&mut self.next[used.reg.0 as usize], NEVER);
+            if first != NEVER {
+                self.firsts.push(Use { reg: used.reg, next: first });
+            }
+        }
+        most
+    }
+
+    /// Begins the piece of code that was read, for `copies` vectors side by side. Evicted values go to `spill_at` and after.
+    pub(super) fn begin(&mut self, copies: usize, spill_at: u32) {
         self.copies = copies;
         (self.position, self.copy) = (0, 0);
         self.next_slot = spill_at;
-        for cell in self.vectors.iter_mut().chain(&mut self.masks) {
-            cell.locked = false;
-            if !cell.held {
-                cell.owner = None;
-            }
+        self.piece += 1;
+        for bank in [&mut self.vectors, &mut self.masks] {
+            bank.locked = 0;
+            bank.free = bank.all & !bank.held;
         }
-        let count = self.uses.len();
-        self.places.clear();
-        self.places.resize(count * copies, Place::default());
-        for list in &mut self.uses {
-            list.positions.clear();
+        for first in &self.firsts {
+            self.next[first.reg.0 as usize] = first.next;
         }
-        for (position, operands) in uses {
-            for reg in operands {
-                self.uses[reg.0 as usize].positions.push(position as u32);
-            }
-        }
-        for i in 0..self.vectors.len() {
-            if let Cell { owner: Some(value), held: true, .. } = self.vectors[i] {
-                self.place(value).register = Some(Vec(i as u8));
+        let mut held = self.vectors.held;
+        while held != 0 {
+            let index = held.trailing_zeros() as u8;
+            held &= held - 1;
+            if let Some(value) = self.vectors.owners[usize::from(index)] {
+                self.place(value).register = index;
             }
         }
     }
 
-    fn key(&self, value: Value) -> usize {
-        value.reg.0 as usize * self.copies + usize::from(value.copy)
+    fn key(value: Value) -> usize {
+        value.reg.0 as usize * MOST_COPIES + usize::from(value.copy)
     }
 
+    /// Where a value is; one that this piece of code has not touched lies where it was kept.
     fn place(&mut self, value: Value) -> &mut Place {
-        let key = self.key(value);
-        &mut self.places[key]
+        let place = &mut self.places[Registers::key(value)];
+        if place.piece != self.piece {
+            *place = Place { piece: self.piece, register: NONE, kept: true, slot: NEVER };
+        }
+        place
     }
 
-    /// Says that a value lies in memory.
-    pub(super) fn set_memory(&mut self, value: Value, at: Mem) {
-        self.place(value).memory = Some(at);
-    }
-
-    /// Says that a value lies in memory no more.
-    pub(super) fn clear_memory(&mut self, value: Value) {
-        self.place(value).memory = None;
+    /// Says that a result was stored where it lies between pieces of code.
+    pub(super) fn set_kept(&mut self, value: Value) {
+        self.place(value).kept = true;
     }
 
     /// The register that holds a value, if one does.
     pub(super) fn resident(&self, value: Value) -> Option<Vec> {
-        self.places[self.key(value)].register
+        let place = &self.places[Registers::key(value)];
+        (place.piece == self.piece && place.register != NONE).then_some(Vec(place.register))
     }
 
-    /// Where the value lies in memory, if it does.
-    pub(super) fn memory(&self, value: Value) -> Option<Mem> {
-        self.places[self.key(value)].memory
-    }
-
-    /// The position of the next use after the current instruction.
-    fn next_use(&self, reg: Reg) -> u32 {
-        let positions = &self.uses[reg.0 as usize].positions;
-        let from = positions.partition_point(|p| *p <= self.position);
-        positions.get(from).copied().unwrap_or(u32::MAX)
+    /// The slot that a value was evicted to.
+    pub(super) fn slot(&self, value: Value) -> Option<Mem> {
+        let place = &self.places[Registers::key(value)];
+        (place.piece == self.piece && place.slot != NEVER).then_some(Mem::Base(FRAME, place.slot as i32))
     }
 
     /// Whether the current instruction is the last that uses a value.
     fn dies(&self, value: Value) -> bool {
-        self.next_use(value.reg) == u32::MAX && (!value.shared || self.copy + 1 == self.copies)
+        self.next[value.reg.0 as usize] == NEVER && (!value.shared || self.copy + 1 == self.copies)
     }
 
-    fn cells(&mut self, class: Class) -> &mut [Cell] {
+    fn bank(&mut self, class: Class) -> &mut Bank {
         match class {
             Class::Vector(_) => &mut self.vectors,
             Class::Mask => &mut self.masks,
@@ -182,50 +259,54 @@ impl Registers {
 
     /// A register for the current instruction, which is locked until the instruction ends.
     fn take(&mut self, asm: &mut Assembler, class: Class) -> Vec {
-        let free = self.cells(class).iter().position(|c| c.owner.is_none() && !c.locked && !c.held);
-        let index = free.unwrap_or_else(|| self.evict(asm, class));
-        self.cells(class)[index].locked = true;
-        Vec(index as u8)
+        let bank = self.bank(class);
+        let free = bank.free & !bank.locked;
+        let index = if free != 0 { free.trailing_zeros() as u8 } else { self.evict(asm, class) };
+        self.bank(class).locked |= 1 << index;
+        Vec(index)
     }
 
     /// Frees the register whose value is used last.
-    fn evict(&mut self, asm: &mut Assembler, class: Class) -> usize {
-        let cells: &[Cell] = match class {
-            Class::Vector(_) => &self.vectors,
-            Class::Mask => &self.masks,
-        };
-        let mut best: Option<(usize, (u32, bool))> = None;
-        for (i, cell) in cells.iter().enumerate().filter(|(_, c)| !c.locked && !c.held) {
-            let Some(owner) = cell.owner else { continue };
-            let rank = (self.next_use(owner.reg), self.memory(owner).is_some());
-            if best.is_none_or(|(_, b)| rank > b) {
-                best = Some((i, rank));
+    fn evict(&mut self, asm: &mut Assembler, class: Class) -> u8 {
+        let bank = self.bank(class);
+        let mut rest = bank.all & !(bank.free | bank.locked | bank.held);
+        let mut best: Option<(u8, Value, (u32, bool))> = None;
+        while rest != 0 {
+            let index = rest.trailing_zeros() as u8;
+            rest &= rest - 1;
+            let Some(owner) = self.bank(class).owners[usize::from(index)] else { continue };
+            let place = *self.place(owner);
+            let rank = (self.next[owner.reg.0 as usize], place.kept || place.slot != NEVER);
+            if best.is_none_or(|(_, _, b)| rank > b) {
+                best = Some((index, owner, rank));
             }
         }
-        let (index, _) = best.expect("an instruction needs fewer registers than there are");
-        let owner = cells[index].owner.expect("only owned registers are evicted");
-        if self.memory(owner).is_none() {
+        let (index, owner, (_, in_memory)) =
+            best.expect("an instruction needs fewer registers than there are");
+        if !in_memory {
             let slot = Mem::Base(FRAME, self.next_slot as i32);
+            self.place(owner).slot = self.next_slot;
             self.next_slot += SLOT;
             self.frame_bytes = self.frame_bytes.max(self.next_slot);
             match class {
-                Class::Vector(length) => asm.v1(STORE[0], length, Vec(index as u8), slot),
-                Class::Mask => asm.v1(MASK_STORE, Length::L128, Vec(index as u8), slot),
+                Class::Vector(length) => asm.v1(STORE[0], length, Vec(index), slot),
+                Class::Mask => asm.v1(MASK_STORE, Length::L128, Vec(index), slot),
             }
-            self.place(owner).memory = Some(slot);
         }
-        self.place(owner).register = None;
-        self.cells(class)[index].owner = None;
+        self.place(owner).register = NONE;
+        self.bank(class).free |= 1 << index;
         index
     }
 
-    /// The value in a register, loaded from memory if it is not in one.
-    pub(super) fn read(&mut self, asm: &mut Assembler, value: Value, class: Class) -> Vec {
-        if let Some(register) = self.resident(value) {
-            self.cells(class)[usize::from(register.0)].locked = true;
-            return register;
-        }
-        let from = self.memory(value).expect("a value that is used was computed");
+    /// Locks the register that holds a value, if one does.
+    pub(super) fn lock(&mut self, value: Value, class: Class) -> Option<Vec> {
+        let register = self.resident(value)?;
+        self.bank(class).locked |= 1 << register.0;
+        Some(register)
+    }
+
+    /// The value in a register, loaded from where it lies.
+    pub(super) fn load(&mut self, asm: &mut Assembler, value: Value, class: Class, from: Mem) -> Vec {
         let register = self.take(asm, class);
         match class {
             Class::Vector(length) => asm.v1(LOAD[0], length, register, from),
@@ -235,24 +316,20 @@ impl Registers {
         register
     }
 
-    /// The value as the last operand of an instruction.
-    pub(super) fn read_any(&mut self, asm: &mut Assembler, value: Value, class: Class) -> Rm {
-        match (self.resident(value), self.memory(value)) {
-            (None, Some(memory)) if self.once(value, class) => memory.into(),
-            _ => self.read(asm, value, class).into(),
-        }
-    }
-
     /// Whether it is better to read a value from where it lies than to spend a register on it.
-    fn once(&self, value: Value, class: Class) -> bool {
+    pub(super) fn once(&self, value: Value, class: Class) -> bool {
         let Class::Vector(_) = class else { return false };
-        let free = self.vectors.iter().filter(|c| c.owner.is_none() && !c.locked && !c.held).count();
-        free <= 2 || self.dies(value)
+        // What is the same for all lanes and worth a register is held for the whole loop.
+        (value.shared && self.copies > 1)
+            || (self.vectors.free & !self.vectors.locked).count_ones() <= 2
+            || self.dies(value)
     }
 
     fn own(&mut self, register: Vec, class: Class, value: Value) {
-        self.cells(class)[usize::from(register.0)].owner = Some(value);
-        self.place(value).register = Some(register);
+        let bank = self.bank(class);
+        bank.owners[usize::from(register.0)] = Some(value);
+        bank.free &= !(1 << register.0);
+        self.place(value).register = register.0;
     }
 
     /// A register for the current instruction's intermediate results.
@@ -263,98 +340,98 @@ impl Registers {
     /// A register for a result. It may be written before all operands are read.
     pub(super) fn define(&mut self, asm: &mut Assembler, value: Value, class: Class) -> Vec {
         let register = self.take(asm, class);
-        self.own(register, class, value);
+        self.define_in(register, value, class);
         register
     }
 
-    /// A register for the result of a single instruction: that of an operand used for the last time, if there is one.
-    pub(super) fn define_over(
-        &mut self,
-        asm: &mut Assembler,
-        value: Value,
-        class: Class,
-        operands: &[Value],
-    ) -> Vec {
-        let dying = operands.iter().find_map(|operand| {
-            let register = self.resident(*operand)?;
-            let free = self.dies(*operand) && !self.is_held(register, class);
-            free.then_some((*operand, register))
-        });
-        match dying {
-            Some((operand, register)) => {
-                self.place(operand).register = None;
-                self.cells(class)[usize::from(register.0)].locked = true;
-                self.own(register, class, value);
-                register
-            }
-            None => self.define(asm, value, class),
-        }
+    fn define_in(&mut self, register: Vec, value: Value, class: Class) {
+        self.own(register, class, value);
+        self.place(value).kept = false;
     }
 
-    fn is_held(&self, register: Vec, class: Class) -> bool {
-        match class {
-            Class::Vector(_) => self.vectors[usize::from(register.0)].held,
-            Class::Mask => self.masks[usize::from(register.0)].held,
+    /// Gives the register of an operand to the result of a single instruction, if the operand is in one and used for the
+    /// last time.
+    pub(super) fn inherit(&mut self, value: Value, class: Class, operand: Value) -> Option<Vec> {
+        let register = self.resident(operand)?;
+        if self.bank(class).held >> register.0 & 1 == 1 || !self.dies(operand) {
+            return None;
         }
+        self.place(operand).register = NONE;
+        self.bank(class).locked |= 1 << register.0;
+        self.define_in(register, value, class);
+        Some(register)
     }
 
     /// Whether the register of a value may be overwritten by the current instruction.
     pub(super) fn expires(&self, value: Value) -> bool {
-        let held = self.resident(value).is_none_or(|r| self.vectors[usize::from(r.0)].held);
-        !held && self.dies(value)
+        self.resident(value).is_some_and(|r| self.vectors.held >> r.0 & 1 == 0) && self.dies(value)
     }
 
-    /// Frees what the current instruction used for the last time. A result that nobody uses stays until the instruction ends.
-    pub(super) fn retire(&mut self) {
-        for class in [Class::Vector(Length::L512), Class::Mask] {
-            for i in 0..self.cells(class).len() {
-                let cell = self.cells(class)[i];
-                self.cells(class)[i].locked = false;
-                if let (Some(owner), false) = (cell.owner, cell.held)
-                    && (owner.shared || usize::from(owner.copy) == self.copy)
-                    && self.dies(owner)
-                {
-                    self.place(owner).register = None;
-                    self.cells(class)[i].owner = None;
-                }
+    /// Goes on to a copy of an instruction.
+    pub(super) fn advance(&mut self, position: usize, copy: usize) {
+        (self.position, self.copy) = (position, copy);
+        if copy == 0 {
+            for used in &self.uses[self.begins[position] as usize..self.begins[position + 1] as usize] {
+                self.next[used.reg.0 as usize] = used.next;
             }
+        }
+    }
+
+    /// Ends a copy of an instruction: frees what it used for the last time, and a result that nobody uses.
+    pub(super) fn retire(&mut self, out: Option<Reg>) {
+        (self.vectors.locked, self.masks.locked) = (0, 0);
+        for i in self.begins[self.position] as usize..self.begins[self.position + 1] as usize {
+            self.free(self.uses[i].reg);
+        }
+        if let Some(out) = out {
+            self.free(out);
+        }
+    }
+
+    /// Frees a register of the kernel that is not used any more.
+    fn free(&mut self, reg: Reg) {
+        if self.next[reg.0 as usize] != NEVER {
+            return;
+        }
+        let Kind { varies, class, .. } = self.kinds[reg.0 as usize];
+        let value = Value { reg, copy: if varies { self.copy as u8 } else { 0 }, shared: !varies };
+        let Some(register) = self.resident(value) else { return };
+        let bit = 1 << register.0;
+        if self.bank(class).held & bit == 0 && self.dies(value) {
+            self.place(value).register = NONE;
+            self.bank(class).free |= bit;
         }
     }
 
     /// Frees the intermediate results of the current instruction but some.
     pub(super) fn unlock_but(&mut self, kept: &[Vec]) {
-        for (i, cell) in self.vectors.iter_mut().enumerate() {
-            cell.locked &= cell.owner.is_some() || kept.iter().any(|k| usize::from(k.0) == i);
-        }
-        self.masks.iter_mut().for_each(|cell| cell.locked &= cell.owner.is_some());
+        let kept = kept.iter().fold(0, |set, k| set | 1 << k.0);
+        self.vectors.locked &= !self.vectors.free | kept;
+        self.masks.locked &= !self.masks.free;
     }
 
-    /// Goes on to a copy of an instruction.
-    pub(super) fn advance(&mut self, position: usize, copy: usize) {
-        (self.position, self.copy) = (position as u32, copy);
-    }
-
-    /// Registers that are neither held nor in use.
+    /// Registers that no loop holds.
     pub(super) fn free_vectors(&self) -> usize {
-        self.vectors.iter().filter(|c| c.owner.is_none() && !c.held).count()
+        (self.vectors.all & !self.vectors.held).count_ones() as usize
     }
 
     /// Takes a register out of allocation, for a value or for none, until [`Registers::release`].
     pub(super) fn hold(&mut self, value: Option<Value>) -> Option<Vec> {
-        let index = self.vectors.iter().rposition(|c| c.owner.is_none() && !c.held)?;
-        self.vectors[index] = Cell { owner: value, locked: false, held: true };
+        let bank = &mut self.vectors;
+        let free = bank.all & !bank.held;
+        let index = free.checked_ilog2()?;
+        bank.held |= 1 << index;
+        bank.owners[index as usize] = value;
         Some(Vec(index as u8))
     }
 
     /// Ends some holds.
     pub(super) fn drop_held(&mut self, held: &[Vec]) {
-        held.iter().for_each(|r| self.vectors[usize::from(r.0)] = Cell::default());
+        held.iter().for_each(|r| self.vectors.held &= !(1 << r.0));
     }
 
     /// Ends all holds.
     pub(super) fn release(&mut self) {
-        for cell in &mut self.vectors {
-            *cell = Cell::default();
-        }
+        self.vectors.held = 0;
     }
 }

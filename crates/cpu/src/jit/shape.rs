@@ -2,7 +2,6 @@
 //! differs between lanes, how many lanes a vector has.
 
 use super::Declined;
-use smallvec::SmallVec;
 use wootz_ir::DType;
 use wootz_ir::ops::{Binary, Unary};
 use wootz_plan::Kernel;
@@ -274,8 +273,13 @@ impl<'k> Shape<'k> {
     }
 
     /// The instructions of a stage that are computed at a level.
-    pub(super) fn at_level(&self, stage: &'k Stage, level: Level) -> SmallVec<[&'k Inst; 32]> {
+    pub(super) fn at_level(&self, stage: &'k Stage, level: Level) -> Vec<&'k Inst> {
         let found = |i: &Inst| i.out.map_or(Level::Lanes, |r| self.info(r).level) == level;
-        stage.body.iter().filter(|i| found(i)).collect()
+        let mut insts = vec![];
+        if level == Level::Lanes {
+            insts.reserve(stage.body.len());
+        }
+        insts.extend(stage.body.iter().filter(|i| found(i)));
+        insts
     }
 }

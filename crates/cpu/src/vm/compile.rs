@@ -250,8 +250,7 @@ impl<'k> Compiler<'k> {
 
     /// Frees the slots of registers that an instruction uses last.
     fn release(&mut self, inst: &Inst, stage: usize, position: usize) {
-        let mut seen: smallvec::SmallVec<[Reg; 3]> = inst.op.operands();
-        seen.extend(inst.out);
+        let mut seen: smallvec::SmallVec<[Reg; 4]> = inst.op.operands().into_iter().chain(inst.out).collect();
         seen.sort_unstable();
         seen.dedup();
         for reg in seen {

@@ -49,24 +49,23 @@ fn key(op: &InstOp, dtype: DType) -> Option<Key> {
 
 impl Code {
     pub(super) fn with_capacity(regs: usize) -> Code {
-        Code { regs: Vec::with_capacity(regs), body: Vec::new(), known: HashMap::with_capacity(regs) }
+        Code {
+            regs: Vec::with_capacity(regs),
+            body: Vec::with_capacity(regs),
+            known: HashMap::with_capacity(regs),
+        }
     }
 
     /// The register of a value: a new one unless an equal instruction stands before.
     pub(super) fn value(&mut self, op: InstOp, dtype: DType) -> Reg {
-        let Some(key) = key(&op, dtype) else { return self.push(op, dtype) };
-        if let Some(reg) = self.known.get(&key) {
-            return *reg;
+        // Next to be defined, if it is new.
+        let next = Reg(self.regs.len() as u32);
+        let known = key(&op, dtype).map_or(next, |key| *self.known.entry(key).or_insert(next));
+        if known == next {
+            self.regs.push(dtype);
+            self.body.push(Inst { out: Some(next), op });
         }
-        let reg = self.push(op, dtype);
-        self.known.insert(key, reg);
-        reg
-    }
-
-    fn push(&mut self, op: InstOp, dtype: DType) -> Reg {
-        let reg = self.register(dtype);
-        self.body.push(Inst { out: Some(reg), op });
-        reg
+        known
     }
 
     /// A register that an instruction of this stage does not define.

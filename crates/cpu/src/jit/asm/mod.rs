@@ -75,6 +75,8 @@ pub(super) struct Label(usize);
 /// Code being written.
 pub(super) struct Assembler {
     code: std::vec::Vec<u8>,
+    /// Where this code begins.
+    start: usize,
     /// Whether vector instructions are EVEX-encoded.
     evex: bool,
     labels: std::vec::Vec<Option<usize>>,
@@ -88,16 +90,24 @@ pub(super) struct Assembler {
 /// Bytes of a constant: as long as the longest vector, so that every instruction can take it as an operand.
 pub(super) const POOLED: usize = 64;
 
-/// Constants, each filling a vector.
+/// Constants.
 #[derive(Default)]
 struct Pool {
-    constants: std::vec::Vec<[u8; POOLED]>,
+    /// Those that repeat eight bytes.
+    splats: std::vec::Vec<u64>,
+    others: std::vec::Vec<[u8; POOLED]>,
 }
 
+/// In the index of a constant: that it is none of [`Pool::splats`].
+const OTHER: u32 = 1 << 31;
+
 impl Assembler {
-    pub(super) fn new(evex: bool) -> Assembler {
+    /// Writes after what `code` holds already.
+    pub(super) fn new(mut code: std::vec::Vec<u8>, evex: bool) -> Assembler {
+        code.resize(code.len().next_multiple_of(POOLED), 0xcc);
         Assembler {
-            code: std::vec::Vec::with_capacity(4096),
+            start: code.len(),
+            code,
             evex,
             labels: vec![],
             jumps: vec![],
@@ -106,9 +116,14 @@ impl Assembler {
         }
     }
 
+    /// Where this code begins in the buffer: a multiple of [`POOLED`].
+    pub(super) fn start(&self) -> usize {
+        self.start
+    }
+
     /// Bytes written so far.
     pub(super) fn position(&self) -> usize {
-        self.code.len()
+        self.code.len() - self.start
     }
 
     pub(super) fn label(&mut self) -> Label {
@@ -127,29 +142,51 @@ impl Assembler {
         label
     }
 
-    /// The place of a constant, equal ones shared.
-    pub(super) fn constant(&mut self, bytes: [u8; POOLED]) -> Mem {
-        let known = self.pool.constants.iter().position(|c| *c == bytes);
+    /// The place of eight bytes repeated as often as the longest vector needs it, equal ones shared.
+    pub(super) fn splat(&mut self, bits: u64) -> Mem {
+        let known = self.pool.splats.iter().position(|c| *c == bits);
         let at = known.unwrap_or_else(|| {
-            self.pool.constants.push(bytes);
-            self.pool.constants.len() - 1
+            self.pool.splats.push(bits);
+            self.pool.splats.len() - 1
         });
         Mem::Pool(at as u32)
     }
 
-    /// The code followed by its constants; it may be placed at any multiple of [`POOLED`].
+    /// The place of a constant, equal ones shared.
+    pub(super) fn constant(&mut self, bytes: [u8; POOLED]) -> Mem {
+        let known = self.pool.others.iter().position(|c| *c == bytes);
+        let at = known.unwrap_or_else(|| {
+            self.pool.others.push(bytes);
+            self.pool.others.len() - 1
+        });
+        Mem::Pool(at as u32 | OTHER)
+    }
+
+    /// Ends the code: its constants follow it. It may be placed at any multiple of [`POOLED`].
     pub(super) fn finish(mut self) -> std::vec::Vec<u8> {
         for (at, label) in std::mem::take(&mut self.jumps) {
             let target = self.labels[label.0].expect("every label is bound");
             self.patch(at, target as i64 - (at as i64 + 4));
         }
         self.code.resize(self.code.len().next_multiple_of(POOLED), 0xcc);
-        let pool = self.code.len();
+        let others = self.code.len();
+        let splats = others + POOLED * self.pool.others.len();
+        let splat = if self.evex { POOLED } else { POOLED / 2 };
         for (at, end, index) in std::mem::take(&mut self.pooled) {
-            self.patch(at, (pool + index as usize * POOLED) as i64 - end as i64);
+            let place = match index & OTHER {
+                0 => splats + index as usize * splat,
+                _ => others + (index & !OTHER) as usize * POOLED,
+            };
+            self.patch(at, place as i64 - end as i64);
         }
-        for constant in std::mem::take(&mut self.pool.constants) {
-            self.code.extend_from_slice(&constant);
+        for constant in &self.pool.others {
+            self.code.extend_from_slice(constant);
+        }
+        for bits in &self.pool.splats {
+            let lane = bits.to_le_bytes();
+            for _ in 0..splat / lane.len() {
+                self.code.extend_from_slice(&lane);
+            }
         }
         self.code
     }
@@ -163,6 +200,13 @@ impl Assembler {
         self.code.push(byte);
     }
 
+    /// The first `count` of some bytes, the lowest first.
+    fn bytes(&mut self, bytes: u64, count: usize) {
+        let end = self.code.len() + count;
+        self.code.extend_from_slice(&bytes.to_le_bytes());
+        self.code.truncate(end);
+    }
+
     fn long(&mut self, value: i32) {
         self.code.extend_from_slice(&value.to_le_bytes());
     }
@@ -174,18 +218,18 @@ impl Assembler {
         match rm {
             Rm::Reg(r) => self.byte(0xc0 | reg | (r & 7)),
             Rm::Mem(Mem::Pool(index)) => {
-                self.byte(reg | 5);
-                let at = self.code.len();
-                self.pooled.push((at, at + 4 + trailing, index));
-                self.long(0);
+                self.bytes(u64::from(reg | 5), 5);
+                let end = self.code.len();
+                self.pooled.push((end - 4, end + trailing, index));
             }
             Rm::Mem(Mem::Base(base, disp)) => {
-                let mode = Assembler::mode(base, disp, short);
-                self.byte(mode << 6 | reg | (base.0 & 7));
-                if base.0 & 7 == 4 {
-                    self.byte(0x24);
+                let (mode, length) = Assembler::mode(base, disp, short);
+                let first = u64::from(mode << 6 | reg | (base.0 & 7));
+                let disp = u64::from(disp as u32);
+                match base.0 & 7 {
+                    4 => self.bytes(first | 0x24 << 8 | disp << 16, 2 + length),
+                    _ => self.bytes(first | disp << 8, 1 + length),
                 }
-                self.displacement(mode, disp);
             }
             Rm::Mem(Mem::Indexed(base, index, shift, disp)) => {
                 self.sib(reg, base, index.0, shift, disp, short)
@@ -195,26 +239,18 @@ impl Assembler {
     }
 
     fn sib(&mut self, reg: u8, base: Gpr, index: u8, shift: u8, disp: i32, short: bool) {
-        let mode = Assembler::mode(base, disp, short);
-        self.byte(mode << 6 | reg | 4);
-        self.byte(shift << 6 | (index & 7) << 3 | (base.0 & 7));
-        self.displacement(mode, disp);
+        let (mode, length) = Assembler::mode(base, disp, short);
+        let second = shift << 6 | (index & 7) << 3 | (base.0 & 7);
+        let first = u64::from(mode << 6 | reg | 4) | u64::from(second) << 8;
+        self.bytes(first | u64::from(disp as u32) << 16, 2 + length);
     }
 
-    /// The addressing mode: no displacement, one byte, four bytes.
-    fn mode(base: Gpr, disp: i32, short: bool) -> u8 {
+    /// The addressing mode, and how many bytes of displacement it has.
+    fn mode(base: Gpr, disp: i32, short: bool) -> (u8, usize) {
         match disp {
-            0 if base.0 & 7 != 5 => 0,
-            -128..=127 if short => 1,
-            _ => 2,
-        }
-    }
-
-    fn displacement(&mut self, mode: u8, disp: i32) {
-        match mode {
-            0 => {}
-            1 => self.byte(disp as u8),
-            _ => self.long(disp),
+            0 if base.0 & 7 != 5 => (0, 0),
+            -128..=127 if short => (1, 1),
+            _ => (2, 4),
         }
     }
 }

@@ -145,10 +145,15 @@ impl Assembler {
             Rm::Mem(Mem::Lanes(base, index, _)) => (index.0 >> 3, base.0 >> 3),
             Rm::Mem(Mem::Pool(_)) => (0, 0),
         };
-        self.byte(0xc4);
-        self.byte((!(reg >> 3) & 1) << 7 | (!x & 1) << 6 | (!b & 1) << 5 | op.map);
-        self.byte(u8::from(op.wide[0]) << 7 | (!a & 15) << 3 | (length as u8) << 2 | op.prefix);
-        self.byte(op.opcode);
+        let last = (!a & 15) << 3 | (length as u8) << 2 | op.prefix;
+        if op.map == 1 && x == 0 && b & 1 == 0 && !op.wide[0] {
+            let first = (!(reg >> 3) & 1) << 7 | last;
+            self.bytes(u32::from_le_bytes([0xc5, first, op.opcode, 0]).into(), 3);
+        } else {
+            let first = (!(reg >> 3) & 1) << 7 | (!x & 1) << 6 | (!b & 1) << 5 | op.map;
+            let second = u8::from(op.wide[0]) << 7 | last;
+            self.bytes(u32::from_le_bytes([0xc4, first, second, op.opcode]).into(), 4);
+        }
         self.modrm(reg, rm, true, usize::from(immediate.is_some()));
         if let Some(immediate) = immediate {
             self.byte(immediate);
@@ -174,11 +179,10 @@ impl Assembler {
             Rm::Mem(Mem::Lanes(base, index, _)) => (index.0 >> 3, base.0 >> 3, index.0 >> 4),
             Rm::Mem(Mem::Pool(_)) => (0, 0, a >> 4),
         };
-        self.byte(0x62);
-        self.byte((!(reg >> 3) & 1) << 7 | (!x & 1) << 6 | (!b & 1) << 5 | (!(reg >> 4) & 1) << 4 | op.map);
-        self.byte(u8::from(op.wide[1]) << 7 | (!a & 15) << 3 | 4 | op.prefix);
-        self.byte(u8::from(mask.zero) << 7 | (length as u8) << 5 | (!high & 1) << 3 | mask.by);
-        self.byte(op.opcode);
+        let first = (!(reg >> 3) & 1) << 7 | (!x & 1) << 6 | (!b & 1) << 5 | (!(reg >> 4) & 1) << 4 | op.map;
+        let second = u8::from(op.wide[1]) << 7 | (!a & 15) << 3 | 4 | op.prefix;
+        let third = u8::from(mask.zero) << 7 | (length as u8) << 5 | (!high & 1) << 3 | mask.by;
+        self.bytes(u64::from_le_bytes([0x62, first, second, third, op.opcode, 0, 0, 0]), 5);
         // 8-bit displacements count vectors or elements, depending on the instruction: longer ones do not.
         self.modrm(reg, rm, false, usize::from(immediate.is_some()));
         if let Some(immediate) = immediate {

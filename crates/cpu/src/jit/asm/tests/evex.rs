@@ -172,8 +172,8 @@ fn evex() {
             vpextrw [r9+rcx*4+40h],xmm31,3
             vpinsrb xmm31,xmm28,[r9+rcx*4+40h],3
             vpinsrw xmm31,xmm28,[r9+rcx*4+40h],3
-            vaddps zmm31,zmm28,[rel 480h]
-            vrndscaleps zmm31,[rel 480h],1
+            vaddps zmm31,zmm28,[rel 440h]
+            vrndscaleps zmm31,[rel 440h],1
             vcmpltps k3,zmm20,zmm7
             vpcmpnled k3,zmm20,zmm7
             vblendmps zmm31{k5},zmm20,zmm7

@@ -8,7 +8,7 @@ use expect_test::{Expect, expect};
 use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
 
 fn listing(evex: bool, write: impl FnOnce(&mut Assembler)) -> String {
-    let mut asm = Assembler::new(evex);
+    let mut asm = Assembler::new(vec![], evex);
     write(&mut asm);
     let end = asm.position();
     let code = asm.finish();
