@@ -5,11 +5,12 @@
 //! for forward against reverse mode and 1e-12 for batching, where only the order of sums may differ.
 
 use crate::common::{distance, gradient, inner, noise, run, single};
+use std::collections::BTreeSet;
 use wootz_ir::ops::{
     ArgReduce, Binary, Cast, Compare, Composite, Control, Cumsum, Dot, Family, Gather, Linalg, Movement,
     Random, Reduce, Sample, Scatter, Segment, Source, Ternary, Unary,
 };
-use wootz_ir::{DType, Dim, Graph, HostTensor};
+use wootz_ir::{DType, Dim, Graph, HostTensor, Op};
 use wootz_transform::{jvp, vjp, vmap};
 
 const FIRST: f64 = 1e-6;
@@ -251,4 +252,45 @@ fn stack(lanes: &[HostTensor], axis: usize) -> HostTensor {
     let mut dims = dims.to_vec();
     dims.insert(axis, lanes.len());
     HostTensor::from_bytes(lanes[0].dtype(), &dims, &bytes).unwrap()
+}
+
+/// Ops without float operands or results, ops whose derivative is zero by definition, and `while`, which has tests of its own.
+const UNCHECKED: [&str; 26] = [
+    "and",
+    "argmax",
+    "argmin",
+    "constant",
+    "eq",
+    "fold_in",
+    "ge",
+    "gt",
+    "iota",
+    "is_finite",
+    "is_nan",
+    "le",
+    "lt",
+    "ne",
+    "normal",
+    "not",
+    "or",
+    "random_bits",
+    "reduce_all",
+    "reduce_any",
+    "shl",
+    "shr",
+    "stop_gradient",
+    "uniform",
+    "while",
+    "xor",
+];
+
+/// Nothing leaves out a derivative by not declaring a sample smooth.
+#[test]
+fn every_op_but_these_has_a_derivative_that_is_checked() {
+    let samples = Op::samples();
+    let names = |checked: bool| -> BTreeSet<&str> {
+        samples.iter().filter(|s| !checked || !s.smooth.is_empty()).map(|s| s.op.name()).collect()
+    };
+    let unchecked: Vec<&str> = names(false).difference(&names(true)).copied().collect();
+    assert_eq!(unchecked, UNCHECKED);
 }
