@@ -4,7 +4,7 @@ use crate::case::{Case, floats_as, single_op, tolerance_of};
 use crate::numbers::Numbers;
 use crate::{Scale, Tolerance};
 use wootz_ir::ops::{RuleError, Sample};
-use wootz_ir::{DType, Graph, HostTensor, Op};
+use wootz_ir::{DType, Op};
 use wootz_transform::TransformError;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -18,25 +18,29 @@ pub(crate) fn cases() -> Vec<Case> {
             // Ops whose attributes or regions name a dtype take their floats in that one only.
             let Ok(graph) = single_op(&sample.op, &inputs) else { continue };
             let name = format!("{} sample {i} {dtype}", sample.op.name());
-            let gradient = gradient(sample, *dtype, &name, &graph, &inputs);
-            cases.push(Case { name, graph, inputs, tolerance: tolerance_of(&sample.op) });
+            let case = Case { name, graph, inputs, tolerance: tolerance_of(&sample.op) };
+            let gradient = gradient(sample, *dtype, &case);
+            cases.push(case);
             cases.extend(gradient);
         }
     }
     cases
 }
 
-fn gradient(sample: &Sample, dtype: DType, name: &str, graph: &Graph, inputs: &[HostTensor]) -> Option<Case> {
-    if sample.smooth.is_empty() || !matches!(dtype, DType::F64 | DType::F32) {
-        return None;
-    }
-    let graph = match wootz_transform::vjp(graph, &sample.smooth) {
+fn gradient(sample: &Sample, dtype: DType, case: &Case) -> Option<Case> {
+    let wide = matches!(dtype, DType::F64 | DType::F32);
+    (wide && !sample.smooth.is_empty()).then(|| gradient_of(case, &sample.smooth)).flatten()
+}
+
+/// The derivatives of a case's results by some of its inputs, unless there are none.
+pub(crate) fn gradient_of(case: &Case, wrt: &[usize]) -> Option<Case> {
+    let graph = match wootz_transform::vjp(&case.graph, wrt) {
         Ok(graph) => graph,
         Err(TransformError::Rule { source: RuleError::NotDifferentiable { .. }, .. }) => return None,
-        Err(error) => panic!("the gradient of {name} cannot be built: {error}"),
+        Err(error) => panic!("the gradient of {} cannot be built: {error}", case.name),
     };
     let mut numbers = Numbers::new(7);
-    let mut inputs = inputs.to_vec();
+    let mut inputs = case.inputs.clone();
     for i in inputs.len()..graph.inputs.len() {
         let ty = graph.input_type(i);
         let dims = ty.shape.concrete().unwrap_or_default();
@@ -44,5 +48,5 @@ fn gradient(sample: &Sample, dtype: DType, name: &str, graph: &Graph, inputs: &[
     }
     // A rule is a chain of a few ops, and its sums cancel.
     let tolerance = Tolerance { factor: 8.0, scale: Scale::Tensor };
-    Some(Case { name: format!("gradient of {name}"), graph, inputs, tolerance })
+    Some(Case { name: format!("gradient of {}", case.name), graph, inputs, tolerance })
 }

@@ -1,7 +1,8 @@
-//! The same ops at other sizes: empty, one, odd, around vector and tile widths.
+//! The same ops at other sizes, and their gradients: empty, one, odd, around vector and tile widths.
 
 use crate::case::{Case, floats_as, single_op, tolerance_of};
 use crate::numbers::Numbers;
+use crate::samples::gradient_of;
 use wootz_ir::ops::{ArgReduce, Dot, Reduce, ReduceKind};
 use wootz_ir::{Axes, DType, HostTensor, Op};
 
@@ -22,14 +23,15 @@ fn elementwise() -> Vec<Case> {
             continue;
         }
         let has_floats = sample.inputs.iter().any(|t| t.dtype().is_float());
-        let dtypes: &[DType] = if has_floats { &[DType::F64, DType::F32] } else { &[DType::F64] };
+        let dtypes: &[DType] =
+            if has_floats { &[DType::F64, DType::F32, DType::F16, DType::BF16] } else { &[DType::F64] };
         for dtype in dtypes {
             for dims in SIZES {
                 let inputs = floats_as(*dtype, &sample.inputs);
                 let inputs: Vec<_> = inputs.iter().map(|t| repeated(t, dims)).collect();
                 let types: Vec<_> = inputs.iter().map(|t| t.ty().to_string()).collect();
                 let name = format!("{} sample {i} at {}", sample.op.name(), types.join(", "));
-                push(&mut cases, name, sample.op.clone(), inputs);
+                push(&mut cases, name, sample.op.clone(), inputs, &sample.smooth);
             }
         }
     }
@@ -67,14 +69,14 @@ fn reductions() -> Vec<Case> {
             for kind in ReduceKind::ALL {
                 let op = Reduce { kind, axes: Axes::from_slice(axes) };
                 let name = format!("{} over {axes:?} of {}", kind.name(), x.ty());
-                push(&mut cases, name, op, vec![x.clone()]);
+                push(&mut cases, name, op, vec![x.clone()], &[0]);
             }
             // The shapes with several axes stand above with one.
             let single = axes.iter().filter(|_| axes.len() == 1);
             for (axis, max) in single.flat_map(|axis| [(*axis, true), (*axis, false)]) {
                 let op = Op::from(ArgReduce { max, axis });
                 let name = format!("{} over axis {axis} of {}", op.name(), x.ty());
-                push(&mut cases, name, op, vec![x.clone()]);
+                push(&mut cases, name, op, vec![x.clone()], &[]);
             }
         }
     }
@@ -119,17 +121,22 @@ fn contractions() -> Vec<Case> {
                 let name = format!(
                     "{dtype} product {lhs:?} · {rhs:?}, transposed {lhs_transposed}, {rhs_transposed}"
                 );
-                push(&mut cases, name, op, inputs);
+                push(&mut cases, name, op, inputs, &[0, 1]);
             }
         }
     }
     cases
 }
 
-/// Adds the case, if the op takes these operands.
-fn push(cases: &mut Vec<Case>, name: String, op: impl Into<Op>, inputs: Vec<HostTensor>) {
+/// Adds the case, if the op takes these operands, and in f64 and f32 its derivatives by those that are named.
+fn push(cases: &mut Vec<Case>, name: String, op: impl Into<Op>, inputs: Vec<HostTensor>, wrt: &[usize]) {
     let op = op.into();
-    if let Ok(graph) = single_op(&op, &inputs) {
-        cases.push(Case { name, graph, inputs, tolerance: tolerance_of(&op) });
-    }
+    let Ok(graph) = single_op(&op, &inputs) else { return };
+    let differentiable = graph.outputs.len() == 1
+        && matches!(graph.output_type(0).dtype, DType::F64 | DType::F32)
+        && !wrt.is_empty();
+    let case = Case { name, graph, inputs, tolerance: tolerance_of(&op) };
+    let gradient = differentiable.then(|| gradient_of(&case, wrt)).flatten();
+    cases.push(case);
+    cases.extend(gradient);
 }
