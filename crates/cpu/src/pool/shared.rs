@@ -238,13 +238,14 @@ impl Shared {
 
     /// Parks until somebody calls [`Shared::wake`], unless there is something to do already.
     fn park(&self, berth: &Berth, index: usize, last: u64) {
-        berth.parked.store(true, Ordering::Release);
+        // Swaps alone change it, so that each follows the one it saw.
+        berth.parked.swap(true, Ordering::Release);
         // Pairs with the fence in `wake`.
         fence(Ordering::SeqCst);
         while berth.parked.load(Ordering::Relaxed) {
             let state = self.state.0.load(Ordering::Relaxed);
             if joinable(state, index, last) || self.shutdown.load(Ordering::Relaxed) {
-                berth.parked.store(false, Ordering::Relaxed);
+                berth.parked.swap(false, Ordering::Relaxed);
                 return;
             }
             park();
