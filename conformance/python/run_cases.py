@@ -192,8 +192,9 @@ def main():
     tensors = Path(sys.argv[2]).read_bytes()
     with (
         (folder / "cases.jsonl").open() as cases,
-        (folder / "results.jsonl").open("w") as lines,
-        (folder / "results.bin").open("wb") as out,
+        # Not held back: a framework that crashes must not take the results before along.
+        (folder / "results.jsonl").open("w", buffering=1) as lines,
+        (folder / "results.bin").open("wb", buffering=0) as out,
     ):
         for batch in batches(map(json.loads, cases), framework.batch):
             for result in run(batch, framework, tensors):

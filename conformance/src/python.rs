@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use wootz_ir::ops::{EvalError, Unary};
-use wootz_ir::{DType, Graph, HostTensor, Node, Op, Region, eval};
+use wootz_ir::{DType, Graph, HostTensor, Node, Op, eval};
 use wootz_passes::Optimize;
-use wootz_pycode::{Framework, Options, Source, emit, optimize};
+use wootz_pycode::{Framework, Options, Source, emit, has_64_bits, optimize};
 
 /// The program that runs the cases.
 const RUNNER: &str = include_str!("../python/run_cases.py");
@@ -185,7 +185,7 @@ fn job(
         .iter()
         .map(|o| json!({"name": &*o.name, "held": o.alias.map(|i| &*case.graph.inputs[i].name)}))
         .collect();
-    let wide = is_wide(&case.graph.body);
+    let wide = has_64_bits(&case.graph.body);
     let request = json!({
         "source": source.text,
         "function": source.function,
@@ -253,14 +253,6 @@ fn written(graph: &Graph, level: Optimize, options: &Options) -> Result<Source, 
         wootz_pycode::EmitError::DType { .. } => Failure::Unsupported(error.to_string()),
         error => Failure::Error(error.to_string()),
     })
-}
-
-/// Whether a program has 64-bit types, which JAX has to be told of.
-fn is_wide(region: &Region) -> bool {
-    let wide = |v| matches!(region.ty(v).dtype, DType::F64 | DType::I64);
-    let nodes = region.nodes();
-    region.params().any(wide)
-        || nodes.iter().any(|n| n.outputs().any(wide) || n.op.regions().into_iter().any(|r| is_wide(r)))
 }
 
 /// The tensors of all cases in one file.

@@ -25,8 +25,8 @@ fn python_with(module: &str) -> Option<PathBuf> {
 /// Set to `all` to run JAX on every case too.
 const AMOUNT: &str = "WOOTZ_CONFORMANCE_PYTHON";
 
-/// The most failures that are printed.
-const PRINTED: usize = 20;
+/// The most failures that are printed with their sources.
+const PRINTED: usize = 5;
 
 fn check(framework: Framework, module: &str, levels: &[Optimize], cases: &[Case]) {
     let Some(python) = python_with(module) else {
@@ -39,13 +39,17 @@ fn check(framework: Framework, module: &str, levels: &[Optimize], cases: &[Case]
     cases.extend((0..PROGRAMS).map(|seed| random_case(seed, OPS)));
     let report = run_python(&python, framework, levels, &cases).expect("the runner runs");
     println!("{framework}: {} sources, {} cases not supported", report.run, report.unsupported.len());
+    if let Some(first) = report.unsupported.first() {
+        println!("not supported, for example: {first}");
+    }
     assert!(report.run > 1000, "only {} sources were run", report.run);
     let failed = &report.failed;
     assert!(
         failed.is_empty(),
-        "{} of {} sources fail on {framework}\n\n{}",
+        "{} of {} sources fail on {framework}\n{}\n\n{}",
         failed.len(),
         report.run,
+        failed.iter().filter_map(|text| text.lines().next()).collect::<Vec<_>>().join("\n"),
         failed.iter().take(PRINTED).cloned().collect::<Vec<_>>().join("\n\n")
     );
 }

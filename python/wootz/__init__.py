@@ -45,7 +45,7 @@ _LAZY = {
     **dict.fromkeys(("attention", "embedding", "layer_norm", "rms_norm", "scaled_dot_product_attention"), "_layers"),
     "Tensor": "_tensor",
 }
-_MODULES = frozenset(("histfactory", "init", "linalg", "nn", "random", "torch"))
+_MODULES = frozenset(("histfactory", "init", "jax", "linalg", "nn", "random", "torch"))
 _OPS = frozenset(
     """
     abs add all any arange arctan2 argmax argmin array asarray astype broadcast_to ceil clip concat concatenate cos digamma divide

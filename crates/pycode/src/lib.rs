@@ -26,7 +26,7 @@ mod py;
 
 pub use error::EmitError;
 pub use framework::{Framework, UnknownFramework};
-pub use program::{Options, Source, emit};
+pub use program::{Options, Source, emit, has_64_bits};
 
 use wootz_ir::Graph;
 use wootz_passes::{Optimize, PassError, passes};

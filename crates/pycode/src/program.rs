@@ -4,7 +4,7 @@ use crate::function::{Function, write_return};
 use crate::module::Module;
 use crate::py::{Py, atom, index, line, statement, string};
 use crate::{EmitError, Framework};
-use wootz_ir::{Graph, Role, TensorType};
+use wootz_ir::{DType, Graph, Node, Region, Role, TensorType};
 
 /// How source is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub fn emit(graph: &Graph, options: &Options) -> Result<Source, EmitError> {
     docstring(&mut text, graph);
     text.push_str(&body);
     write_return(&mut text, &result);
-    let summary = summary(options.framework, &head, updates);
+    let summary = summary(options.framework, &head, updates, has_doubles(&graph.body));
     Ok(Source { text: module.finish(&summary, &text)?, function, held })
 }
 
@@ -161,7 +161,7 @@ fn docstring(out: &mut String, graph: &Graph) {
     line(out, 4, "\"\"\"");
 }
 
-fn summary(framework: Framework, head: &Py, updates: bool) -> String {
+fn summary(framework: Framework, head: &Py, updates: bool, doubles: bool) -> String {
     let language = match framework {
         Framework::Numpy => "NumPy",
         Framework::Jax => "JAX",
@@ -176,5 +176,26 @@ fn summary(framework: Framework, head: &Py, updates: bool) -> String {
         ),
         false => ("A model", "Parameters and results are dicts of arrays by name."),
     };
-    format!("{what} for {language}, written by wootz: {head}.\n\n{held}")
+    let needs = match framework {
+        Framework::Jax if doubles => {
+            "\n\nIt computes in float64: enable that before this is imported,\n`jax.config.update(\"jax_enable_x64\", True)`."
+        }
+        Framework::Numpy | Framework::Jax | Framework::Torch | Framework::Mlx => "",
+    };
+    format!("{what} for {language}, written by wootz: {head}.\n\n{held}{needs}")
+}
+
+/// Whether any value in a region has 64 bits, which JAX has to be told of.
+pub fn has_64_bits(region: &Region) -> bool {
+    has(region, &[DType::F64, DType::I64])
+}
+
+fn has_doubles(region: &Region) -> bool {
+    has(region, &[DType::F64])
+}
+
+fn has(region: &Region, dtypes: &[DType]) -> bool {
+    let is = |v| dtypes.contains(&region.ty(v).dtype);
+    let inside = |node: &Node| node.op.regions().into_iter().any(|r| has(r, dtypes));
+    region.params().any(is) || region.nodes().iter().any(|n| n.outputs().any(is) || inside(n))
 }

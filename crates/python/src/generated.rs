@@ -6,7 +6,7 @@ use crate::types::Spec;
 use pyo3::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Instant;
-use wootz_ir::{DType, Dims, Region};
+use wootz_ir::Dims;
 use wootz_pycode::{EmitError, Framework, Options};
 use wootz_runtime::Signature;
 
@@ -70,7 +70,7 @@ pub(crate) fn generate(
                 held: source.held,
                 inputs: inputs.collect(),
                 outputs: outputs.collect(),
-                wide: is_wide(&graph.body),
+                wide: wootz_pycode::has_64_bits(&graph.body),
                 stages: vec![
                     ("specialise", specialised.as_secs_f64()),
                     ("passes", (optimized - specialised).as_secs_f64()),
@@ -90,12 +90,4 @@ impl Raise for EmitError {
         };
         kind.error(self.to_string())
     }
-}
-
-/// Whether any value in a region has 64 bits.
-fn is_wide(region: &Region) -> bool {
-    let wide = |v| matches!(region.ty(v).dtype, DType::F64 | DType::I64);
-    let nodes = region.nodes();
-    region.params().any(wide)
-        || nodes.iter().any(|n| n.outputs().any(wide) || n.op.regions().into_iter().any(|r| is_wide(r)))
 }

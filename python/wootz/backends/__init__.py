@@ -3,6 +3,7 @@
 Each framework is one module that says how its arrays are made, checked and compiled; `GeneratedProgram` is what they share.
 """
 
+import contextlib
 import importlib
 import itertools
 import json
@@ -86,9 +87,17 @@ class Framework:
         """The framework's dtype of this name, as in `float32`: what an array's `dtype` is compared with."""
         return getattr(self.module, name)
 
+    def around(self, wide: bool) -> contextlib.AbstractContextManager:
+        """What is around loading and calling: `wide` says whether the program has 64-bit types."""
+        return contextlib.nullcontext()
+
     def wrap(self, function: Any, wide: bool, updates: bool) -> Any:
         """The function with what it needs around every call."""
         return function
+
+    def stablehlo(self, function: Any, held: Any, types: list[tuple[tuple, Any]], wide: bool) -> str:
+        """The function on arrays of these shapes and dtypes as StableHLO."""
+        raise BackendError(f'StableHLO is written through JAX: compile with backend="jax", not "{self.name}"')
 
 
 # Names of dtypes outside wootz.
@@ -165,12 +174,15 @@ class GeneratedProgram:
         self._held = {name: spec for name, role, spec in generated.inputs if role != "input"}
         self._params = tuple(name for name, role, _ in generated.inputs if role == "param")
         self._updates = any(updates for _, updates, _ in generated.outputs)
+        self._results = [name for name, updates, _ in generated.outputs if not updates]
         # What a right input looks like, so that checking one is two comparisons.
         self._expected = [(name, tuple(spec.shape), self._dtype(spec)) for name, spec in self._given]
         start = time.perf_counter()
         if file is not None:
             self.save_source(file)
-        self.module = _load(generated.source, framework.name)
+        # The module makes its constants.
+        with framework.around(generated.wide):
+            self.module = _load(generated.source, framework.name)
         function = getattr(self.module, generated.function)
         self._function = framework.wrap(function, generated.wide, self._updates)
         self._stages = [*generated.stages, ("load", time.perf_counter() - start)]
@@ -178,6 +190,11 @@ class GeneratedProgram:
     def source(self) -> str:
         """The generated module."""
         return self._generated.source
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function that runs: `function(params, x)` or `function(state, x, y)` of the framework's arrays, nothing checked."""
+        return self._function
 
     def save_source(self, path: str | os.PathLike) -> None:
         """Writes the generated module: a file that runs with only the framework installed."""
@@ -195,6 +212,22 @@ class GeneratedProgram:
     def outputs(self) -> dict[str, Any]:
         """The types of the outputs, by name."""
         return {name: spec for name, updates, spec in self._generated.outputs if not updates}
+
+    @property
+    def held(self) -> dict[str, Any]:
+        """The types of parameters and state, by name."""
+        return dict(self._held)
+
+    @property
+    def updates(self) -> bool:
+        """Whether the program is a step that updates its state."""
+        return self._updates
+
+    def stablehlo(self) -> str:
+        """The program as StableHLO text, through `jax.export`: what XLA's other front ends and compilers read."""
+        types = [(tuple(spec.shape), self._dtype(spec)) for _, spec in self._given]
+        held = {name: (tuple(spec.shape), self._dtype(spec)) for name, spec in self._held.items()} if self._generated.held else None
+        return self.framework.stablehlo(getattr(self.module, self._generated.function), held, types, self._generated.wide)
 
     @property
     def stages(self) -> list[tuple[str, float]]:
@@ -280,7 +313,9 @@ class GeneratedProgram:
     def positional(self, inputs: list[Any]) -> list[Any]:
         """Runs on the inputs in order, without parameters; gives the outputs in order."""
         given = {name: array for (name, _), array in zip(self._given, inputs, strict=True)}
-        return list(self(**given).values())
+        # By name: JAX gives its dicts sorted.
+        results = self(**given)
+        return [results[name] for name in self._results]
 
     def __repr__(self) -> str:
         def listed(specs: Mapping[str, Any]) -> str:

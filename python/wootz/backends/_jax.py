@@ -1,6 +1,7 @@
 """JAX, compiled by XLA for CPU, GPU or TPU."""
 
 import contextlib
+import importlib
 from typing import Any
 
 from wootz._errors import BackendError
@@ -52,11 +53,31 @@ class Jax(Framework):
         if not wide and self.device is None and self.precision is None:
             return function
 
+        if self.device is None and self.precision is None:
+            enable_x64, config = self.module.enable_x64, self.module.config
+
+            def call_wide(*args: Any) -> Any:
+                if config.jax_enable_x64:
+                    return function(*args)
+                with enable_x64(True):
+                    return function(*args)
+
+            return call_wide
+
         def call(*args: Any) -> Any:
             with self.around(wide):
                 return function(*args)
 
         return call
+
+    def stablehlo(self, function: Any, held: Any, types: list[tuple[tuple, Any]], wide: bool) -> str:
+        jax = self.module
+        given = [jax.ShapeDtypeStruct(*entry) for entry in types]
+        if held is not None:
+            given.insert(0, {name: jax.ShapeDtypeStruct(*entry) for name, entry in held.items()})
+        with self.around(wide):
+            export = importlib.import_module("jax.export")
+            return export.export(function if hasattr(function, "lower") else jax.jit(function))(*given).mlir_module()
 
 
 FRAMEWORK = Jax

@@ -1,4 +1,4 @@
-"""PyTorch modules that train a network on what an analysis will quote.
+"""PyTorch modules: programs as modules, and what trains a network on what an analysis will quote.
 
     import wootz as wz
 
@@ -17,6 +17,7 @@ except ImportError as error:
     raise BackendError("wootz.torch needs PyTorch: pip install torch") from error
 
 from wootz.torch._histogram import SoftHistogram
+from wootz.torch._module import as_module
 from wootz.torch._significance import SignificanceLoss
 
-__all__ = ["SignificanceLoss", "SoftHistogram"]
+__all__ = ["SignificanceLoss", "SoftHistogram", "as_module"]

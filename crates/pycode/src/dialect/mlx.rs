@@ -88,6 +88,7 @@ impl Dialect for Mlx {
         match op {
             Unary::Neg => prefix("-", x.code),
             Unary::Abs => one("mx.abs", x),
+            Unary::Sign if x.dtype.is_float() => helper(cx, "sign", [x.code]),
             Unary::Sign => one("mx.sign", x),
             Unary::Exp => one("mx.exp", x),
             Unary::Expm1 => one("mx.expm1", x),
@@ -204,6 +205,11 @@ impl Dialect for Mlx {
     }
 
     fn arg_reduce(&self, _: &Module, op: ArgReduce, x: Arg) -> Py {
+        if x.dims.contains(&0) {
+            // MLX looks for nothing in nothing.
+            let dims = without(&x.dims, &[op.axis]);
+            return call("mx.zeros", [sizes(&dims), keyword("dtype", atom("mx.int64"))]);
+        }
         let position =
             method(x.code, if op.max { "argmax" } else { "argmin" }, [keyword("axis", size(op.axis))]);
         method(position, "astype", [atom("mx.int64")])
@@ -313,7 +319,7 @@ impl Dialect for Mlx {
                 arg.code = method(arg.code.clone(), "astype", [atom("mx.float32")]);
             }
         }
-        let rank = args[0].dims.len();
+        let (rank, dims, dtype) = (args[0].dims.len(), args[0].dims.clone(), args[0].dtype);
         let x = args.remove(0).code;
         let one = |name: &str, x: Py| call(name, [x]);
         let result = match op {
@@ -329,6 +335,10 @@ impl Dialect for Mlx {
             Composite::Softplus => call("mx.logaddexp", [x, atom("0.0")]),
             Composite::Softmax { axis } => call("mx.softmax", [x, keyword("axis", size(*axis))]),
             Composite::LogSoftmax { axis } => call("nn.log_softmax", [x, keyword("axis", size(*axis))]),
+            Composite::LogSumExp { axes: over } if dims.contains(&0) => {
+                let nothing = number(self, dtype, f64::NEG_INFINITY);
+                return full("mx", self, dtype, &without(&dims, over), nothing);
+            }
             Composite::LogSumExp { axes: over } => call("mx.logsumexp", [x, keyword("axis", axes(over))]),
             Composite::Mean { axes: over } => method(x, "mean", [keyword("axis", axes(over))]),
             Composite::Variance { axes: over, correction } => {
@@ -388,4 +398,9 @@ fn constant(value: &HostTensor, dtype: Py) -> Py {
         _ => flat,
     };
     if value.dims().len() == 1 { flat } else { method(flat, "reshape", [sizes(value.dims())]) }
+}
+
+/// The shape without some axes.
+fn without(dims: &[usize], axes: &[usize]) -> Vec<usize> {
+    dims.iter().enumerate().filter(|(axis, _)| !axes.contains(axis)).map(|(_, n)| *n).collect()
 }

@@ -2,7 +2,7 @@ def erfc(x):
     """1 - erf(x), accurate in the tail (W. J. Cody's expansion by Chebyshev polynomials)."""
     z = mx.abs(x).astype(mx.float32)
     t = 1 / (1 + 0.5 * z)
-    series = z * 0
+    series = mx.zeros_like(z)
     for c in [
         0.17087277,
         -0.82215223,
@@ -45,6 +45,11 @@ def gelu_tanh(x):
     return 0.5 * x * (1.0 + mx.tanh(inner))
 
 
+def sign(x):
+    """-1, 0 or 1; NaN stays."""
+    return mx.where(mx.isnan(x), x, mx.sign(x))
+
+
 def fmod(x, y):
     """The remainder of division toward zero, with the sign of x."""
     x, y = mx.broadcast_arrays(x, y)
@@ -66,10 +71,9 @@ def int_div(x, y):
     x, y = mx.broadcast_arrays(x, y)
     safe = mx.where((y == 0) | (y + 1 == 0), mx.ones_like(y), y)
     remainder = mx.remainder(x, safe)
-    quotient = mx.floor_divide(x - remainder, safe)
-    quotient = mx.where(
-        (remainder != 0) & ((x < 0) != (safe < 0)), quotient + 1, quotient
-    )
+    # With the sign of x: what is left to divide is no further from zero than x.
+    other = (remainder != 0) & ((remainder < 0) != (x < 0))
+    quotient = mx.floor_divide(x - mx.where(other, remainder - safe, remainder), safe)
     last = -x if y.dtype in (mx.int32, mx.int64) else (x == y).astype(x.dtype)
     quotient = mx.where(y + 1 == 0, last, quotient)
     return mx.where(y == 0, mx.zeros_like(x), quotient)
@@ -166,6 +170,8 @@ def with_spare_row(x, rows, slices):
 
 def scatter_set(x, indices, updates, batch=0):
     """x with slices replaced; vectors out of bounds are dropped, the last of equals wins."""
+    if updates.size == 0 or x.size == 0:
+        return x
     k = indices.shape[-1]
     sizes, slices = x.shape[batch : batch + k], x.shape[batch + k :]
     at, rows = places(indices, sizes, batch)
@@ -179,6 +185,8 @@ def scatter_set(x, indices, updates, batch=0):
 
 def scatter_add(x, indices, updates, batch=0):
     """x with slices added to; vectors out of bounds are dropped."""
+    if updates.size == 0 or x.size == 0:
+        return x
     k = indices.shape[-1]
     sizes, slices = x.shape[batch : batch + k], x.shape[batch + k :]
     at, rows = places(indices, sizes, batch)
@@ -186,42 +194,37 @@ def scatter_add(x, indices, updates, batch=0):
     return out[:rows].reshape(x.shape)
 
 
-def segment_rows(data, ids, count, batch, start):
-    """What segments begin with, where the rows go, the rows."""
+def segments(combine, start, data, ids, count, batch):
+    """Combines the rows whose id is s into row s; ids out of range are dropped."""
     slices = data.shape[batch + 1 :]
+    shape = (*data.shape[:batch], count, *slices)
+    if data.size == 0:
+        return mx.full(shape, start, dtype=data.dtype)
     at, rows = places(ids[..., None], (count,), batch)
     out = mx.full((rows + 1, *slices), start, dtype=data.dtype)
-    shape = (*data.shape[:batch], count, *slices)
-    return out.at[at], data.reshape(at.size, *slices), rows, shape
+    out = getattr(out.at[at], combine)(data.reshape(at.size, *slices))
+    return out[:rows].reshape(shape)
 
 
 def segment_sum(data, ids, count, batch=0):
-    """The sum of each segment's rows; ids out of range are dropped."""
-    out, data, rows, shape = segment_rows(data, ids, count, batch, 0)
-    return out.add(data)[:rows].reshape(shape)
+    """The sum of each segment's rows."""
+    return segments("add", 0, data, ids, count, batch)
 
 
 def segment_prod(data, ids, count, batch=0):
-    """The product of each segment's rows; ids out of range are dropped."""
-    out, data, rows, shape = segment_rows(data, ids, count, batch, 1)
-    return out.multiply(data)[:rows].reshape(shape)
+    """The product of each segment's rows."""
+    return segments("multiply", 1, data, ids, count, batch)
 
 
 def segment_max(data, ids, count, batch=0):
-    """The largest of each segment's rows; ids out of range are dropped."""
-    start = (
-        -math.inf
-        if mx.issubdtype(data.dtype, mx.floating)
-        else mx.iinfo(data.dtype).min
-    )
-    out, data, rows, shape = segment_rows(data, ids, count, batch, start)
-    return out.maximum(data)[:rows].reshape(shape)
+    """The largest of each segment's rows."""
+    floating = mx.issubdtype(data.dtype, mx.floating)
+    start = -math.inf if floating else mx.iinfo(data.dtype).min
+    return segments("maximum", start, data, ids, count, batch)
 
 
 def segment_min(data, ids, count, batch=0):
-    """The smallest of each segment's rows; ids out of range are dropped."""
-    start = (
-        math.inf if mx.issubdtype(data.dtype, mx.floating) else mx.iinfo(data.dtype).max
-    )
-    out, data, rows, shape = segment_rows(data, ids, count, batch, start)
-    return out.minimum(data)[:rows].reshape(shape)
+    """The smallest of each segment's rows."""
+    floating = mx.issubdtype(data.dtype, mx.floating)
+    start = math.inf if floating else mx.iinfo(data.dtype).max
+    return segments("minimum", start, data, ids, count, batch)

@@ -1,7 +1,7 @@
 def threefry2x32(key, counter):
     """Two random words for a key and a counter, 20 rounds (Salmon et al., SC 2011)."""
     (k0, k1), (x, y) = key, counter
-    schedule = [k0, k1, 0x1BD11BDA ^ k0 ^ k1]
+    schedule = [k0, k1, k0 ^ k1 ^ 0x1BD11BDA]
     x, y = x + k0, y + k1
     for group in range(5):
         for rotation in [(13, 15, 26, 6), (17, 29, 16, 24)][group % 2]:
