@@ -1,8 +1,9 @@
-//! The `wootz` command: benchmark, inspect and run models. One file a subcommand.
+//! The `wootz` command: benchmark, inspect and run models, analyse workspaces. One file a subcommand.
 
 mod backends;
 mod bench;
 mod exit;
+mod histfactory;
 mod inspect;
 mod kernels;
 mod model;
@@ -15,6 +16,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use crate::histfactory::{fit, hypotest, limit, ranking, scan, significance, toys};
 
 /// Define, compile, run and measure models.
 ///
@@ -34,6 +37,13 @@ enum Command {
     Inspect(inspect::Args),
     Run(run::Args),
     Backends(backends::Args),
+    Fit(fit::Args),
+    Hypotest(hypotest::Args),
+    Limit(limit::Args),
+    Scan(scan::Args),
+    Significance(significance::Args),
+    Toys(toys::Args),
+    Ranking(ranking::Args),
     /// Serve one benchmark run over standard input and output
     #[command(hide = true)]
     BenchWorker,
@@ -52,6 +62,13 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Run(args) => run::run(&args),
         Command::Backends(args) => backends::backends(&args),
+        Command::Fit(args) => fit::fit(&args),
+        Command::Hypotest(args) => hypotest::hypotest(&args),
+        Command::Limit(args) => limit::limit(&args),
+        Command::Scan(args) => scan::scan(&args),
+        Command::Significance(args) => significance::significance(&args),
+        Command::Toys(args) => toys::toys(&args),
+        Command::Ranking(args) => ranking::ranking(&args),
         Command::BenchWorker => bench::worker(),
     }
 }

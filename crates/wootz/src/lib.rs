@@ -43,6 +43,7 @@
 //! ```
 
 pub use wootz_cpu as cpu;
+pub use wootz_histfactory as histfactory;
 pub use wootz_io as io;
 pub use wootz_ir as ir;
 pub use wootz_nn as nn;

@@ -5,6 +5,7 @@
 
 mod bench;
 mod common;
+mod histfactory;
 mod inspect;
 mod kernels;
 mod run;
