@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(thiserror::Error, Debug)]
 pub enum BenchError {
     /// A file operation failed.
-    #[error("{path}: {source}")]
+    #[error("cannot read or write `{path}`")]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -78,6 +78,12 @@ pub enum BenchError {
         /// Why not.
         reason: String,
     },
+}
+
+/// An error's message with those of its causes, for a row of the result.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> BenchError {

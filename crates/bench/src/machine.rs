@@ -118,7 +118,8 @@ fn caches() -> Vec<String> {
     (0..8).map_while(cache).collect()
 }
 
-fn memory_bytes() -> Option<u64> {
+/// Main memory, if the system tells.
+pub(crate) fn memory_bytes() -> Option<u64> {
     let text = read("/proc/meminfo")?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;

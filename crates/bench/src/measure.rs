@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::cases::CaseData;
 use crate::check::{Check, check};
 use crate::clock::cpu_ns;
-use crate::error::{BenchError, io_error};
+use crate::error::{BenchError, io_error, with_causes};
 use crate::options::Plan;
 use crate::peers;
 use crate::process::{WorkerCommand, WorkerError, WorkerProcess};
@@ -196,7 +196,7 @@ fn first_result(
         .map_err(|error| failed(format!("{}: {error}", context.scratch.display()), String::new()))?;
     command.environment.push(("TORCHINDUCTOR_CACHE_DIR".into(), caches.path().join("inductor").into()));
     let mut process =
-        WorkerProcess::spawn(&command).map_err(|error| failed(error.to_string(), String::new()))?;
+        WorkerProcess::spawn(&command).map_err(|error| failed(with_causes(&error), String::new()))?;
     let request = Request::Setup(Box::new(setup.clone()));
     match process.ask(&request, context.timeout) {
         Ok(Response::Ready(ready)) => match problem(&ready, process.spawned_ns()) {
@@ -457,6 +457,6 @@ fn outcome_of(error: &WorkerError, process: &mut WorkerProcess) -> Outcome {
         WorkerError::Reported(failure) if failure.kind == FailureKind::Unsupported => {
             Outcome::Unsupported { reason: failure.message.clone() }
         }
-        error => failed(error.to_string(), process.stderr_tail()),
+        error => failed(with_causes(error), process.stderr_tail()),
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::BenchError;
 use crate::isa::Isa;
+use crate::machine;
 use crate::peers;
 use crate::protocol::{Case, DType, Mode, Model};
 use crate::runner::{PYTHON, Runner, WOOTZ, WOOTZ_AVX2};
@@ -128,6 +129,7 @@ impl RunOptions {
         if self.batch_sizes.is_empty() || self.batch_sizes.contains(&0) {
             return invalid("batch sizes", "at least one, and none zero");
         }
+        self.require_memory()?;
         if self.modes.is_empty() {
             return invalid("modes", "at least one of inference and training");
         }
@@ -158,6 +160,27 @@ impl RunOptions {
             baseline: self.baseline.clone(),
             runners: self.runner_names()?,
         })
+    }
+
+    /// Refuses batch sizes whose reference, which keeps every activation in f64, does not fit into this machine's memory.
+    fn require_memory(&self) -> Result<(), BenchError> {
+        let memory = machine::memory_bytes().unwrap_or(i64::MAX as u64);
+        for model in self.models.iter().filter(|model| !model.is_scalar()) {
+            let row: u128 =
+                model.dims.iter().map(|features| *features as u128 * size_of::<f64>() as u128).sum();
+            let too_large = |batch: &&usize| **batch as u128 * row > u128::from(memory);
+            if let Some(batch) = self.batch_sizes.iter().find(too_large) {
+                let gib = |bytes: u128| bytes as f64 / f64::from(1 << 30);
+                let reason = format!(
+                    "the activations of {batch} rows of {} take {:.0} GiB, and this machine has {:.0} GiB of memory",
+                    model.name,
+                    gib(*batch as u128 * row),
+                    gib(u128::from(memory)),
+                );
+                return Err(BenchError::InvalidOption { option: "batch sizes", reason });
+            }
+        }
+        Ok(())
     }
 
     fn runner_names(&self) -> Result<Vec<String>, BenchError> {

@@ -27,7 +27,7 @@ const EXIT_GRACE: Duration = Duration::from_secs(2);
 #[derive(thiserror::Error, Debug)]
 pub enum WorkerError {
     /// The command could not be started.
-    #[error("cannot start {program:?}: {source}")]
+    #[error("cannot start {program:?}")]
     Spawn {
         /// The program.
         program: OsString,

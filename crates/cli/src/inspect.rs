@@ -127,17 +127,12 @@ fn graph_after(graph: &Graph, after: &str, target: &Target) -> Result<Graph> {
     if let Some(level) = level {
         return Ok(passes::run(graph, level, target, &mut |_, _| {})?);
     }
-    let names: Vec<&str> = passes::passes(Optimize::Full, target).iter().map(|p| p.name).collect();
-    if !names.contains(&after) {
+    let list = passes::passes(Optimize::Full);
+    let Some(last) = list.iter().rposition(|pass| pass.name == after) else {
+        let names: Vec<&str> = list.iter().map(|pass| pass.name).collect();
         bail!("there is no pass `{after}`; give one of {}, or a level: none, basic, full", names.join(", "));
-    }
-    let mut found = None;
-    passes::run(graph, Optimize::Full, target, &mut |pass, graph| {
-        if pass == after {
-            found = Some(graph.clone());
-        }
-    })?;
-    found.with_context(|| format!("the pass `{after}` was not run"))
+    };
+    Ok(list[..=last].iter().try_fold(graph.clone(), |graph, pass| pass.apply(&graph, target))?)
 }
 
 /// What is shown.

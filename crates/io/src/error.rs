@@ -10,7 +10,7 @@ use wootz_ir::DType;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused to open or read the file.
-    #[error("cannot read `{}`: {source}", path.display())]
+    #[error("cannot read `{}`", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -18,7 +18,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The operating system refused to write the file; nothing was left behind.
-    #[error("cannot write `{}`: {source}", path.display())]
+    #[error("cannot write `{}`", path.display())]
     Write {
         /// The file.
         path: PathBuf,

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{level:?}: {} nodes", graph.body.nodes().len());
         let mut current = graph.clone();
         let mut total = Duration::ZERO;
-        for pass in passes(level, &target) {
+        for pass in passes(level) {
             let mut times = Vec::with_capacity(ROUNDS);
             let mut after = current.clone();
             for _ in 0..ROUNDS {

@@ -42,18 +42,14 @@ const CONTRACT: Pass = Pass { name: "contract", run: contract::run };
 const DEAD: Pass = Pass { name: "dead", run: dead::run };
 const RECOMPUTE: Pass = Pass { name: "recompute", run: recompute::run };
 
-/// The passes of a level for a target, in order.
-pub fn passes(level: Optimize, target: &Target) -> Vec<Pass> {
+/// The passes of a level, in order.
+pub fn passes(level: Optimize) -> Vec<Pass> {
     let mut list = vec![EXPAND];
     match level {
         Optimize::None => {}
         Optimize::Basic => list.extend([SIMPLIFY, DEAD]),
         Optimize::Full => {
-            list.extend([INLINE, SIMPLIFY, CANONICAL]);
-            if !target.claims.is_empty() {
-                list.push(RECOGNIZE);
-            }
-            list.extend([CONTRACT, RECOMPUTE, DEAD]);
+            list.extend([INLINE, SIMPLIFY, CANONICAL, RECOGNIZE, CONTRACT, RECOMPUTE, DEAD]);
         }
     }
     list
@@ -67,7 +63,7 @@ pub fn run(
     observer: &mut dyn FnMut(&'static str, &Graph),
 ) -> Result<Graph, PassError> {
     let mut graph = graph.clone();
-    for pass in passes(level, target) {
+    for pass in passes(level) {
         graph = pass.apply(&graph, target)?;
         observer(pass.name, &graph);
     }

@@ -22,8 +22,7 @@ fn apply(name: &str, graph: &Graph, claims: &[CompositeKind]) -> Graph {
         "full" => return level(Optimize::Full),
         _ => {}
     }
-    // Recognition is only part of the pipeline for targets that claim something.
-    let list: Vec<Pass> = passes(Optimize::Full, &common::target(&CompositeKind::ALL));
+    let list: Vec<Pass> = passes(Optimize::Full);
     let find =
         |name: &str| list.iter().find(|p| p.name == name).unwrap_or_else(|| panic!("no pass `{name}`"));
     let graph = find(name).apply(graph, &target).unwrap();

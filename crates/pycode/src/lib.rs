@@ -36,7 +36,7 @@ pub fn optimize(graph: &Graph, level: Optimize, framework: Framework) -> Result<
     let target = framework.target();
     let mut graph = graph.clone();
     // Recomputing a value where it is used pays off inside fused kernels; here it would repeat whole statements.
-    for pass in passes(level, &target).into_iter().filter(|pass| pass.name != "recompute") {
+    for pass in passes(level).into_iter().filter(|pass| pass.name != "recompute") {
         graph = pass.apply(&graph, &target)?;
     }
     Ok(graph)

@@ -99,19 +99,19 @@ impl Raise for TypeError {
                 Kind::Shape
             }
         };
-        kind.error(self.to_string())
+        kind.error(with_causes(&self))
     }
 }
 
 impl Raise for DimMismatch {
     fn raise(self) -> PyErr {
-        Kind::Shape.error(self.to_string())
+        Kind::Shape.error(with_causes(&self))
     }
 }
 
 impl Raise for TensorError {
     fn raise(self) -> PyErr {
-        Kind::Shape.error(self.to_string())
+        Kind::Shape.error(with_causes(&self))
     }
 }
 
@@ -138,13 +138,13 @@ impl Raise for TransformError {
             | TransformError::Arity { .. }
             | TransformError::Batched { .. } => Kind::Trace,
         };
-        kind.error(self.to_string())
+        kind.error(with_causes(&self))
     }
 }
 
 impl Raise for SpecializeError {
     fn raise(self) -> PyErr {
-        Kind::Shape.error(self.to_string())
+        Kind::Shape.error(with_causes(&self))
     }
 }
 
@@ -175,13 +175,14 @@ impl Raise for ModelError {
             ModelError::SharedType { .. }
             | ModelError::StateType { .. }
             | ModelError::Undecided { .. }
+            | ModelError::TooLarge { .. }
             | ModelError::Loss { .. } => Kind::Shape,
             ModelError::Inputs { .. }
             | ModelError::Outputs { .. }
             | ModelError::Config { .. }
             | ModelError::Init { .. } => Kind::Model,
         };
-        kind.error(self.to_string())
+        kind.error(with_causes(&self))
     }
 }
 
@@ -190,12 +191,12 @@ impl Raise for BackendError {
         let kind = match &self {
             BackendError::Bug { .. } => Kind::Internal,
             BackendError::OutOfMemory { .. } => {
-                return pyo3::exceptions::PyMemoryError::new_err(self.to_string());
+                return pyo3::exceptions::PyMemoryError::new_err(with_causes(&self));
             }
             BackendError::Cancelled => return pyo3::exceptions::PyKeyboardInterrupt::new_err(()),
             BackendError::Unavailable(_) | BackendError::Unsupported { .. } => Kind::Backend,
         };
-        kind.error(self.to_string())
+        kind.error(with_causes(&self))
     }
 }
 
@@ -204,9 +205,9 @@ impl Raise for CompileError {
         match self {
             CompileError::Shapes(error) => error.raise(),
             CompileError::Backend(error) => error.raise(),
-            CompileError::Open { .. } | CompileError::Shape { .. } => Kind::Shape.error(self.to_string()),
-            CompileError::UnknownInput { .. } => Kind::UnknownName.error(self.to_string()),
-            CompileError::Pass(_) => Kind::Internal.error(self.to_string()),
+            CompileError::Open { .. } | CompileError::Shape { .. } => Kind::Shape.error(with_causes(&self)),
+            CompileError::UnknownInput { .. } => Kind::UnknownName.error(with_causes(&self)),
+            CompileError::Pass(_) => Kind::Internal.error(with_causes(&self)),
         }
     }
 }
@@ -223,14 +224,20 @@ impl Raise for RunError {
             RunError::Kind(_) => Kind::Model,
             RunError::NotANumber(_) => Kind::Nan,
         };
-        kind.error(self.to_string())
+        kind.error(with_causes(&self))
     }
 }
 
 impl Raise for wootz_io::Error {
     fn raise(self) -> PyErr {
-        Kind::File.error(self.to_string())
+        Kind::File.error(with_causes(&self))
     }
+}
+
+/// An error's message with those of its causes.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Runs `f`; a panic becomes an `InternalError`.

@@ -7,7 +7,7 @@ use wootz_ir::ops::RuleError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransformError {
     /// An op has no rule of this kind (or, a bug in wootz, its rule failed).
-    #[error("{transform}: {source}")]
+    #[error("cannot apply {transform}")]
     Rule {
         /// The transformation.
         transform: &'static str,

@@ -37,10 +37,10 @@ pub enum SpecializeError {
         what: String,
     },
     /// Sizes that the program has no meaning for, such as a slice beyond the end.
-    #[error("the program does not fit these sizes: {0}")]
+    #[error("the program does not fit these sizes")]
     Verify(#[from] VerifyError),
     /// A size that the program requires in two ways at once.
-    #[error("the program does not fit these sizes: {0}")]
+    #[error("the program does not fit these sizes")]
     Type(#[from] TypeError),
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Case;
-use crate::error::{BenchError, io_error};
+use crate::error::{BenchError, io_error, with_causes};
 use crate::measure::settle;
 use crate::peers;
 use crate::process::{WorkerCommand, WorkerError, WorkerProcess};
@@ -136,7 +136,7 @@ impl Peers {
         let key = (peer.name.clone(), threads);
         if !self.processes.contains_key(&key) {
             let command = command(&self.sources, peer, threads)?;
-            let process = WorkerProcess::spawn(&command).map_err(|e| Absent::Failed(e.to_string()))?;
+            let process = WorkerProcess::spawn(&command).map_err(|e| Absent::Failed(with_causes(&e)))?;
             self.processes.insert(key.clone(), process);
         }
         self.processes.get_mut(&key).ok_or_else(|| Absent::Failed("the worker is gone".to_owned()))

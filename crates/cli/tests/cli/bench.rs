@@ -63,6 +63,11 @@ fn bad_arguments_of_bench() {
         "no backend is called \"abacus\"; there are wootz",
     );
     check_error(&["bench", "run", "--repeats", "1"], 1, "repeats");
+    check_error(
+        &["bench", "run", "--batch-sizes", "99999999999"],
+        1,
+        "error: batch sizes: the activations of 99999999999 rows of linear take 1525879 GiB, and this machine has",
+    );
     check_error(&["bench", "run", "--mode", "dreaming"], 2, "invalid value 'dreaming'");
     check_error(&["bench", "run", "--resume", "--out", "/nonexistent-run"], 1, "/nonexistent-run");
     check_error(&["bench", "report", "/nonexistent-run"], 1, "/nonexistent-run");

@@ -28,6 +28,13 @@ pub(crate) fn check_error(args: &[&str], code: i32, message: &str) {
     assert!(output.stdout.is_empty(), "{args:?}");
 }
 
+/// A run that must fail because of what it was given: exactly this message.
+pub(crate) fn check_message(args: &[&str], message: &str) {
+    let output = wootz(args, &[]);
+    assert_eq!(output.status.code(), Some(1), "{args:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), format!("error: {message}\n"), "{args:?}");
+}
+
 /// A folder that goes when the test ends.
 pub(crate) struct Folder(tempfile::TempDir);
 

@@ -1,6 +1,6 @@
 //! `wootz --help`, `backends` and `inspect`.
 
-use crate::common::{Folder, check_error, stdout, wootz};
+use crate::common::{Folder, check_error, check_message, stdout, wootz};
 use expect_test::expect;
 
 #[test]
@@ -136,6 +136,11 @@ fn bad_arguments_of_inspect() {
     check_error(&["inspect", &broken, "--training"], 1, "--training needs a named model");
     check_error(&["inspect", "mlp:0-4"], 1, "sizes are positive numbers");
     check_error(&["inspect", "mlp:4"], 1, "1 sizes do not make a model");
+    // This backend claims nothing to be recognised.
+    assert_eq!(
+        stdout(&["inspect", "mlp", "--after", "recognize"]),
+        stdout(&["inspect", "mlp", "--after", "canonical"])
+    );
     check_error(&["inspect", "mlp", "--after", "fuse"], 1, "there is no pass `fuse`; give one of expand, ");
     check_error(&["inspect", "mlp", "--shape", "z=1", "--plan"], 1, "the model has no input `z`");
     check_error(&["inspect", "mlp", "--shape", "x=4x5", "--plan"], 1, "`x`");
@@ -145,6 +150,26 @@ fn bad_arguments_of_inspect() {
         "there is no backend `tpu`; there are cpu",
     );
     check_error(&["inspect", &folder.path("")], 1, "cannot read");
+}
+
+#[test]
+fn errors_say_every_cause_once() {
+    let folder = Folder::new();
+    let slice =
+        r#"graph(%x: f32[N] = input "x") { %y = slice[start=[0], stop=[5], step=[1]] %x return "y" = %y }"#;
+    let slice = folder.write("slice.graph", slice.as_bytes());
+    check_message(
+        &["run", &slice, "--input", "x=absent.npy"],
+        "cannot read `absent.npy`: No such file or directory (os error 2)",
+    );
+    check_message(
+        &["inspect", &slice, "--shape", "x=3", "--plan"],
+        "the program does not fit these sizes: slice(f32[3]): [0:5:1] is not a range of axis 0 of size 3",
+    );
+    check_message(
+        &["bench", "report", "/nonexistent-run"],
+        "cannot read or write `/nonexistent-run`: No such file or directory (os error 2)",
+    );
 }
 
 #[test]

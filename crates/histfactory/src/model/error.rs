@@ -149,10 +149,10 @@ pub enum ModelError {
     #[error(transparent)]
     NegativeRate(#[from] Box<NegativeRate>),
     /// Bug in wootz: a graph does not type-check.
-    #[error("bug in wootz: {0}")]
+    #[error("bug in wootz: a graph is ill-typed")]
     Type(#[from] TypeError),
     /// Bug in wootz: a graph does not evaluate.
-    #[error("bug in wootz: {0}")]
+    #[error("bug in wootz: a graph does not evaluate")]
     Eval(#[from] EvalError),
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum WorkspaceError {
     /// The file cannot be read.
-    #[error("cannot read `{}`: {source}", .file.display())]
+    #[error("cannot read `{}`", .file.display())]
     Read {
         /// The file.
         file: PathBuf,

@@ -207,8 +207,13 @@ impl Family for Movement {
                 }
                 (0..rank)
                     .map(|i| {
-                        Movement::padded(&ty.shape[i], low[i], high[i], interior[i])
-                            .ok_or_else(|| cx.attribute(format!("removes more of axis {i} than there is")))
+                        let size = Movement::padded(&ty.shape[i], low[i], high[i], interior[i]);
+                        size.ok_or_else(|| {
+                            cx.attribute(match low[i] < 0 || high[i] < 0 {
+                                true => format!("removes more of axis {i} than there is"),
+                                false => format!("makes axis {i} longer than this machine can count"),
+                            })
+                        })
                     })
                     .collect::<Result<Shape, _>>()?
             }

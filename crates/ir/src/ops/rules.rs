@@ -400,7 +400,7 @@ pub fn spread(b: &mut Builder, x: Value, size: &Dim) -> Result<Value, TypeError>
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
     /// The rule built an ill-typed op: an error in wootz.
-    #[error("bug in wootz: a transformation rule built an ill-typed op: {0}")]
+    #[error("bug in wootz: a transformation rule built an ill-typed op")]
     Type(#[from] TypeError),
     /// The op has no derivative of this kind.
     #[error("{op} cannot be differentiated in {mode} mode: {reason}{}", at(.site))]

@@ -2,7 +2,7 @@
 
 use super::HistFactoryModel;
 use super::report::{PastFit, Ranked, prediction_dict};
-use crate::error::{Kind, OrRaise, Raise, guarded};
+use crate::error::{Kind, OrRaise, Raise, guarded, with_causes};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
@@ -396,7 +396,7 @@ impl Raise for InferenceError {
             InferenceError::Stopped => return pyo3::exceptions::PyKeyboardInterrupt::new_err(()),
             InferenceError::NotConverged { ref parameters, .. } => {
                 let parameters = parameters.clone();
-                let error = Kind::Fit.error(self.to_string());
+                let error = Kind::Fit.error(with_causes(&self));
                 let set = |py: Python<'_>| {
                     error.value(py).setattr("parameters", PyArray1::from_vec(py, parameters))
                 };
@@ -420,6 +420,6 @@ impl Raise for InferenceError {
             | InferenceError::Value { .. }
             | InferenceError::NotAsymptotic { .. } => Kind::Model,
         };
-        kind.error(self.to_string())
+        kind.error(with_causes(&self))
     }
 }

@@ -7,7 +7,7 @@ mod report;
 pub(crate) use inference::HistFactoryInference;
 pub(crate) use objective::HistFactoryObjective;
 
-use crate::error::{Kind, OrRaise, Raise, guarded};
+use crate::error::{Kind, OrRaise, Raise, guarded, with_causes};
 use crate::graph::Graph;
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -376,7 +376,7 @@ impl Raise for WorkspaceError {
             | WorkspaceError::Patch { .. }
             | WorkspaceError::Digest { .. } => (Kind::Workspace, None),
         };
-        let error = kind.error(self.to_string());
+        let error = kind.error(with_causes(&self));
         let Some(path) = path else { return error };
         Python::attach(|py| match error.value(py).setattr("path", path) {
             Ok(()) => error,
@@ -405,6 +405,6 @@ impl Raise for ModelError {
             | ModelError::PoiNotScalar { .. }
             | ModelError::Value { .. } => Kind::Model,
         };
-        kind.error(self.to_string())
+        kind.error(with_causes(&self))
     }
 }
