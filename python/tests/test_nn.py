@@ -157,6 +157,66 @@ def test_losses():
     close(entropy, picked.mean())
 
 
+def test_cross_entropy_of_probabilities():
+    shares = np.exp(X[:, :3]) / np.exp(X[:, :3]).sum(1, keepdims=True)
+    picked = -np.log(shares[np.arange(4), Y])
+    for scores, given in [("probabilities", shares), ("log_probabilities", np.log(shares))]:
+        program = wz.compile(nn.CrossEntropy(scores=scores), {"output": wz.f32[4, 3], "y": wz.i64[4]})
+        close(program(output=given, y=Y)["loss"], picked.mean())
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def rms_norm(x):
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6)
+
+
+ACTIVATIONS = [
+    (nn.ReLU(), lambda x: np.maximum(x, 0)),
+    (nn.LeakyReLU(), lambda x: np.where(x > 0, x, 0.01 * x)),
+    (nn.LeakyReLU(0.2), lambda x: np.where(x > 0, x, 0.2 * x)),
+    (nn.SiLU(), lambda x: x * sigmoid(x)),
+    (nn.Sigmoid(), sigmoid),
+    (nn.Softplus(), lambda x: np.log1p(np.exp(x))),
+    (nn.Tanh(), np.tanh),
+    (nn.GELU("tanh"), lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))),
+    (nn.Softmax(), lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True)),
+    (nn.Softmax(0), lambda x: np.exp(x) / np.exp(x).sum(0)),
+    (nn.LogSoftmax(), lambda x: x - np.log(np.exp(x).sum(-1, keepdims=True))),
+    (nn.Identity(), lambda x: x),
+    (nn.RMSNorm(6, eps=1e-6), rms_norm),
+    (nn.Flatten(0), lambda x: x.reshape(-1)),
+]
+
+
+@pytest.mark.parametrize(("block", "reference"), ACTIVATIONS)
+def test_blocks_without_parameters_of_their_own(block, reference):
+    program = wz.compile(block, {"x": wz.f32[4, 6]})
+    params = program.init()
+    assert all((params[name] == 1).all() for name in params)
+    got = program(params, x=X)["output"]
+    assert got.shape == reference(X).shape
+    close(got, reference(X))
+
+
+def test_flatten_keeps_the_axes_it_is_not_given():
+    x = np.arange(120, dtype=np.float32).reshape(2, 3, 4, 5)
+    for block, shape in [(nn.Flatten(), (2, 60)), (nn.Flatten(1, 2), (2, 12, 5)), (nn.Flatten(-2), (2, 3, 20))]:
+        got = wz.compile(block, {"x": wz.f32[2, 3, 4, 5]})(x=x)["output"]
+        np.testing.assert_array_equal(got, x.reshape(shape))
+
+
+def test_a_tied_linear_layer_shares_its_embeddings_table():
+    embedding = nn.Embedding(7, 6)
+    program = wz.compile(nn.Sequential(embedding, nn.TiedLinear(embedding)), {"x": wz.i64[4]})
+    params = program.init(0)
+    assert list(params) == ["0.weight"]
+    table = params["0.weight"]
+    close(program(params, x=Y)["output"], table[Y] @ table.T)
+
+
 def test_a_loss_may_be_a_function():
     def pinball(output, y):
         d = y - output
@@ -202,6 +262,16 @@ def test_initial_values():
     expected = (2 / 400) ** 0.5
     assert abs(params["weight"].std() / expected - 1) < 5 / (2 * 120_000) ** 0.5
     assert (params["bias"] == 0.5).all()
+    # Bounds and standard deviations of He et al. 2015 and Glorot and Bengio 2010, for 400 inputs and 300 outputs.
+    uniforms = [(nn.init.kaiming_uniform(), (6 / 400) ** 0.5), (nn.init.kaiming_uniform(2.0), (6 / 5 / 400) ** 0.5),
+                (nn.init.xavier_uniform(), (6 / 700) ** 0.5), (nn.init.xavier_uniform(3.0), 3 * (6 / 700) ** 0.5)]  # fmt: skip
+    for init, bound in uniforms:
+        weight = wz.compile(nn.Linear(400, 300, weight_init=init), {"x": wz.f32[1, 400]}).init(0)["weight"]
+        # The largest of 120,000 draws is within a thousandth of the bound, but for one seed in e^120.
+        assert 0.999 * bound < np.abs(weight).max() <= bound * (1 + 1e-6)
+        assert abs(weight.std() / (bound / 3**0.5) - 1) < 5 / (2 * 120_000) ** 0.5
+    weight = wz.compile(nn.Linear(400, 300, weight_init=nn.init.xavier_normal(2.0)), {"x": wz.f32[1, 400]}).init(0)["weight"]
+    assert abs(weight.std() / (2 * (2 / 700) ** 0.5) - 1) < 5 / (2 * 120_000) ** 0.5
     value = np.arange(6, dtype=np.float32).reshape(2, 3)
     fixed = wz.compile(nn.Linear(3, 2, weight_init=value), {"x": wz.f32[1, 3]}).init(0)
     np.testing.assert_array_equal(fixed["weight"], value)
@@ -235,6 +305,22 @@ ERRORS = [
     (lambda: wz.compile(broken, {"x": wz.f32[4]}), wz.ShapeError, r"f32\[4\].*f32\[5\].*test_nn\.py"),
     (lambda: wz.compile(nn.Module(), {"x": wz.f32[4]}), NotImplementedError, "forward"),
     (lambda: nn.sgd("fast"), wz.ModelError, "lr must be"),
+    (lambda: nn.Linear(-1, 3), wz.ModelError, r"nn\.Linear: in_features is -1; it must be from 0 to"),
+    (lambda: nn.Linear(2, 2**64), wz.ModelError, "out_features is 18446744073709551616"),
+    (lambda: nn.Linear(2, 1.5), TypeError, r"nn\.Linear: out_features is 1\.5; it must be an integer"),
+    (lambda: nn.mlp([4, -2]), wz.ModelError, r"nn\.MLP: sizes\[1\] is -2"),
+    (lambda: nn.LayerNorm((2, -3)), wz.ModelError, r"nn\.LayerNorm: normalized_shape\[1\] is -3"),
+    (lambda: nn.RMSNorm(-3), wz.ModelError, r"nn\.RMSNorm: normalized_shape is -3"),
+    (lambda: nn.Embedding(-1, 3), wz.ModelError, "num_embeddings is -1"),
+    (lambda: nn.PositionalEmbedding(3, -1), wz.ModelError, "embedding_dim is -1"),
+    (lambda: nn.MultiheadAttention(-8, 2), wz.ModelError, "embed_dim is -8"),
+    (lambda: nn.TransformerEncoderLayer(8, -2), wz.ModelError, r"nn\.TransformerEncoderLayer: nhead is -2"),
+    (lambda: nn.transformer(-5, 8), wz.ModelError, "vocabulary is -5"),
+    (
+        lambda: wz.compile(nn.Linear(2**31, 2**31), {"x": wz.f32[1, 2**31]}),
+        wz.ShapeError,
+        r"`weight` would be f32\[2147483648, 2147483648\], which has more bytes",
+    ),
     (lambda: nn.mlp([2, 2]).apply({}, X[:, :2]), wz.ModelError, "0.weight"),
     (
         lambda: wz.compile(nn.training(nn.Linear(2, 2), nn.MSE("none"), nn.sgd(0.1)), {"x": wz.f32[1, 2], "y": wz.f32[1, 2]}),

@@ -37,6 +37,11 @@ UNARY = [
     ("leaky_relu", lambda x: np.where(x > 0, x, 0.01 * x), X),
     ("softmax", lambda x: special.softmax(x, -1), X),
     ("log_softmax", lambda x: special.log_softmax(x, -1), X),
+    ("logsumexp", special.logsumexp, X),
+    ("floor", np.floor, X),
+    ("ceil", np.ceil, X),
+    ("round", np.round, X),
+    ("sign", np.sign, X),
 ]
 
 
@@ -77,6 +82,15 @@ BINARY = [
     ("less", lambda x, y: x < y, np.less),
     ("equal", lambda x, y: x == y, np.equal),
     ("where", lambda x, y: wz.where(x > y, x, y), np.maximum),
+    ("fmod", lambda x, y: wz.fmod(x, y), np.fmod),
+    ("floor_divide", lambda x, y: wz.floor_divide(x, y), lambda x, y: np.floor(x / y)),
+    ("pow", lambda x, y: wz.pow(wz.abs(x), y), lambda x, y: np.abs(x) ** y),
+    ("greater", lambda x, y: wz.greater(x, y), np.greater),
+    ("greater_equal", lambda x, y: wz.greater_equal(x, y), np.greater_equal),
+    ("less_equal", lambda x, y: wz.less_equal(x, y), np.less_equal),
+    ("not_equal", lambda x, y: wz.not_equal(x, y), np.not_equal),
+    ("logical_and", lambda x, y: wz.logical_and(x > 0, y), np.vectorize(lambda x, y: x > 0 and y != 0)),
+    ("logical_or", lambda x, y: wz.logical_or(x > 0, y > 0), lambda x, y: (x > 0) | (y > 0)),
 ]
 
 
@@ -86,6 +100,51 @@ def test_functions_of_two_tensors_broadcast(function, reference):
     for y in (Y, Y[0], Y[:, :1], Y[1, 2]):
         close(f(X, y), reference(X, y))
         close(f(y, X), reference(y, X))
+
+
+def test_comparisons_are_of_equals_too():
+    x, y = np.array([1.0, 2, np.nan]), np.array([1.0, 1, np.nan])
+    f = wz.jit(lambda x, y: (x > y, x >= y, x < y, x <= y, x == y, x != y))
+    for got, compare in zip(f(x, y), (np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal), strict=True):
+        np.testing.assert_array_equal(got, compare(x, y))
+
+
+def test_predicates_and_roundings():
+    x = np.array([-np.inf, -2.5, -0.5, 0.5, 1.5, np.inf, np.nan])
+    for name in ("isnan", "isfinite", "floor", "ceil", "round", "sign"):
+        np.testing.assert_array_equal(wz.jit(getattr(wz, name))(x), getattr(np, name)(x), err_msg=name)
+    np.testing.assert_array_equal(wz.jit(wz.logical_not)(np.array([0, 2, -1])), [True, False, False])
+    counts = np.array([-3, 0, 4])
+    for name in ("floor", "ceil", "round"):
+        got = wz.jit(getattr(wz, name))(counts)
+        assert (got.dtype, got.tolist()) == (counts.dtype, counts.tolist()), name
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_polygamma(order):
+    close(wz.jit(lambda x: wz.polygamma(order, x))(P), special.polygamma(order, P))
+    got = wz.grad(lambda x: wz.polygamma(order, x).sum())(P)
+    close(got, special.polygamma(order + 1, P))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32, np.uint8])
+def test_integers_and_their_bits(dtype):
+    x, y = np.array([0, 1, 6, 13, 100], dtype), np.array([3, 1, 2, 5, 7], dtype)
+    operators = [
+        lambda x, y: x & y, lambda x, y: x | y, lambda x, y: x ^ y, lambda x, y: ~x, lambda x, y: x << (y & 3),
+        lambda x, y: x >> (y & 3), lambda x, y: x // y, lambda x, y: x % y, lambda x, y: x * y, lambda x, y: 6 & x, lambda x, y: 1 | x,
+    ]  # fmt: skip
+    for i, function in enumerate(operators):
+        got, expected = wz.jit(function)(x, y), function(x, y)
+        assert got.dtype == dtype, i
+        np.testing.assert_array_equal(got, expected, err_msg=str(i))
+
+
+def test_negative_integers():
+    x, y = np.array([-7, -1, 7, -8], np.int32), np.array([2, 3, -2, -3], np.int32)
+    f = wz.jit(lambda x, y: (x // y, x % y, wz.fmod(x, y), x >> 1, x << 2, ~x))
+    for got, expected in zip(f(x, y), (x // y, x % y, np.fmod(x, y), x >> 1, x << 2, ~x), strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 REDUCTIONS = ["sum", "prod", "mean", "max", "min", "var", "std"]
@@ -121,6 +180,7 @@ MATMULS = [((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 4)), ((2, 3), (3, 4)), ((5, 
 def test_matmul(left, right):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=left), rng.normal(size=right)
+    close(wz.jit(wz.matmul)(x, y), np.matmul(x, y))
     close(wz.jit(lambda x, y: x @ y)(x, y), x @ y)
     got = wz.grad(lambda x: wz.sin(x @ y).sum())(x)
     close(got, central_differences(lambda x: np.sin(x @ y).sum(), x), rtol=1e-6)
@@ -164,6 +224,10 @@ def test_movement():
 
 
 def test_sources():
+    twos = wz.jit(lambda x: (wz.full_like(x, 2), wz.full_like(x, 2, "f64")))(np.zeros((2, 3), np.int32))
+    assert [(x.dtype, x.shape, x.min(), x.max()) for x in twos] == [(np.int32, (2, 3), 2, 2), (np.float64, (2, 3), 2, 2)]
+    np.testing.assert_array_equal(wz.jit(lambda: wz.iota((2, 3), 1))(), [[0, 1, 2]] * 2)
+    np.testing.assert_array_equal(wz.jit(lambda: wz.iota((2, 3), 0, "f32"))(), np.array([[0] * 3, [1] * 3], np.float32))
     f = wz.jit(lambda: (wz.zeros((2, 3)), wz.ones(2, "i32"), wz.full((2,), 7), wz.arange(4), wz.arange(1.0, 2.0, 0.25),
                         wz.eye(3), wz.linspace(0, 1, 5), wz.one_hot(np.array([2, 0]), 3)))  # fmt: skip
     zeros, ones, full, arange, floats, eye, linspace, one_hot = f()
@@ -206,6 +270,12 @@ def test_segments_and_scatter():
     data = np.array([[1.0, 2], [3, 4], [5, 6]])
     got = wz.jit(lambda d: wz.segment_sum(d, ids, 3))(data)
     assert got.tolist() == [[4, 6], [0, 0], [5, 6]]
+    got = wz.jit(lambda d: (wz.segment_max(d, ids, 3), wz.segment_min(d, ids, 3), wz.segment_prod(d, ids, 3)))(data)
+    assert [x.tolist() for x in got] == [
+        [[3, 4], [-np.inf, -np.inf], [5, 6]],
+        [[1, 2], [np.inf, np.inf], [5, 6]],
+        [[3, 8], [1, 1], [5, 6]],
+    ]
     got = wz.jit(lambda d: (d.at[1].set(0.0), d.at[ids].add(1.0), d.at[:, 0].add(10.0)))(data)
     assert got[0].tolist() == [[1, 2], [0, 0], [5, 6]]
     assert got[1].tolist() == [[3, 4], [3, 4], [6, 7]]
@@ -219,6 +289,10 @@ def test_random_numbers_depend_on_the_key_alone():
     np.testing.assert_array_equal(uniform, again[0])
     assert not np.array_equal(uniform, f(wz.random.key(8))[0])
     assert 0 <= uniform.min() and uniform.max() < 1
+    coins = wz.jit(lambda k: wz.random.bernoulli(k, 0.25, (1000,)))(wz.random.key(7))
+    assert coins.dtype == np.bool_
+    assert abs(coins.mean() - 0.25) < 5 * (0.25 * 0.75 / 1000) ** 0.5
+    np.testing.assert_array_equal(coins, uniform < 0.25)
     # Five standard errors of the mean of 1000 draws.
     assert abs(uniform.mean() - 0.5) < 5 * 0.29 / 1000**0.5
     assert abs(normal.mean()) < 5 / 1000**0.5

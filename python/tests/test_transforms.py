@@ -236,3 +236,21 @@ def test_tensors_do_not_outlive_their_trace():
         wz.jit(lambda x: x + kept[0])(X)
     # The failed trace left nothing behind.
     close(wz.jit(lambda x: x + 1)(X), X + 1)
+
+
+def test_trees_are_mapped_and_classes_become_their_nodes():
+    tree = {"a": [1, (2, None)], "b": 3}
+    assert wz.tree_map(lambda x: x * 10, tree) == {"a": [10, (20, None)], "b": 30}
+    assert wz.tree_map(lambda x, y: x + y, tree, tree) == {"a": [2, (4, None)], "b": 6}
+    with pytest.raises(ValueError, match="same structure"):
+        wz.tree_map(lambda x, y: x, [1], [1, 2])
+
+    class Point:
+        def __init__(self, x, y, name):
+            self.x, self.y, self.name = x, y, name
+
+    wz.register_pytree(Point, lambda p: ((p.x, p.y), p.name), lambda name, xy: Point(*xy, name))
+    doubled = wz.tree_map(lambda x: 2 * x, Point(1, 2, "p"))
+    assert (doubled.x, doubled.y, doubled.name) == (2, 4, "p")
+    gradient = wz.grad(lambda p: p.x**2 * p.y)(Point(3.0, 5.0, "q"))
+    assert (float(gradient.x), float(gradient.y), gradient.name) == (30.0, 9.0, "q")

@@ -20,6 +20,10 @@ class CacheInfo(NamedTuple):
     limit: int
 
 
+# What `compile_definition` takes besides a definition and shapes.
+OPTIONS = ("backend", "optimize", "threads", "nan_check", "jit", "device", "precision", "jit_options", "file")
+
+
 def compile_definition(
     definition: Any,
     shapes: dict | None = None,

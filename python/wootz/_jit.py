@@ -105,6 +105,14 @@ class jit:
     ) -> None:
         self._static_argnums = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
         self._static_argnames = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+        if options:
+            from wootz._compile import OPTIONS
+
+            for name in options:
+                if name not in OPTIONS:
+                    raise TypeError(
+                        f"jit has no option `{name}`; its options are static_argnums, static_argnames, {', '.join(OPTIONS)}"
+                    )
         self._options = options
         self._cache: dict = {}
         self._hits = self._misses = 0

@@ -1,6 +1,6 @@
 //! What can be wrong with a model or with how it is used.
 
-use wootz_ir::{Dim, TensorError, TensorType, TypeError};
+use wootz_ir::{Dim, Role, TensorError, TensorType, TypeError};
 use wootz_transform::TransformError;
 
 /// A model cannot be traced, trained or initialised. Paths are those of parameter names: `layers.0`.
@@ -64,6 +64,16 @@ pub enum ModelError {
         first: Box<TensorType>,
         /// The type here.
         second: Box<TensorType>,
+    },
+    /// An input, parameter or state has more bytes than memory can have.
+    #[error("{} `{name}` would be {ty}, which has more bytes than this machine can count", role.name())]
+    TooLarge {
+        /// What it is.
+        role: Role,
+        /// Its name.
+        name: String,
+        /// Its type.
+        ty: Box<TensorType>,
     },
     /// A state was given a new value of another type.
     #[error("state `{name}` is {expected}, its new value is {got}")]

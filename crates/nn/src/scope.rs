@@ -206,6 +206,9 @@ impl Scope {
             }
             return Ok(found);
         }
+        if ty.shape.concrete().is_some() && ty.bytes().is_none() {
+            return Err(ModelError::TooLarge { role, name: name.to_owned(), ty: ty.clone().into() });
+        }
         let before = self.b.region().nodes().len();
         let value = self.b.full(ty, 0.0)?;
         let nodes = before..self.b.region().nodes().len();

@@ -76,15 +76,16 @@ fn fitting_bytes(array: &Bound<'_, PyUntypedArray>, expected: &TensorType) -> Op
 
 #[cold]
 fn wrong_type(array: &Bound<'_, PyUntypedArray>, name: &str, expected: &TensorType) -> PyErr {
-    let Some(dtype) = dtype_of(array) else {
+    let dtype = dtype_of(array);
+    if dtype.is_none() && !matches!(array.dtype().kind(), b'i' | b'u' | b'f') {
         return unsupported(array, name);
-    };
-    if dtype != expected.dtype {
+    }
+    let Some(dtype) = dtype.filter(|dtype| *dtype == expected.dtype) else {
         let (got, fix) = (array.dtype().to_string(), numpy_name(expected.dtype));
         let message =
             format!("{name} is {got}, the program takes {}: pass {name}.astype({fix})", expected.dtype);
         return Kind::DType.error(message);
-    }
+    };
     let got = TensorType::new(dtype, array.shape());
     Kind::Shape.error(format!(
         "{name} has shape {}, the program takes {}: compile it for that shape, or without shapes for any",
@@ -94,7 +95,13 @@ fn wrong_type(array: &Bound<'_, PyUntypedArray>, name: &str, expected: &TensorTy
 
 fn unsupported(array: &Bound<'_, PyUntypedArray>, name: &str) -> PyErr {
     let known = DType::ALL.map(|d| d.name()).join(", ");
-    Kind::DType.error(format!("{name} has NumPy dtype {}, which is none of {known}", array.dtype()))
+    let fix = match array.dtype().kind() {
+        b'i' | b'u' => format!(": pass {name}.astype(numpy.int64)"),
+        b'f' => format!(": pass {name}.astype(numpy.float64)"),
+        b'c' => ": give its real and imaginary parts".to_owned(),
+        _ => String::new(),
+    };
+    Kind::DType.error(format!("{name} has NumPy dtype {}, which is none of {known}{fix}", array.dtype()))
 }
 
 /// How one writes the dtype in NumPy.
@@ -198,7 +205,14 @@ pub(crate) fn as_array<'py>(
     } else {
         numpy.call_method1(intern!(py, "asarray"), (given,))?
     };
-    Ok(array.cast_into()?)
+    let array: Bound<'py, PyUntypedArray> = array.cast_into()?;
+    if array.dtype().kind() == b'O' {
+        let kind = given.get_type().name()?;
+        return Err(PyTypeError::new_err(format!(
+            "{name} is {kind}, which holds no numbers; an array is needed"
+        )));
+    }
+    Ok(array)
 }
 
 /// What a Python number is where nothing else decides.

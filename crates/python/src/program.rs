@@ -4,7 +4,7 @@ use crate::array::{Input, empty, input};
 use crate::error::{Kind, OrRaise, Raise, guarded};
 use crate::graph::Graph;
 use crate::state::{Params, Report, Session, State};
-use crate::types::Spec;
+use crate::types::{Spec, seed_from, threads_from};
 use crate::watch::Watch;
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
@@ -53,7 +53,7 @@ pub(crate) fn compile(
     shapes: BTreeMap<String, Vec<usize>>,
     backend: &str,
     optimize: &str,
-    threads: Option<usize>,
+    #[pyo3(from_py_with = threads_from)] threads: Option<usize>,
     nan_check: bool,
 ) -> PyResult<Program> {
     let level = level(optimize)?;
@@ -322,7 +322,7 @@ impl Program {
 
     /// Initial parameters, or the initial state of a program that updates it.
     #[pyo3(signature = (seed = 0))]
-    fn init(&self, py: Python<'_>, seed: u64) -> PyResult<Py<PyAny>> {
+    fn init(&self, py: Python<'_>, #[pyo3(from_py_with = seed_from)] seed: u64) -> PyResult<Py<PyAny>> {
         guarded(|| {
             if self.updates {
                 State::ready(py.detach(|| self.inner.init_state(seed)).or_raise()?).into_py_any(py)

@@ -1,7 +1,7 @@
 //! Element types, symbolic sizes and the types of tensors.
 
 use crate::error::Kind;
-use pyo3::exceptions::{PyTypeError, PyZeroDivisionError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyZeroDivisionError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -202,6 +202,27 @@ pub(crate) fn shape_from(shape: &Bound<'_, PyAny>) -> PyResult<Shape> {
         return Err(Kind::Shape.error(format!("{dims:?} has more elements than this machine can count")));
     }
     Ok(dims.into_iter().collect())
+}
+
+/// A seed, whose errors name it.
+pub(crate) fn seed_from(seed: &Bound<'_, PyAny>) -> PyResult<u64> {
+    seed.extract().map_err(|error: PyErr| match error.is_instance_of::<PyOverflowError>(seed.py()) {
+        true => Kind::Model.error(format!("seed is {seed}; it must be from 0 to 2**64 - 1")),
+        false => PyTypeError::new_err(format!("seed is {seed}; it must be an integer")),
+    })
+}
+
+/// The most threads a run may use, or `None` for all there are.
+pub(crate) fn threads_from(threads: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
+    let wrong = || format!("threads is {threads}; it must be at least 1, or None for all there are");
+    match threads.extract() {
+        Ok(Some(0)) => Err(Kind::Backend.error(wrong())),
+        Ok(threads) => Ok(threads),
+        Err(error) if error.is_instance_of::<PyOverflowError>(threads.py()) => {
+            Err(Kind::Backend.error(wrong()))
+        }
+        Err(_) => Err(PyTypeError::new_err(wrong())),
+    }
 }
 
 /// A shape as a tuple of `int`s and `Dim`s.

@@ -7,6 +7,8 @@ from wootz import _native
 from wootz._errors import ModelError
 from wootz._tensor import Tensor, op, promote, value_of
 from wootz.nn._blocks import Block, as_block, shared
+from wootz.nn._sizes import size
+from wootz.nn._sizes import sizes as check_sizes
 
 
 class Builtin(Block):
@@ -51,9 +53,9 @@ class Linear(Builtin):
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, weight_init: Any = None, bias_init: Any = None
     ) -> None:
-        super().__init__(_native.Model.linear(in_features, out_features, bias, weight_init, bias_init))
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = size("Linear", "in_features", in_features)
+        self.out_features = size("Linear", "out_features", out_features)
+        super().__init__(_native.Model.linear(self.in_features, self.out_features, bias, weight_init, bias_init))
 
     def __repr__(self) -> str:
         return f"nn.Linear({self.in_features}, {self.out_features})"
@@ -129,7 +131,7 @@ class MLP(Builtin):
     """`Linear` layers between these sizes with `ReLU` between them: `x [.., sizes[0]]` → `logits [.., sizes[-1]]`."""
 
     def __init__(self, sizes: Sequence[int]) -> None:
-        super().__init__(_native.Model.mlp(list(sizes)))
+        super().__init__(_native.Model.mlp(check_sizes("MLP", "sizes", sizes)))
         self.sizes = tuple(sizes)
 
     def __repr__(self) -> str:

@@ -1,14 +1,18 @@
 """Normalisation, embeddings, attention and transformers."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from wootz import _native
 from wootz._errors import ModelError
 from wootz.nn._layers import Builtin
+from wootz.nn._sizes import size, sizes
 
 
-def _sizes(sizes: int | Sequence[int]) -> list[int]:
-    return [sizes] if isinstance(sizes, int) else list(sizes)
+def _normalized(kind: str, shape: int | Sequence[int]) -> list[int]:
+    if isinstance(shape, Sequence):
+        return sizes(kind, "normalized_shape", shape)
+    return [size(kind, "normalized_shape", shape)]
 
 
 class LayerNorm(Builtin):
@@ -17,8 +21,8 @@ class LayerNorm(Builtin):
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True
     ) -> None:
-        sizes = _sizes(normalized_shape)
-        super().__init__(_native.Model.layer_norm(sizes, eps, elementwise_affine, elementwise_affine and bias))
+        shape = _normalized("LayerNorm", normalized_shape)
+        super().__init__(_native.Model.layer_norm(shape, eps, elementwise_affine, elementwise_affine and bias))
 
 
 class RMSNorm(Builtin):
@@ -27,7 +31,7 @@ class RMSNorm(Builtin):
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float | None = None, elementwise_affine: bool = True
     ) -> None:
-        super().__init__(_native.Model.rms_norm(_sizes(normalized_shape), eps, elementwise_affine))
+        super().__init__(_native.Model.rms_norm(_normalized("RMSNorm", normalized_shape), eps, elementwise_affine))
 
 
 class Embedding(Builtin):
@@ -37,6 +41,8 @@ class Embedding(Builtin):
     def __init__(
         self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, weight_init: object = None
     ) -> None:
+        num_embeddings = size("Embedding", "num_embeddings", num_embeddings)
+        embedding_dim = size("Embedding", "embedding_dim", embedding_dim)
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ModelError(f"padding_idx {padding_idx} is not a row of a table of {num_embeddings}")
         if padding_idx is not None and padding_idx < 0:
@@ -58,7 +64,9 @@ class PositionalEmbedding(Builtin):
     """`x [.., S, width]` → x plus the first S rows of the parameter `weight [num_positions, width]`, which starts from N(0, 0.02²)."""
 
     def __init__(self, num_positions: int, embedding_dim: int) -> None:
-        super().__init__(_native.Model.positional_embedding(num_positions, embedding_dim))
+        positions = size("PositionalEmbedding", "num_positions", num_positions)
+        width = size("PositionalEmbedding", "embedding_dim", embedding_dim)
+        super().__init__(_native.Model.positional_embedding(positions, width))
 
 
 class MultiheadAttention(Builtin):
@@ -81,13 +89,16 @@ class MultiheadAttention(Builtin):
         mask: bool = False,
     ) -> None:
         flags = {"bias": bias, "causal": causal, "cross": cross, "mask": mask}
-        super().__init__(_native.Model.multihead_attention(embed_dim, num_heads, dropout, **flags))
+        width = size("MultiheadAttention", "embed_dim", embed_dim)
+        heads = size("MultiheadAttention", "num_heads", num_heads)
+        super().__init__(_native.Model.multihead_attention(width, heads, dropout, **flags))
 
 
 _ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "silu", "tanh", "sigmoid", "softplus")
 
 
 def _layer(
+    kind: str,
     d_model: int,
     nhead: int,
     dim_feedforward: int,
@@ -101,7 +112,9 @@ def _layer(
     if activation not in _ACTIVATIONS:
         raise ModelError(f"activation must be one of {', '.join(_ACTIVATIONS)}, not {activation!r}")
     flags = {"norm_first": norm_first, "bias": bias, "causal": causal}
-    return _native.TransformerLayer(d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, **flags)
+    width, heads = size(kind, "d_model", d_model), size(kind, "nhead", nhead)
+    feedforward = size(kind, "dim_feedforward", dim_feedforward)
+    return _native.TransformerLayer(width, heads, feedforward, dropout, activation, layer_norm_eps, **flags)
 
 
 class TransformerEncoderLayer(Builtin):
@@ -121,9 +134,8 @@ class TransformerEncoderLayer(Builtin):
         bias: bool = True,
         causal: bool = False,
     ) -> None:
-        self._layer = _layer(
-            d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, norm_first, bias, causal
-        )
+        parts = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, norm_first, bias, causal)
+        self._layer = _layer("TransformerEncoderLayer", *parts)
         super().__init__(self._layer.model())
 
 
@@ -132,7 +144,7 @@ class TransformerEncoder(Builtin):
     (`norm.…`) if `norm`; by default where the layers normalise first."""
 
     def __init__(self, layer: TransformerEncoderLayer, num_layers: int, norm: bool | None = None) -> None:
-        super().__init__(layer._layer.stack(num_layers, norm))
+        super().__init__(layer._layer.stack(size("TransformerEncoder", "num_layers", num_layers), norm))
 
 
 class Transformer(Builtin):
@@ -153,13 +165,16 @@ class Transformer(Builtin):
         bias: bool = True,
         tied: bool = True,
     ) -> None:
-        feedforward = 4 * width if feedforward is None else feedforward
-        layer = _layer(width, heads, feedforward, dropout, activation, layer_norm_eps, norm_first, bias, True)
-        super().__init__(layer.transformer(vocabulary, context, layers, tied))
+        width, heads = size("Transformer", "width", width), size("Transformer", "heads", heads)
+        vocabulary, context = size("Transformer", "vocabulary", vocabulary), size("Transformer", "context", context)
+        feedforward = 4 * width if feedforward is None else size("Transformer", "feedforward", feedforward)
+        parts = (width, heads, feedforward, dropout, activation, layer_norm_eps, norm_first, bias, True)
+        layer = _layer("Transformer", *parts)
+        super().__init__(layer.transformer(vocabulary, context, size("Transformer", "layers", layers), tied))
         self.context = context
 
 
-def transformer(vocabulary: int, context: int, width: int = 512, heads: int = 8, layers: int = 6, **options: object) -> Transformer:
+def transformer(vocabulary: int, context: int, width: int = 512, heads: int = 8, layers: int = 6, **options: Any) -> Transformer:
     """A decoder-only transformer: causal self-attention, learnt positions, normalisation first, GELU, and a last layer that shares the
     table of the token embedding unless `tied=False`. Further options are those of `nn.Transformer`.
 
