@@ -12,7 +12,7 @@ Functions named as NumPy's (`wz.tanh`, `wz.sum`, `wz.where`, …) build graphs: 
 `wz.jit`, `wz.grad`, `wz.vmap` and `wz.compile` do.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wootz._compile import CacheInfo, Specializing, cache_info, clear_cache, compile, load, save, set_cache_limit
 from wootz._errors import (
@@ -36,6 +36,47 @@ from wootz._promotion import bf16, f16, f32, f64, i32, i64, result_type, u8, u32
 from wootz._promotion import bool_ as bool_
 from wootz._tree import register as register_pytree
 from wootz._tree import tree_map
+
+if TYPE_CHECKING:
+    # What editors and type checkers see of the names that `__getattr__` loads.
+    # fmt: off
+    from wootz import (
+        histfactory as histfactory, init as init, linalg as linalg, nn as nn, random as random, torch as torch,
+    )
+    from wootz._control import cond as cond, custom_vjp as custom_vjp, scan as scan, while_loop as while_loop
+    from wootz._jit import jit as jit
+    from wootz._layers import (
+        attention as attention, embedding as embedding, layer_norm as layer_norm, rms_norm as rms_norm,
+        scaled_dot_product_attention as scaled_dot_product_attention,
+    )
+    from wootz._ops import (
+        abs as abs, add as add, all as all, any as any, arange as arange, arctan2 as arctan2, argmax as argmax,
+        argmin as argmin, array as array, asarray as asarray, astype as astype, broadcast_to as broadcast_to,
+        ceil as ceil, clip as clip, concat as concat, concatenate as concatenate, cos as cos, digamma as digamma,
+        divide as divide, dot as dot, equal as equal, erf as erf, erfc as erfc, erfinv as erfinv, exp as exp,
+        expand_dims as expand_dims, expm1 as expm1, eye as eye, flip as flip, floor as floor,
+        floor_divide as floor_divide, fmod as fmod, full as full, full_like as full_like, gelu as gelu,
+        greater as greater, greater_equal as greater_equal, iota as iota, isfinite as isfinite, isnan as isnan,
+        leaky_relu as leaky_relu, less as less, less_equal as less_equal, lgamma as lgamma, linear as linear,
+        linspace as linspace, log as log, log1p as log1p, log_softmax as log_softmax, logical_and as logical_and,
+        logical_not as logical_not, logical_or as logical_or, logsumexp as logsumexp, matmul as matmul, max as max,
+        maximum as maximum, mean as mean, min as min, minimum as minimum, mod as mod, moveaxis as moveaxis,
+        multiply as multiply, negative as negative, not_equal as not_equal, one_hot as one_hot, ones as ones,
+        ones_like as ones_like, outer as outer, pad as pad, polygamma as polygamma, pow as pow, prod as prod,
+        relu as relu, reshape as reshape, round as round, rsqrt as rsqrt, segment_max as segment_max,
+        segment_min as segment_min, segment_prod as segment_prod, segment_sum as segment_sum, sigmoid as sigmoid,
+        sign as sign, silu as silu, sin as sin, softmax as softmax, softplus as softplus, split as split, sqrt as sqrt,
+        square as square, squeeze as squeeze, stack as stack, std as std, stop_gradient as stop_gradient,
+        subtract as subtract, sum as sum, swapaxes as swapaxes, take as take, take_along_axis as take_along_axis,
+        tan as tan, tanh as tanh, tensordot as tensordot, transpose as transpose, tril as tril, triu as triu,
+        var as var, where as where, zeros as zeros, zeros_like as zeros_like,
+    )
+    from wootz._tensor import Tensor as Tensor
+    from wootz._transforms import (
+        grad as grad, hessian as hessian, jacfwd as jacfwd, jacrev as jacrev, jvp as jvp,
+        value_and_grad as value_and_grad, vjp as vjp, vmap as vmap,
+    )
+    # fmt: on
 
 # What only traced functions need is loaded when it is first used: importing wootz stays quick.
 _LAZY = {

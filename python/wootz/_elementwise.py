@@ -1,12 +1,13 @@
 """Elementwise functions of tensors, named and behaving as NumPy's."""
 
+from collections.abc import Callable
 from typing import Any
 
 from wootz._tensor import Tensor, binary, cast, dtype_from, dtype_of, op, promote, tensor, unary
 from wootz._tracing import site, trace_of
 
 
-def _float_function(name: str, doc: str) -> Any:
+def _float_function(name: str, doc: str) -> Callable[[Any], Tensor]:
     def function(x: Any) -> Tensor:
         return unary(name, x, floats=True)
 
@@ -68,7 +69,7 @@ def sign(x: Any) -> Tensor:
     return unary("sign", x)
 
 
-def _rounding(name: str, doc: str) -> Any:
+def _rounding(name: str, doc: str) -> Callable[[Any], Tensor]:
     def function(x: Any) -> Tensor:
         return unary(name, x) if dtype_of(x).is_float else tensor(x)
 
@@ -98,7 +99,7 @@ def square(x: Any) -> Tensor:
     return x * x
 
 
-def _binary_function(name: str, doc: str, floats: bool = False) -> Any:
+def _binary_function(name: str, doc: str, floats: bool = False) -> Callable[[Any, Any], Tensor]:
     def function(x: Any, y: Any) -> Tensor:
         return binary(name, x, y, floats=floats)
 

@@ -1,7 +1,7 @@
 """Functions of tensors, named and behaving as NumPy's. They build the graph of the function being traced."""
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from wootz import _native
@@ -456,7 +456,7 @@ def triu(x: Any, diagonal: int = 0) -> Tensor:
     return where(iota(shape, 0) + diagonal <= iota(shape, 1), x, zeros_like(x))
 
 
-def _segment_function(kind: str, doc: str) -> Any:
+def _segment_function(kind: str, doc: str) -> Callable[[Any, Any, Any], Tensor]:
     def function(data: Any, ids: Any, segments: Any) -> Tensor:
         return Tensor(op(f"segment_{kind}", value_of(data), value_of(ids), batch=0, segments=segments))
 
