@@ -1,5 +1,6 @@
 """Models: rates, log-densities and their derivatives, compiled when they are first used."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -227,6 +228,9 @@ class Model(Inference):
     def _check(self, inputs: dict[str, np.ndarray]) -> None:
         """Raises what is wrong with the numbers, in the words of the model."""
         parameters, data = inputs["parameters"], inputs.get("data")
+        if parameters.ndim == 1 and (data is None or data.ndim == 1):
+            self._native.check(parameters, data)
+            return
         bad = not np.isfinite(parameters).all()
         if data is not None:
             bad = bad or not np.isfinite(data).all() or (data[..., : self.config.nmaindata] < 0).any()
@@ -239,7 +243,7 @@ class Model(Inference):
 
     def _checked(self, result: Any, pars: Any) -> Any:
         """Raises what made a density NaN."""
-        if np.isnan(result).any():
+        if math.isnan(result) if isinstance(result, float) else np.isnan(result).any():
             for point in np.atleast_2d(np.ascontiguousarray(pars, dtype=np.float64)):
                 self._native.check_rates(point)
         return result

@@ -91,8 +91,10 @@ pub(super) const PRECISION: f64 = 1e-5;
 pub(super) const SUFFICIENT: f64 = 1e-4;
 /// Below this expected decrease of −ln L the curvature is blended to the observed one.
 pub(super) const NEAR: f64 = 0.5;
-/// A contraction slower than this close to the minimum calls for the exact Hessian.
-const SLOW: f64 = 0.2;
+/// The exact Hessian costs as much as this share of the number of parameters in iterations, and is called for where more than that are left.
+const ITERATIONS_A_PARAMETER: f64 = 0.2;
+/// A contraction slower than this calls for the exact Hessian again, where steps are those of an earlier point's.
+const STALE: f64 = 0.05;
 
 /// A point and what is known there.
 #[derive(Clone, Debug, Default)]
@@ -113,7 +115,7 @@ impl Inference {
     pub fn fit(&mut self, data: &[f64], options: &FitOptions) -> Result<Fit, InferenceError> {
         let problem = Problem::new(self, data, options)?;
         problem.bind(self, data)?;
-        let mut run = Run { inference: self, problem: &problem, data, evaluations: 0, exact: false };
+        let mut run = Run { inference: self, problem: &problem, data, evaluations: 0, exact: None };
         run.minimise()
     }
 
@@ -256,13 +258,20 @@ impl Problem {
     }
 }
 
+/// The factor of a Hessian at some point, for the parameters that moved there.
+struct Exact {
+    factor: Factor,
+    scale: Vec<f64>,
+    moving: Vec<bool>,
+}
+
 struct Run<'a> {
     inference: &'a mut Inference,
     problem: &'a Problem,
     data: &'a [f64],
     evaluations: usize,
-    /// Whether steps are those of the exact Hessian.
-    exact: bool,
+    /// The exact Hessian that steps are those of.
+    exact: Option<Exact>,
 }
 
 impl Run<'_> {
@@ -272,7 +281,7 @@ impl Run<'_> {
             let negative = self.inference.model().negative_rate(&at.parameters)?.map(Box::new);
             return Err(InferenceError::NoDensity { value: -at.nll, negative });
         }
-        let mut is_near = false;
+        let (mut is_near, mut wants_exact) = (false, false);
         for iteration in 0..self.problem.max_iterations {
             if at.kkt <= self.problem.tolerance {
                 return Ok(self.done(at, Convergence::Gradient, iteration));
@@ -280,7 +289,7 @@ impl Run<'_> {
             if at.step.iter().any(|s| s.is_nan()) {
                 at = self.damped(at, iteration)?;
             }
-            if self.exact {
+            if wants_exact {
                 self.take_exact_step(&mut at)?;
             }
             let Some(next) = self.search(&at)? else {
@@ -293,8 +302,12 @@ impl Run<'_> {
             if !is_near && decrease < NEAR {
                 is_near = true;
                 self.inference.set(Arg::Blend, &[1.0])?;
-            } else if is_near && next.kkt > SLOW * at.kkt && next.moving == at.moving {
-                self.exact = true;
+            } else if is_near && next.moving == at.moving {
+                let contraction = next.kkt / at.kkt;
+                wants_exact = wants_exact || self.is_slow(contraction, next.kkt);
+                if contraction > STALE {
+                    self.exact = None;
+                }
             }
             at = next;
         }
@@ -364,17 +377,33 @@ impl Run<'_> {
         Err(self.failed(at, NotConverged::Singular, iteration))
     }
 
-    /// Replaces the step by that of the exact Hessian, if that is positive definite.
+    /// Whether so many iterations are left at this contraction that the exact Hessian costs less.
+    fn is_slow(&self, contraction: f64, kkt: f64) -> bool {
+        let left = (kkt / self.problem.tolerance).ln() / -contraction.ln();
+        // Nothing is left, or the gradient does not shrink.
+        let is_done = kkt <= self.problem.tolerance;
+        !is_done && (contraction >= 1.0 || left > ITERATIONS_A_PARAMETER * self.problem.start.len() as f64)
+    }
+
+    /// Replaces the step by that of an exact Hessian, of this point or one nearby, if that is positive definite.
     fn take_exact_step(&mut self, at: &mut Point) -> Result<(), InferenceError> {
         let n = at.parameters.len();
-        let hessian = self.inference.hessian(&at.parameters, self.data)?;
         let moving: Vec<usize> = (0..n).filter(|i| at.moving[*i]).collect();
-        let Some((factor, scale)) = factor(&hessian, n, &moving) else { return Ok(()) };
-        let mut step: Vec<f64> = moving.iter().zip(&scale).map(|(i, s)| -at.gradient[*i] * s).collect();
-        factor.solve(&mut step);
-        for ((i, step), scale) in moving.iter().zip(step).zip(scale) {
+        let exact = match self.exact.take() {
+            Some(exact) if exact.moving == at.moving => exact,
+            _ => {
+                let hessian = self.inference.hessian(&at.parameters, self.data)?;
+                let Some((factor, scale)) = factor(&hessian, n, &moving) else { return Ok(()) };
+                Exact { factor, scale, moving: at.moving.clone() }
+            }
+        };
+        let scaled = moving.iter().zip(&exact.scale);
+        let mut step: Vec<f64> = scaled.map(|(i, s)| -at.gradient[*i] * s).collect();
+        exact.factor.solve(&mut step);
+        for ((i, step), scale) in moving.iter().zip(step).zip(&exact.scale) {
             at.step[*i] = step * scale;
         }
+        self.exact = Some(exact);
         Ok(())
     }
 

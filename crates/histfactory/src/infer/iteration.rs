@@ -4,10 +4,11 @@
 //! Fisher's matrix for β = 0, and for β = 1 the exact second derivative but for the rates' own. Constraint terms depend on one
 //! parameter each and contribute their exact second derivatives.
 
+use super::newton::{self, Quadratic, contract};
 use super::{Built, jacobian};
 use crate::{GraphOptions, Model, Templates};
 use std::sync::Arc;
-use wootz_ir::ops::{Dot, RegionTransforms, RuleError, TriangularSolve};
+use wootz_ir::ops::{RegionTransforms, RuleError};
 use wootz_ir::{Builder, DType, Graph, Shape, TensorType, TypeError, Value};
 use wootz_transform::Transforms;
 
@@ -110,36 +111,22 @@ pub(super) fn build(
     let (slopes, weights) = bins(b, counts, rates, blend)?;
     let mut gradient = b.dot(slopes, jacobian, contract(0, 0))?;
     let columns = b.expand_axis(weights, 1)?;
-    let weighted = b.mul(jacobian, columns)?;
-    let mut matrix = b.dot(weighted, jacobian, contract(0, 0))?;
-    let squares = b.mul(weighted, jacobian)?;
+    let squares = b.mul(jacobian, jacobian)?;
+    let squares = b.mul(squares, columns)?;
     let mut curvature = b.sum(squares, &[0])?;
 
-    if let Some(terms) = constraints(b, model, parameters, data, templates)? {
+    let terms = constraints(b, model, parameters, data, templates)?;
+    if let Some(terms) = &terms {
         nll = b.add(nll, terms.nll)?;
         gradient = b.add(gradient, terms.gradient)?;
         curvature = b.add(curvature, terms.curvature)?;
-        let diagonal = diagonal(b, terms.curvature)?;
-        matrix = b.add(matrix, diagonal)?;
     }
 
     let moving = moving(b, parameters, gradient, curvature, [free, lower, upper])?;
-    let step = step(b, matrix, gradient, curvature, moving, damping)?;
+    let constraints = terms.map(|t| t.curvature);
+    let of = Quadratic { jacobian, weights, constraints, gradient, curvature, moving, damping };
+    let step = newton::step(b, model, &of)?;
     Ok([nll, gradient, moving, curvature, step])
-}
-
-fn contract(lhs: usize, rhs: usize) -> Dot {
-    Dot { lhs_contract: [lhs].as_slice().into(), rhs_contract: [rhs].as_slice().into(), ..Dot::default() }
-}
-
-/// A vector as a diagonal matrix.
-fn diagonal(b: &mut Builder, vector: Value) -> Built {
-    let n = b.ty(vector).shape[0].clone();
-    let square: Shape = [n.clone(), n].into_iter().collect();
-    let (row, column) = (b.iota(DType::I64, square.clone(), 0)?, b.iota(DType::I64, square, 1)?);
-    let on = b.eq(row, column)?;
-    let zero = b.scalar_like(vector, 0.0);
-    b.select(on, vector, zero)
 }
 
 /// ∂(−ln L)/∂ν and the weights W of each bin.
@@ -226,35 +213,4 @@ fn moving(
     let has_effect = b.gt(curvature, zero)?;
     let moves = b.and(moves, has_effect)?;
     b.select(moves, free, zero)
-}
-
-/// −(S·H·S + λ)⁻¹ in the scale S that gives H a diagonal of ones; rows of parameters that do not move are those of the unit matrix.
-fn step(
-    b: &mut Builder,
-    matrix: Value,
-    gradient: Value,
-    curvature: Value,
-    moving: Value,
-    damping: Value,
-) -> Built {
-    let [zero, one] = [0.0, 1.0].map(|x| b.scalar(DType::F64, x));
-    let moves = b.gt(moving, zero)?;
-    let read = b.select(moves, curvature, one)?;
-    let scale = b.rsqrt(read)?;
-    let scale = b.select(moves, scale, zero)?;
-    let rows = b.expand_axis(scale, 1)?;
-    let scaled = b.mul(matrix, rows)?;
-    let scaled = b.mul(scaled, scale)?;
-    let rest = b.sub(one, moving)?;
-    let rest = b.add(rest, damping)?;
-    let rest = diagonal(b, rest)?;
-    let scaled = b.add(scaled, rest)?;
-    let factor = b.cholesky(scaled)?;
-    let rhs = b.mul(gradient, scale)?;
-    let rhs = b.neg(rhs)?;
-    let rhs = b.expand_axis(rhs, 1)?;
-    let half = b.triangular_solve(factor, rhs, TriangularSolve::default())?;
-    let full = b.triangular_solve(factor, half, TriangularSolve::default().transposed())?;
-    let flat = b.sum(full, &[1])?;
-    b.mul(flat, scale)
 }

@@ -17,6 +17,7 @@ mod interval;
 mod iteration;
 mod jacobian;
 mod limit;
+mod newton;
 mod objective;
 mod prediction;
 mod ranking;
