@@ -119,7 +119,7 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     names = ("cross-entropy", "SignificanceLoss")
-    found = {name: [] for name in names}
+    found: dict[str, list[float]] = {name: [] for name in names}
     for seed in range(args.seeds):
         sample, held_out = events(args.events, seed), events(5 * args.events, 1000 + seed)
 
@@ -153,7 +153,7 @@ def main():
         print(f"{name}: expected significance {means[name]:.3f} ± {spread:.3f} (spread of {len(values)} seeds)")
     differences = np.subtract(found["SignificanceLoss"], found["cross-entropy"])
     ahead = int((differences > 0).sum())
-    print(f"{max(means, key=means.get)} wins by {abs(differences.mean()):.3f} in the mean; SignificanceLoss is ahead in {ahead} of {len(differences)} seeds")
+    print(f"{max(means, key=means.__getitem__)} wins by {abs(differences.mean()):.3f} in the mean; SignificanceLoss is ahead in {ahead} of {len(differences)} seeds")
 
 
 if __name__ == "__main__":

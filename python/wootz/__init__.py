@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     # What editors and type checkers see of the names that `__getattr__` loads.
     # fmt: off
     from wootz import (
-        histfactory as histfactory, init as init, linalg as linalg, nn as nn, random as random, torch as torch,
+        histfactory as histfactory, init as init, jax as jax, linalg as linalg, nn as nn, random as random, torch as torch,
     )
     from wootz._control import cond as cond, custom_vjp as custom_vjp, scan as scan, while_loop as while_loop
     from wootz._jit import jit as jit
