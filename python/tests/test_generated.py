@@ -57,6 +57,36 @@ def test_three_training_steps_agree_and_checkpoints_move(backend, tmp_path):
     np.testing.assert_allclose(np.asarray(here["loss"]), there["loss"], rtol=2e-5)
 
 
+@pytest.mark.parametrize("backend", [name for name in INSTALLED if name != "numpy"])
+def test_both_ways_of_differentiating_agree_with_the_native_backend(backend):
+    inputs = {"x": wz.f32[4, 6], "y": wz.i64[4]}
+    model = nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.GELU(), nn.Dropout(0.2), nn.Linear(8, 3))
+    step = nn.training(model, loss=nn.cross_entropy, optimizer=nn.adamw(1e-2), metrics=[nn.accuracy], clip_norm=0.5)
+    native = wz.compile(step, inputs)
+    for autodiff in ("wootz", "framework"):
+        program = wz.compile(step, inputs, backend=backend, autodiff=autodiff)
+        assert ("compute_loss" in program.source()) == (autodiff == "framework")
+        expected, state = native.init(seed=1), program.init(seed=1)
+        for _ in range(3):
+            expected, wanted = native(expected, x=IMAGES, y=LABELS)
+            state, out = program(state, x=IMAGES, y=LABELS)
+            assert set(out) == set(wanted)
+            np.testing.assert_allclose(np.asarray(out["loss"]), wanted["loss"], rtol=1e-5)
+        for name, value in expected.items():
+            np.testing.assert_allclose(np.asarray(state[name]), value, rtol=2e-4, atol=2e-5, err_msg=f"{autodiff} {name}")
+
+
+def test_autodiff_is_refused_where_there_is_nothing_to_differentiate():
+    with pytest.raises(wz.BackendError, match='autodiff must be "wootz" or "framework"'):
+        wz.compile(training(), {"x": wz.f32[4, 6], "y": wz.i64[4]}, backend="numpy", autodiff="other")
+    with pytest.raises(wz.BackendError, match="takes no derivatives"):
+        wz.compile(training(), {"x": wz.f32[4, 6], "y": wz.i64[4]}, backend="numpy", autodiff="framework")
+    with pytest.raises(wz.ModelError, match="only a training step"):
+        wz.compile(MODEL, INPUTS, backend="numpy", autodiff="framework")
+    with pytest.raises(wz.BackendError, match='"cpu" has no `autodiff`'):
+        wz.compile(MODEL, INPUTS, autodiff="wootz")
+
+
 @pytest.mark.parametrize("backend", INSTALLED)
 def test_a_step_consumes_its_state(backend):
     step = wz.compile(training(), {"x": wz.f32[4, 6], "y": wz.i64[4]}, backend=backend)

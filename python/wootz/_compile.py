@@ -62,6 +62,7 @@ def compile(
     precision: str | None = None,
     jit_options: Mapping[str, Any] | None = None,
     file: str | os.PathLike | None = None,
+    autodiff: str | None = None,
 ) -> Any:
     """Compiles a model for inputs of these types: `wz.compile(model, {"x": wz.f32[32, 784]})`.
 
@@ -80,6 +81,8 @@ def compile(
     * `device`: where it runs, by the framework's name for it. `precision`: of matrix products, by the framework's name for it.
     * `jit_options`: arguments of the framework's compiler: `{"mode": "max-autotune"}`.
     * `file`: where the source is written.
+    * `autodiff`: who differentiates a training step: `"wootz"`, whose derivatives are then in the source, or the `"framework"`
+      (`jax.value_and_grad`, `torch.autograd`, `mx.value_and_grad`). The faster one unless given: eager PyTorch's own, else wootz's.
     """
     options = {
         "backend": backend,
@@ -91,6 +94,7 @@ def compile(
         "precision": precision,
         "jit_options": jit_options,
         "file": file,
+        "autodiff": autodiff,
     }
     if inputs is None:
         return Specializing(model, options, training)

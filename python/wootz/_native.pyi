@@ -54,6 +54,11 @@ class Definition:
         The graph.
         """
     @property
+    def is_step(self, /) -> bool:
+        """
+        Whether it is a training step that can be taken apart.
+        """
+    @property
     def summary(self, /) -> str | None:
         """
         The blocks of a model as a table.
@@ -937,9 +942,10 @@ def compile(definition: Definition, shapes: dict[str, SupportsGetItem[int, Suppo
     Compiles a definition for inputs of these shapes.
     """
 
-def generate(definition: Definition, shapes: dict[str, SupportsGetItem[int, SupportsIndex]], framework: str, optimize: str, jit: bool, jit_arguments: str, device: str | None) -> Generated:
+def generate(definition: Definition, shapes: dict[str, SupportsGetItem[int, SupportsIndex]], framework: str, optimize: str, jit: bool, jit_arguments: str, device: str | None, differentiate: bool) -> Generated:
     """
-    Writes the source of a definition for inputs of these shapes.
+    Writes the source of a definition for inputs of these shapes; `differentiate`: the derivatives of a training step are left to
+    the framework.
     """
 
 def load(path: str | PathLike[str]) -> Any:

@@ -42,6 +42,6 @@ pub use optim::{Adam, LearningRate, Optimizer, Sgd, WeightDecay, adam, adamw, sg
 pub use scope::Scope;
 pub use summary::{BlockSummary, Summary};
 pub use trace::{Mode, Traced, trace};
-pub use training::{Training, training};
+pub use training::{Apart, Training, training};
 pub use wootz_ir::ops::composite::Reduction;
 pub use zoo::{TransformerConfig, mlp, transformer};

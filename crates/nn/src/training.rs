@@ -4,7 +4,7 @@ use crate::optim::{LearningRate, Optimizer, Scalars};
 use crate::trace::{add_inputs, check_input_names, finish};
 use crate::{Init, Mode, Model, ModelError, Scope, Traced};
 use std::sync::Arc;
-use wootz_ir::{Builder, DType, Graph, Output, Role, Site, TensorType, TypeError, Value};
+use wootz_ir::{Builder, DType, Graph, Input, Output, Role, Site, TensorType, TypeError, Value};
 
 /// A model, a loss and an optimizer: what one training step is made of.
 #[derive(Clone, Debug)]
@@ -74,6 +74,38 @@ impl Training {
     /// Outputs: the loss, metrics and the model's outputs on request, then every parameter and state that the step changes, each named as its input and aliasing it.
     /// State that a step only reads (`rng.key`, `lr`) is no output.
     pub fn trace(&self, inputs: &[(&str, TensorType)]) -> Result<Traced, ModelError> {
+        let (forward, params) = self.judged(inputs)?;
+        let gradient = wootz_transform::grad(&forward.graph, 0, &params)?;
+        let graph = self.with_updates(&forward.graph, &gradient, &params)?;
+        Ok(Traced { graph, ..forward })
+    }
+
+    /// Traces the step without its derivatives, for whoever takes those: the forward pass, and the update with the gradients
+    /// as further inputs.
+    pub fn trace_apart(&self, inputs: &[(&str, TensorType)]) -> Result<Apart, ModelError> {
+        let (Traced { graph: forward, .. }, params) = self.judged(inputs)?;
+        let mut b = Builder::new();
+        forward.body.param_types().iter().for_each(|ty| {
+            b.param(ty.clone());
+        });
+        let gradients: Vec<Value> = params.iter().map(|i| b.param(forward.input_type(*i).clone())).collect();
+        let inputs =
+            params.iter().map(|i| Input { name: gradient_of(&forward, *i).into(), role: Role::Input });
+        let all = Graph {
+            inputs: forward.inputs.iter().cloned().chain(inputs).collect(),
+            outputs: Vec::new(),
+            body: Arc::new(b.finish(&gradients)),
+        };
+        let silent = Graph { outputs: Vec::new(), ..forward.clone() };
+        let update = self.with_updates(&silent, &all, &params)?;
+        let update = Graph { inputs: all.inputs, ..update };
+        let gradients =
+            params.iter().map(|i| (forward.inputs[*i].name.to_string(), gradient_of(&forward, *i)));
+        Ok(Apart { gradients: gradients.collect(), forward, update })
+    }
+
+    /// The forward pass, whose first output is a loss, and the positions of the parameters.
+    fn judged(&self, inputs: &[(&str, TensorType)]) -> Result<(Traced, Vec<usize>), ModelError> {
         let forward = self.forward(inputs)?;
         let params: Vec<usize> = (0..forward.graph.inputs.len())
             .filter(|i| forward.graph.inputs[*i].role == Role::Param)
@@ -82,9 +114,7 @@ impl Training {
         if loss.rank() != 0 || !loss.dtype.is_float() {
             return Err(ModelError::Loss { name: self.loss.kind().to_owned(), ty: loss.clone().into() });
         }
-        let gradient = wootz_transform::grad(&forward.graph, 0, &params)?;
-        let graph = self.with_updates(&forward.graph, &gradient, &params)?;
-        Ok(Traced { graph, ..forward })
+        Ok((forward, params))
     }
 
     /// The forward pass, with every input that the whole step has.
@@ -191,6 +221,21 @@ impl Training {
         let body = Arc::new(b.finish(&results));
         Ok(Graph { inputs: forward.inputs.clone(), outputs, body })
     }
+}
+
+/// A training step in two graphs, between which whoever runs them takes derivatives.
+#[derive(Clone, Debug)]
+pub struct Apart {
+    /// Inputs as the step's; outputs: the loss, metrics, the model's outputs on request, state that the model changes.
+    pub forward: Graph,
+    /// Inputs as the step's and then the gradients; outputs: every parameter and state that the optimizer changes.
+    pub update: Graph,
+    /// (parameter, name of the input of `update` that is its gradient).
+    pub gradients: Vec<(String, String)>,
+}
+
+fn gradient_of(forward: &Graph, input: usize) -> String {
+    format!("grad.{}", forward.inputs[input].name)
 }
 
 /// The state that counts steps, and from which random numbers of a step are derived.

@@ -28,6 +28,12 @@ pub enum EmitError {
         /// The user's name for the place.
         site: Site,
     },
+    /// A framework that takes no derivatives was to take them.
+    #[error("backend `{framework}` takes no derivatives; leave them to wootz")]
+    Derivatives {
+        /// The framework.
+        framework: Framework,
+    },
     /// A pass failed.
     #[error(transparent)]
     Pass(#[from] wootz_passes::PassError),

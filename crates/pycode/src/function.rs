@@ -446,7 +446,8 @@ fn is_trivial(code: &Py) -> bool {
         Py::Atom(_) => true,
         Py::Attribute(value, _) | Py::Prefix("-", value) => matches!(**value, Py::Atom(_)),
         Py::Index(value, items) => {
-            matches!(&**value, Py::Atom(name) if name == "params" || name == "state") && items.len() == 1
+            matches!(&**value, Py::Atom(name) if matches!(name.as_str(), "params" | "state" | "gradients"))
+                && items.len() == 1
         }
         _ => false,
     }

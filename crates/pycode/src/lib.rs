@@ -23,10 +23,12 @@ mod module;
 mod names;
 mod program;
 mod py;
+mod step;
 
 pub use error::EmitError;
 pub use framework::{Framework, UnknownFramework};
 pub use program::{Options, Source, emit, has_64_bits};
+pub use step::{Step, emit_step};
 
 use wootz_ir::Graph;
 use wootz_passes::{Optimize, PassError, passes};

@@ -76,6 +76,7 @@ const RESERVED: &[&str] = &[
     "math",
     "params",
     "state",
+    "gradients",
     "functools",
     "partial",
 ];

@@ -114,7 +114,7 @@ fn results(
     Ok(Py::Tuple(vec![atom("state"), Py::Dict(outputs)]))
 }
 
-fn decorate(out: &mut String, options: &Options, updates: bool) {
+pub(crate) fn decorate(out: &mut String, options: &Options, updates: bool) {
     let donates = updates && options.framework == Framework::Jax;
     let mut arguments: Vec<&str> = Vec::new();
     arguments.extend(donates.then_some("donate_argnums=0"));
@@ -138,7 +138,7 @@ fn decorate(out: &mut String, options: &Options, updates: bool) {
 }
 
 /// What comes in and what goes out.
-fn docstring(out: &mut String, graph: &Graph) {
+pub(crate) fn docstring(out: &mut String, graph: &Graph) {
     let entry = |name: &str, ty: &TensorType| format!("{name}: {ty}");
     let inputs = (0..graph.inputs.len()).filter(|i| graph.inputs[*i].role == Role::Input);
     let inputs: Vec<String> = inputs.map(|i| entry(&graph.inputs[i].name, graph.input_type(i))).collect();
@@ -161,7 +161,7 @@ fn docstring(out: &mut String, graph: &Graph) {
     line(out, 4, "\"\"\"");
 }
 
-fn summary(framework: Framework, head: &Py, updates: bool, doubles: bool) -> String {
+pub(crate) fn summary(framework: Framework, head: &Py, updates: bool, doubles: bool) -> String {
     let language = match framework {
         Framework::Numpy => "NumPy",
         Framework::Jax => "JAX",
@@ -190,7 +190,7 @@ pub fn has_64_bits(region: &Region) -> bool {
     has(region, &[DType::F64, DType::I64])
 }
 
-fn has_doubles(region: &Region) -> bool {
+pub(crate) fn has_doubles(region: &Region) -> bool {
     has(region, &[DType::F64])
 }
 

@@ -29,7 +29,8 @@ pub(crate) struct Generated {
     stages: Vec<(&'static str, f64)>,
 }
 
-/// Writes the source of a definition for inputs of these shapes.
+/// Writes the source of a definition for inputs of these shapes; `differentiate`: the derivatives of a training step are left to
+/// the framework.
 #[pyfunction]
 pub(crate) fn generate(
     py: Python<'_>,
@@ -40,6 +41,7 @@ pub(crate) fn generate(
     jit: bool,
     jit_arguments: String,
     device: Option<String>,
+    differentiate: bool,
 ) -> PyResult<Generated> {
     let framework: Framework = framework
         .parse()
@@ -50,12 +52,34 @@ pub(crate) fn generate(
     guarded(|| {
         py.detach(|| {
             let start = Instant::now();
-            let graph = wootz_runtime::specialise(&definition.inner.graph, &shapes).or_raise()?;
-            let specialised = start.elapsed();
-            let graph = wootz_pycode::optimize(&graph, level, framework)
-                .map_err(|error| Kind::Internal.error(error.to_string()))?;
-            let optimized = start.elapsed();
-            let source = wootz_pycode::emit(&graph, &options).or_raise()?;
+            let specialised = |graph| wootz_runtime::specialise(graph, &shapes).or_raise();
+            let optimized = |graph| {
+                wootz_pycode::optimize(graph, level, framework)
+                    .map_err(|error| Kind::Internal.error(error.to_string()))
+            };
+            let graph = specialised(&definition.inner.graph)?;
+            let wide = wootz_pycode::has_64_bits(&graph.body);
+            let (specialise, source, passes) = if differentiate {
+                let (training, types) = definition.training.as_ref().ok_or_else(|| {
+                    Kind::Model.error("only a training step leaves derivatives to a framework".to_owned())
+                })?;
+                let types: Vec<_> = types.iter().map(|(name, ty)| (name.as_str(), ty.clone())).collect();
+                let apart = training.trace_apart(&types).or_raise()?;
+                let (forward, update) = (specialised(&apart.forward)?, specialised(&apart.update)?);
+                let specialise = start.elapsed();
+                let step = wootz_pycode::Step {
+                    forward: optimized(&forward)?,
+                    update: optimized(&update)?,
+                    gradients: apart.gradients,
+                };
+                let passes = start.elapsed();
+                (specialise, wootz_pycode::emit_step(&step, &options).or_raise()?, passes)
+            } else {
+                let specialise = start.elapsed();
+                let optimized = optimized(&graph)?;
+                let passes = start.elapsed();
+                (specialise, wootz_pycode::emit(&optimized, &options).or_raise()?, passes)
+            };
             let emitted = start.elapsed();
             let signature = Signature::of(&graph);
             let inputs =
@@ -70,11 +94,11 @@ pub(crate) fn generate(
                 held: source.held,
                 inputs: inputs.collect(),
                 outputs: outputs.collect(),
-                wide: wootz_pycode::has_64_bits(&graph.body),
+                wide,
                 stages: vec![
-                    ("specialise", specialised.as_secs_f64()),
-                    ("passes", (optimized - specialised).as_secs_f64()),
-                    ("source", (emitted - optimized).as_secs_f64()),
+                    ("specialise", specialise.as_secs_f64()),
+                    ("passes", (passes - specialise).as_secs_f64()),
+                    ("source", (emitted - passes).as_secs_f64()),
                 ],
             })
         })
@@ -84,7 +108,7 @@ pub(crate) fn generate(
 impl Raise for EmitError {
     fn raise(self) -> PyErr {
         let kind = match &self {
-            EmitError::DType { .. } => Kind::Backend,
+            EmitError::DType { .. } | EmitError::Derivatives { .. } => Kind::Backend,
             EmitError::Symbolic { .. } => Kind::Shape,
             EmitError::Pass(_) => Kind::Internal,
         };

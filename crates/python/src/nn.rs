@@ -397,7 +397,11 @@ impl Training {
 
     /// Traces the step on inputs of these types.
     fn trace(&self, inputs: Vec<(String, Spec)>) -> PyResult<Definition> {
-        guarded(|| Ok(Definition::traced(self.0.trace(&named(&inputs)).or_raise()?)))
+        guarded(|| {
+            let definition = Definition::traced(self.0.trace(&named(&inputs)).or_raise()?);
+            let types = inputs.iter().map(|(name, spec)| (name.clone(), spec.0.clone())).collect();
+            Ok(Definition { training: Some((self.0.clone(), types)), ..definition })
+        })
     }
 }
 
@@ -432,6 +436,6 @@ impl Definition {
     fn traced(traced: wootz_nn::Traced) -> Definition {
         let summary = Some(traced.summary.to_string());
         let graph = Graph::new(traced.graph.clone());
-        Definition { inner: traced.into(), graph, summary }
+        Definition { inner: traced.into(), graph, summary, training: None }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Definition {
     pub(crate) inner: wootz_runtime::Definition,
     pub(crate) graph: Graph,
     pub(crate) summary: Option<String>,
+    /// What was traced, if it was a training step, and the types of its inputs.
+    pub(crate) training: Option<(wootz_nn::Training, Vec<(String, TensorType)>)>,
 }
 
 #[pymethods]
@@ -29,13 +31,19 @@ impl Definition {
     #[new]
     fn new(graph: &Graph) -> Definition {
         let inner = (*graph.0).clone();
-        Definition { inner: inner.into(), graph: Graph(graph.0.clone()), summary: None }
+        Definition { inner: inner.into(), graph: Graph(graph.0.clone()), summary: None, training: None }
     }
 
     /// The graph.
     #[getter]
     fn graph(&self) -> Graph {
         Graph(self.graph.0.clone())
+    }
+
+    /// Whether it is a training step that can be taken apart.
+    #[getter]
+    fn is_step(&self) -> bool {
+        self.training.is_some()
     }
 
     /// The blocks of a model as a table.

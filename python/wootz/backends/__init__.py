@@ -87,6 +87,10 @@ class Framework:
         """The framework's dtype of this name, as in `float32`: what an array's `dtype` is compared with."""
         return getattr(self.module, name)
 
+    def differentiates(self, jit: bool) -> bool:
+        """Whether a training step's derivatives are better left to the framework."""
+        return False
+
     def around(self, wide: bool) -> contextlib.AbstractContextManager:
         """What is around loading and calling: `wide` says whether the program has 64-bit types."""
         return contextlib.nullcontext()
@@ -162,12 +166,17 @@ class GeneratedProgram:
 
     __module__ = "wootz"
 
-    def __init__(self, definition: Any, shapes: dict, framework: Framework, optimize: str, jit: bool, file: Any) -> None:
+    def __init__(
+        self, definition: Any, shapes: dict, framework: Framework, optimize: str, jit: bool, file: Any, autodiff: str | None = None
+    ) -> None:
+        if autodiff not in (None, "wootz", "framework"):
+            raise BackendError(f'autodiff must be "wootz" or "framework", not {autodiff!r}')
+        differentiate = autodiff == "framework" or (autodiff is None and definition.is_step and framework.differentiates(jit))
         self._definition = definition
         self._shapes = shapes
         self.framework = framework
         self._generated = _native.generate(
-            definition, shapes, framework.name, optimize, jit, framework.jit_arguments(), framework.device_source()
+            definition, shapes, framework.name, optimize, jit, framework.jit_arguments(), framework.device_source(), differentiate
         )
         generated = self._generated
         self._given = [(name, spec) for name, role, spec in generated.inputs if role == "input"]
@@ -335,12 +344,13 @@ def compile_generated(
     precision: str | None = None,
     jit_options: Mapping[str, Any] | None = None,
     file: Any = None,
+    autodiff: str | None = None,
 ) -> GeneratedProgram:
     """Writes a definition as source of a framework and loads it."""
     module = importlib.import_module(f"wootz.backends._{backend}")
     framework = module.FRAMEWORK(device, precision, jit_options)
     jit = framework.jit if jit is None else jit
-    return GeneratedProgram(definition, shapes or {}, framework, optimize, jit, file)
+    return GeneratedProgram(definition, shapes or {}, framework, optimize, jit, file, autodiff)
 
 
 def _literal(value: Any) -> str:

@@ -25,6 +25,10 @@ class Torch(Framework):
     def device_source(self) -> str | None:
         return None if self.device is None else str(self.device)
 
+    def differentiates(self, jit: bool) -> bool:
+        # Eager PyTorch has a kernel for each op's derivative; compiled, formulas become such kernels.
+        return not jit
+
     def array(self, value: Any) -> Any:
         if not isinstance(value, self.module.Tensor):
             import numpy as np

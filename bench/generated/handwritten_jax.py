@@ -1,0 +1,112 @@
+"""What an engineer of JAX would write for the models of the comparison: pure functions under one `jax.jit`, donated state.
+
+Each function gives `run()`, which makes one inference or one training step, and `outputs()`, the numbers of the last one as
+NumPy arrays: {"output": …} or {"loss": …, "PARAMETER": …}.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+LEARNING_RATE = 1e-3
+
+
+def linear(params, name, x):
+    return x @ params[f"{name}weight"].T + params[f"{name}bias"]
+
+
+def layer_norm(params, name, x):
+    x = x - x.mean(axis=-1, keepdims=True)
+    scale = jax.lax.rsqrt((x * x).mean(axis=-1, keepdims=True) + 1e-5)
+    return x * scale * params[f"{name}.weight"] + params[f"{name}.bias"]
+
+
+def perceptron(case, params, x):
+    count = len(case.sizes) - 1
+    for i in range(count):
+        x = linear(params, f"{2 * i}." if count > 1 else "", x)
+        if i + 1 < count:
+            x = jax.nn.relu(x)
+    return x
+
+
+def transformer(case, params, x):
+    _, _, _, heads, layers = case.sizes
+    h = params["embedding.weight"][x] + params["position.weight"]
+    batch, length, width = h.shape
+    for i in range(layers):
+        name = f"layers.{i}."
+        a = layer_norm(params, f"{name}norm1", h)
+        weight, bias = (
+            params[f"{name}self_attn.in_proj_{part}"] for part in ("weight", "bias")
+        )
+        qkv = (a @ weight.T + bias).reshape(batch, length, 3, heads, -1)
+        q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+        a = jax.nn.dot_product_attention(q, k, v, is_causal=True)
+        h = h + linear(params, f"{name}self_attn.out_proj.", a.reshape(h.shape))
+        a = layer_norm(params, f"{name}norm2", h)
+        a = jax.nn.gelu(linear(params, f"{name}linear1.", a), approximate=False)
+        h = h + linear(params, f"{name}linear2.", a)
+    return layer_norm(params, "norm", h) @ params["embedding.weight"].T
+
+
+def forward(case):
+    body = transformer if case.kind == "transformer" else perceptron
+    return functools.partial(body, case)
+
+
+def inference(case, params, inputs, jit):
+    function = jax.jit(forward(case))
+    params = {name: jnp.asarray(value) for name, value in params.items()}
+    x = jnp.asarray(inputs["x"])
+    last = {}
+
+    def run():
+        last["output"] = function(params, x).block_until_ready()
+
+    return run, lambda: {"output": np.asarray(last["output"])}
+
+
+def adamw(param, gradient, mean, square, step):
+    mean = 0.9 * mean + 0.1 * gradient
+    square = 0.999 * square + 0.001 * gradient * gradient
+    scaled = (mean / (1 - 0.9**step)) / (jnp.sqrt(square / (1 - 0.999**step)) + 1e-8)
+    return param * (1 - LEARNING_RATE * 0.01) - LEARNING_RATE * scaled, mean, square
+
+
+def training(case, params, inputs, jit):
+    apply = forward(case)
+
+    def loss_of(params, x, y):
+        scores = jax.nn.log_softmax(apply(params, x))
+        return -jnp.take_along_axis(scores, y[..., None], axis=-1).mean()
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def update(state, x, y):
+        params, means, squares, step = state
+        loss, gradients = jax.value_and_grad(loss_of)(params, x, y)
+        step = step + 1
+        new = {
+            name: adamw(params[name], gradients[name], means[name], squares[name], step)
+            for name in params
+        }
+        parts = ({name: parts[i] for name, parts in new.items()} for i in range(3))
+        return (*parts, step), loss
+
+    params = {name: jnp.asarray(value) for name, value in params.items()}
+    zeros = [jax.tree.map(jnp.zeros_like, params) for _ in range(2)]
+    # JAX's integers are 32-bit unless told otherwise.
+    x, y = jnp.asarray(inputs["x"]), jnp.asarray(inputs["y"].astype(np.int32))
+    last = {"state": (params, *zeros, jnp.zeros((), jnp.float32))}
+
+    def run():
+        last["state"], last["loss"] = update(last["state"], x, y)
+        last["loss"].block_until_ready()
+
+    def outputs():
+        named = {name: np.asarray(value) for name, value in last["state"][0].items()}
+        return {"loss": np.asarray(last["loss"]), **named}
+
+    return run, outputs

@@ -1,0 +1,196 @@
+//! A training step whose derivatives the framework takes: the loss as a function, and a step that differentiates it.
+
+use crate::function::{Function, write_return};
+use crate::module::Module;
+use crate::program::{decorate, docstring, has_doubles, summary};
+use crate::py::{Py, atom, call, index, keyword, line, method, statement, string};
+use crate::{EmitError, Framework, Options, Source};
+use std::collections::HashMap;
+use wootz_ir::{Graph, Output, Role};
+
+/// A training step in two graphs, both of which have been through [`optimize`](crate::optimize).
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its first output is the loss.
+    pub forward: Graph,
+    /// The same inputs and then gradients; its outputs all take an input's place.
+    pub update: Graph,
+    /// (parameter, the input of `update` that is its gradient).
+    pub gradients: Vec<(String, String)>,
+}
+
+const LOSS: &str = "compute_loss";
+
+/// Writes the module of a training step, the derivatives left to the framework.
+pub fn emit_step(step: &Step, options: &Options) -> Result<Source, EmitError> {
+    if options.framework == Framework::Numpy {
+        return Err(EmitError::Derivatives { framework: options.framework });
+    }
+    let mut module = Module::new(options.framework, options.device.clone());
+    for name in ["step", LOSS, "value", "outputs"] {
+        module.names.reserve(name);
+    }
+    let (reads_state, loss) = loss_function(&mut module, &step.forward)?;
+    let (arguments, update, next) = update_body(&mut module, step, options)?;
+
+    let mut text = loss;
+    text.push_str("\n\n");
+    decorate(&mut text, options, true);
+    let head = call("step", std::iter::once(atom("state")).chain(arguments.iter().map(atom)));
+    statement(&mut text, 0, "def ", &head, ":");
+    docstring(&mut text, &step.forward);
+    let params = step.gradients.iter().map(|(name, _)| (name.clone(), parameter(options.framework, name)));
+    statement(&mut text, 4, "params = ", &Py::Dict(params.collect()), "");
+    let own = [Some(atom("params")), reads_state.then(|| atom("state"))];
+    let given: Vec<Py> = own.into_iter().flatten().chain(arguments.iter().map(atom)).collect();
+    differentiate(&mut text, options.framework, given);
+    text.push_str(&update);
+    statement(&mut text, 4, "state = ", &next, "");
+    let mut outputs = plain(&step.forward).map(|o| o.name.to_string());
+    let loss = outputs.next().unwrap_or_default();
+    let value = match options.framework {
+        Framework::Torch => method(atom("value"), "detach", []),
+        Framework::Numpy | Framework::Jax | Framework::Mlx => atom("value"),
+    };
+    let others = outputs.map(|name| {
+        let output = index(atom("outputs"), [string(&name)]);
+        let output =
+            if options.framework == Framework::Torch { method(output, "detach", []) } else { output };
+        (name, output)
+    });
+    let outputs = Py::Dict(std::iter::once((loss, value)).chain(others).collect());
+    write_return(&mut text, &Py::Tuple(vec![atom("state"), outputs]));
+    let doubles = has_doubles(&step.forward.body);
+    let summary = summary(options.framework, &head, true, doubles);
+    Ok(Source { text: module.finish(&summary, &text)?, function: "step", held: true })
+}
+
+/// `def compute_loss(params, x, y)`: the loss, and a dict of everything else. Tells whether it reads the state.
+fn loss_function(module: &mut Module, forward: &Graph) -> Result<(bool, String), EmitError> {
+    let mut writer = Function::new(module, &forward.body);
+    let mut arguments = Vec::new();
+    for (input, value) in forward.inputs.iter().zip(forward.body.params()) {
+        match input.role {
+            Role::Input => {
+                let name = writer.names.fresh(&input.name);
+                writer.bind_param(value, atom(&name))?;
+                arguments.push(name);
+            }
+            Role::Param => writer.bind_param(value, index(atom("params"), [string(&input.name)]))?,
+            Role::State => writer.bind_param(value, index(atom("state"), [string(&input.name)]))?,
+        }
+    }
+    for (output, value) in forward.outputs.iter().zip(forward.body.results()) {
+        writer.hint(*value, &output.name);
+    }
+    writer.nodes()?;
+    let mut results = Vec::new();
+    for (output, value) in forward.outputs.iter().zip(forward.body.results()) {
+        results.push((output.name.to_string(), writer.result(*value)?));
+    }
+    let others = results.split_off(1);
+    let loss = results.remove(0).1;
+    let body = std::mem::take(&mut writer.body);
+    let reads_state = forward.inputs.iter().zip(forward.body.params()).any(|(input, value)| {
+        input.role == Role::State && forward.body.nodes().iter().any(|n| n.inputs.contains(&value))
+    });
+    let own = [Some(atom("params")), reads_state.then(|| atom("state"))];
+    let mut text = String::new();
+    let head = call(LOSS, own.into_iter().flatten().chain(arguments.iter().map(atom)));
+    statement(&mut text, 0, "def ", &head, ":");
+    line(&mut text, 4, "\"\"\"The loss, and a dict of what else the forward pass gives.\"\"\"");
+    text.push_str(&body);
+    write_return(&mut text, &Py::Tuple(vec![loss, Py::Dict(others)]));
+    Ok((reads_state, text))
+}
+
+/// The names of the inputs, the statements of the update, and the next state.
+fn update_body(
+    module: &mut Module,
+    step: &Step,
+    options: &Options,
+) -> Result<(Vec<String>, String, Py), EmitError> {
+    let update = &step.update;
+    let gradients: HashMap<&str, &str> =
+        step.gradients.iter().map(|(param, gradient)| (gradient.as_str(), param.as_str())).collect();
+    let mut writer = Function::new(module, &update.body);
+    let mut arguments = Vec::new();
+    for (input, value) in update.inputs.iter().zip(update.body.params()) {
+        let code = match (input.role, gradients.get(&*input.name)) {
+            (Role::Input, Some(param)) => index(atom("gradients"), [string(param)]),
+            (Role::Input, None) => {
+                let name = writer.names.fresh(&input.name);
+                arguments.push(name.clone());
+                atom(name)
+            }
+            (Role::Param | Role::State, _) => index(atom("state"), [string(&input.name)]),
+        };
+        writer.bind_param(value, code)?;
+    }
+    for (output, value) in update.outputs.iter().zip(update.body.results()) {
+        writer.hint(*value, &output.name);
+        if let (Framework::Torch, Some(input)) = (options.framework, output.alias) {
+            let param = update.body.params().nth(input).expect("an alias is an input's position");
+            writer.updates(*value, param);
+        }
+    }
+    writer.nodes()?;
+    let mut new: HashMap<usize, Py> = HashMap::new();
+    // What the model itself changes comes out of the forward pass.
+    for output in &step.forward.outputs {
+        if let Some(input) = output.alias {
+            new.insert(input, index(atom("outputs"), [string(&output.name)]));
+        }
+    }
+    for (output, value) in update.outputs.iter().zip(update.body.results()) {
+        let code = writer.result(*value)?;
+        new.extend(output.alias.map(|input| (input, code)));
+    }
+    let mut state = Vec::new();
+    for (i, input) in update.inputs.iter().enumerate().filter(|(_, input)| input.role != Role::Input) {
+        let kept = || index(atom("state"), [string(&input.name)]);
+        state.push((input.name.to_string(), new.remove(&i).unwrap_or_else(kept)));
+    }
+    Ok((arguments, std::mem::take(&mut writer.body), Py::Dict(state)))
+}
+
+/// A parameter as the loss is differentiated by it.
+fn parameter(framework: Framework, name: &str) -> Py {
+    let held = index(atom("state"), [string(name)]);
+    match framework {
+        Framework::Torch => method(method(held, "detach", []), "requires_grad_", []),
+        Framework::Numpy | Framework::Jax | Framework::Mlx => held,
+    }
+}
+
+/// `(value, outputs), gradients = jax.value_and_grad(compute_loss, has_aux=True)(params, x, y)`.
+fn differentiate(text: &mut String, framework: Framework, given: Vec<Py>) {
+    let of = |function: &str, more: Vec<Py>, given: Vec<Py>| {
+        Py::Call(Box::new(call(function, std::iter::once(atom(LOSS)).chain(more))), given)
+    };
+    match framework {
+        Framework::Torch => {
+            line(text, 4, "with torch.enable_grad():");
+            statement(text, 8, "value, outputs = ", &call(LOSS, given), "");
+            let values = call("list", [method(atom("params"), "values", [])]);
+            let zeros = keyword("materialize_grads", atom("True"));
+            let grads = call("torch.autograd.grad", [atom("value"), values, zeros]);
+            statement(text, 4, "gradients = ", &call("dict", [call("zip", [atom("params"), grads])]), "");
+        }
+        Framework::Jax => {
+            let aux = vec![keyword("has_aux", atom("True"))];
+            let code = of("jax.value_and_grad", aux, given);
+            statement(text, 4, "(value, outputs), gradients = ", &code, "");
+        }
+        Framework::Mlx => {
+            let code = of("mx.value_and_grad", Vec::new(), given);
+            statement(text, 4, "(value, outputs), gradients = ", &code, "");
+        }
+        Framework::Numpy => unreachable!("NumPy was refused above"),
+    }
+}
+
+/// The outputs that take no input's place.
+fn plain(forward: &Graph) -> impl Iterator<Item = &Output> {
+    forward.outputs.iter().filter(|o| o.alias.is_none())
+}
