@@ -40,7 +40,7 @@ class Flat:
         program = self._gradients.get(tuple(wrt))
         if program is None:
             definition = _native.Definition(self.graph.vjp(list(wrt)))
-            program = _native.compile(definition, {}, "cpu", "full", None, False, False)
+            program = _native.compile(definition, {}, "cpu", "full", None, False)
             self._gradients[tuple(wrt)] = program
         names = list(program.inputs)[len(self.held) - sum(self.held) :]
         out = self._call(program, arrays, versions, dict(zip(names, cotangents, strict=True)))
