@@ -8,7 +8,7 @@ mod control;
 mod fold;
 mod inplace;
 
-use self::fold::{folded, joined, reduced_splat, splat_of, spread};
+use self::fold::{folded, is_container, joined, reduced_splat, splat_of, spread};
 use crate::dialect::{Arg, Indices, Out};
 use crate::module::Module;
 use crate::names::Names;
@@ -445,10 +445,7 @@ fn is_trivial(code: &Py) -> bool {
     match code {
         Py::Atom(_) => true,
         Py::Attribute(value, _) | Py::Prefix("-", value) => matches!(**value, Py::Atom(_)),
-        Py::Index(value, items) => {
-            matches!(&**value, Py::Atom(name) if matches!(name.as_str(), "params" | "state" | "gradients"))
-                && items.len() == 1
-        }
+        Py::Index(value, items) => items.len() == 1 && is_container(value),
         _ => false,
     }
 }

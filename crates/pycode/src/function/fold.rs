@@ -72,3 +72,8 @@ pub(super) fn reduced_splat(op: &Reduce, arg: &Arg, count: usize) -> Option<Host
         ReduceKind::Sum | ReduceKind::Prod => None,
     }
 }
+
+/// Whether an expression is one of the dicts that parameters, state and gradients come in.
+pub(super) fn is_container(value: &Py) -> bool {
+    matches!(value, Py::Atom(name) if matches!(name.as_str(), "params" | "state" | "gradients"))
+}
