@@ -114,6 +114,43 @@ fn large_kernels_are_shared_by_threads_without_a_change() {
     }
 }
 
+/// Thousands of dependent ops become several kernels of a size that machine code is made of.
+#[test]
+fn long_programs_are_split() {
+    let x = noise(DType::F64, &[300], 1);
+    let mut b = Builder::new();
+    let start = b.param(x.ty());
+    let mut extend = || -> Result<Value, wootz_ir::TypeError> {
+        let mut value = start;
+        for step in 0..1500 {
+            value = if step % 7 == 0 {
+                let sum = b.sum_all(value)?;
+                let shift = b.mul_scalar(sum, 1e-4)?;
+                let shift = b.broadcast(shift, &x.ty().shape, &[])?;
+                b.add(value, shift)?
+            } else {
+                let scaled = b.mul_scalar(value, 0.999)?;
+                let bent = b.tanh(scaled)?;
+                b.add_scalar(bent, 1e-3)?
+            };
+        }
+        Ok(value)
+    };
+    let last = extend().expect("well typed");
+    let graph = graph(&b.finish(&[last]));
+    let inputs = [x];
+    let expected = eval::region(&graph.body, &inputs).expect("the reference runs");
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let executable = compile(&graph, Optimize::Full, isa, 2);
+        let description = executable.describe();
+        assert!(description.kernels.len() > 3, "{} kernels", description.kernels.len());
+        let reasons: Vec<_> = description.notes.iter().filter(|n| n.contains("instructions")).collect();
+        assert!(reasons.is_empty(), "{reasons:?}");
+        let got = run(&graph, &*executable, &inputs);
+        assert_close("a long program", &got[0], &expected[0], Bound::Units(2000.0));
+    }
+}
+
 #[test]
 fn products_of_integers_are_shared_by_threads_without_a_change() {
     let inputs = [noise(DType::F64, &[3, 70, 50], 1), noise(DType::F64, &[3, 50, 60], 2)].map(|t| {

@@ -22,6 +22,8 @@ pub(super) struct Cluster {
     pub(super) roots: Vec<Value>,
     /// Whether it belongs to the prepare part.
     pub(super) prepared: bool,
+    /// Operations in the bodies of its loops.
+    cost: u32,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,8 @@ const WINDOW: usize = 24;
 /// A cluster whose grid has fewer points takes in looped consumers only if they are small.
 pub(super) const PARALLEL_POINTS: usize = 8;
 const SMALL: usize = 1 << 14;
+/// Operations from which on a cluster is full: larger kernels compile slowly, and their code leaves the instruction cache.
+const FULL: u32 = 1000;
 
 /// The clusters in the order they run, and which results may be written into the buffer of the parameter they take over.
 pub(super) fn form(
@@ -118,10 +122,11 @@ impl Former<'_> {
         };
         let at = at.unwrap_or_else(|| {
             let grid = self.shapes[roots[0].index()].clone();
-            self.clusters.push(Cluster { kind, grid, roots: Vec::new(), prepared });
+            self.clusters.push(Cluster { kind, grid, roots: Vec::new(), prepared, cost: 0 });
             self.clusters.len() - 1
         });
         for root in roots {
+            self.clusters[at].cost = self.clusters[at].cost.saturating_add(self.analysis.cost(root));
             if kind == ClusterKind::Loops {
                 self.clusters[at].roots.push(root);
             }
@@ -149,7 +154,11 @@ impl Former<'_> {
         vertical.into_iter().chain(siblings).find(|c| {
             let sibling = self.clusters[*c].kind == ClusterKind::Loops;
             let related = Some(*c) == vertical || (sibling && self.shares_reads(*c, &reads));
-            related && self.clusters[*c].prepared == prepared && self.fits(*c, id, root, &reads, updates)
+            let room = self.clusters[*c].cost.saturating_add(self.analysis.cost(root)) <= FULL;
+            related
+                && room
+                && self.clusters[*c].prepared == prepared
+                && self.fits(*c, id, root, &reads, updates)
         })
     }
 

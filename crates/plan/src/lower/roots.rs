@@ -31,6 +31,8 @@ enum Kind {
 pub(super) struct Analysis {
     kinds: Vec<Kind>,
     prepared: Vec<bool>,
+    /// For each element of each value that is computed: operations from what is stored.
+    costs: Vec<u32>,
     /// For each result: whether it may be written into the buffer of the parameter it takes over. Set by clustering.
     pub(super) in_place: Vec<bool>,
 }
@@ -44,6 +46,11 @@ impl Analysis {
     /// True if the value depends on rarely changing parameters alone and is computed when they change.
     pub(super) fn is_prepared(&self, value: Value) -> bool {
         self.prepared[value.index()]
+    }
+
+    /// Operations for an element of a root, from what is stored.
+    pub(super) fn cost(&self, root: Value) -> u32 {
+        self.costs[root.index()]
     }
 
     /// True if reading the value means reading a buffer.
@@ -94,6 +101,7 @@ pub(super) fn analyse(
 
     let mut kinds: Vec<Kind> = region.params().map(|_| Kind::Param).collect();
     let mut costs = vec![0u32; kinds.len()];
+    let mut own_costs = costs.clone();
     let mut depths = vec![0u32; kinds.len()];
     for node in region.nodes() {
         if let Op::Composite(_) = &node.op {
@@ -121,13 +129,14 @@ pub(super) fn analyse(
             };
             let inline = kind == Kind::Inline;
             costs.push(if inline { cost } else { 0 });
+            own_costs.push(cost);
             depths.push(if inline { depth } else { 0 });
             kinds.push(kind);
         }
     }
     let mut prepared: Vec<bool> = (0..kinds.len()).map(|i| kinds[i] == Kind::Root && param_only[i]).collect();
     prepare_sources(region, &kinds, &neutral, &mut prepared);
-    Ok(Analysis { kinds, prepared, in_place: vec![false; region.results().len()] })
+    Ok(Analysis { kinds, prepared, costs: own_costs, in_place: vec![false; region.results().len()] })
 }
 
 /// Ops that are always a step of their own or the reduction of a kernel.

@@ -1,70 +1,89 @@
 //! Rows that a kernel computes in one stage and reads again in a later one, such as the exponentials of a softmax: they are
 //! kept where the result will lie, not in a buffer of their own that would have to travel through the caches as well.
 
-use crate::kernel::{Address, ArgId, InstOp, Kernel};
+use crate::kernel::{ArgId, InstOp, Kernel};
+use smallvec::SmallVec;
 
 /// Lets intermediate values be stored in an output of the kernel until the result takes their place; `later` says of every
 /// argument whether it is read after the kernel.
 pub(super) fn keep_in_outputs(kernel: &mut Kernel, later: &[bool]) {
-    for from in 0..kernel.args.len() {
-        let Some(row) = intermediate(kernel, from, later[from]) else { continue };
-        let Some(to) = (0..kernel.args.len()).find(|to| takes(kernel, *to, from, &row)) else { continue };
-        for inst in kernel.stages.iter_mut().flat_map(|s| &mut s.body) {
-            if let InstOp::Load { arg, .. } | InstOp::Store { arg, .. } = &mut inst.op
-                && arg.0 as usize == from
-            {
+    let mut accesses = accesses(kernel);
+    let rows: Vec<usize> = (0..accesses.len()).filter(|arg| !later[*arg]).collect();
+    for from in rows {
+        let Some(row) = intermediate(kernel, &accesses[from]) else { continue };
+        let takes = |to: &usize| {
+            *to != from
+                && kernel.args[*to].dtype == kernel.args[from].dtype
+                && takes(kernel, &accesses[*to], &row)
+        };
+        let Some(to) = (0..accesses.len()).find(takes) else { continue };
+        for access in std::mem::take(&mut accesses[from]) {
+            let inst = &mut kernel.stages[access.stage].body[access.position];
+            if let InstOp::Load { arg, .. } | InstOp::Store { arg, .. } = &mut inst.op {
                 *arg = ArgId(to as u32);
             }
+            accesses[to].push(access);
         }
     }
 }
 
 /// A value that one stage stores and later ones read back, each iteration what it stored itself.
 struct Row {
-    stored: usize,
-    at: Address,
-    /// The last load: its stage and its position there.
-    read: (usize, usize),
+    stored: Access,
+    /// The last load.
+    read: Access,
 }
 
-/// An access: its stage, its position there, its address, whether it is a load and has a mask.
-type Access<'k> = (usize, usize, &'k Address, bool, bool);
-
-fn accesses(kernel: &Kernel, of: usize) -> impl Iterator<Item = Access<'_>> {
-    let stages = kernel.stages.iter().enumerate();
-    let insts =
-        stages.flat_map(|(s, stage)| stage.body.iter().enumerate().map(move |(i, inst)| (s, i, inst)));
-    insts.filter_map(move |(s, i, inst)| match &inst.op {
-        InstOp::Load { arg, at, mask } if arg.0 as usize == of => Some((s, i, at, true, mask.is_some())),
-        InstOp::Store { arg, at, .. } if arg.0 as usize == of => Some((s, i, at, false, false)),
-        _ => None,
-    })
+/// Where an argument is loaded or stored.
+#[derive(Copy, Clone)]
+struct Access {
+    stage: usize,
+    position: usize,
 }
 
-fn intermediate(kernel: &Kernel, arg: usize, later: bool) -> Option<Row> {
-    let (stored, _, at, is_load, _) = accesses(kernel, arg).next()?;
-    if later || is_load || at.index.is_some() {
+impl Access {
+    fn instruction<'k>(&self, kernel: &'k Kernel) -> &'k InstOp {
+        &kernel.stages[self.stage].body[self.position].op
+    }
+}
+
+/// The accesses of each argument, in order.
+fn accesses(kernel: &Kernel) -> Vec<SmallVec<[Access; 4]>> {
+    let mut accesses = vec![SmallVec::new(); kernel.args.len()];
+    for (stage, stages) in kernel.stages.iter().enumerate() {
+        for (position, inst) in stages.body.iter().enumerate() {
+            if let InstOp::Load { arg, .. } | InstOp::Store { arg, .. } = &inst.op {
+                accesses[arg.0 as usize].push(Access { stage, position });
+            }
+        }
+    }
+    accesses
+}
+
+fn intermediate(kernel: &Kernel, accesses: &[Access]) -> Option<Row> {
+    let [stored, loads @ ..] = accesses else { return None };
+    let InstOp::Store { at, .. } = stored.instruction(kernel) else { return None };
+    if at.index.is_some() {
         return None;
     }
-    let loops = &kernel.stages[stored].loops;
-    let mut read = None;
-    for (stage, position, other, is_load, masked) in accesses(kernel, arg).skip(1) {
-        let same = other == at && kernel.stages[stage].loops == *loops;
-        if !is_load || masked || stage == stored || !same {
-            return None;
-        }
-        read = Some((stage, position));
+    let loops = &kernel.stages[stored.stage].loops;
+    let reads_back = |load: &Access| {
+        matches!(load.instruction(kernel), InstOp::Load { at: other, mask: None, .. } if other == at)
+            && load.stage != stored.stage
+            && kernel.stages[load.stage].loops == *loops
+    };
+    if !loads.iter().all(reads_back) {
+        return None;
     }
-    Some(Row { stored, at: at.clone(), read: read? })
+    Some(Row { stored: *stored, read: *loads.last()? })
 }
 
 /// True if an argument is written once, where the row lies, when nothing reads the row any more.
-fn takes(kernel: &Kernel, to: usize, from: usize, row: &Row) -> bool {
-    let mut all = accesses(kernel, to);
-    let (Some((stage, position, at, false, _)), None) = (all.next(), all.next()) else { return false };
-    to != from
-        && kernel.args[to].dtype == kernel.args[from].dtype
-        && kernel.stages[stage].loops == kernel.stages[row.stored].loops
-        && *at == row.at
-        && (stage, position) > row.read
+fn takes(kernel: &Kernel, accesses: &[Access], row: &Row) -> bool {
+    let ([access], InstOp::Store { at: row_at, .. }) = (accesses, row.stored.instruction(kernel)) else {
+        return false;
+    };
+    matches!(access.instruction(kernel), InstOp::Store { at, .. } if at == row_at)
+        && kernel.stages[access.stage].loops == kernel.stages[row.stored.stage].loops
+        && (access.stage, access.position) > (row.read.stage, row.read.position)
 }
