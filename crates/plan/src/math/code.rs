@@ -2,6 +2,7 @@
 
 use crate::kernel::{Inst, InstOp, Reg};
 use hashbrown::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use wootz_ir::DType;
 use wootz_ir::ops::{Binary, Compare, Unary};
 
@@ -11,7 +12,42 @@ pub(super) struct Code {
     pub(super) regs: Vec<DType>,
     /// The stage's instructions.
     pub(super) body: Vec<Inst>,
-    known: HashMap<Key, Reg>,
+    known: HashMap<Key, Reg, BuildHasherDefault<Mixer>>,
+}
+
+/// A quick hash for the few small numbers of a [`Key`].
+#[derive(Default)]
+struct Mixer(u64);
+
+impl Hasher for Mixer {
+    fn finish(&self) -> u64 {
+        // The table takes the position from the low bits.
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|b| self.write_u64((*b).into()));
+    }
+
+    fn write_u8(&mut self, x: u8) {
+        self.write_u64(x.into());
+    }
+
+    fn write_u32(&mut self, x: u32) {
+        self.write_u64(x.into());
+    }
+
+    fn write_u64(&mut self, x: u64) {
+        self.0 = (self.0.rotate_left(23) ^ x).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_i64(&mut self, x: i64) {
+        self.write_u64(x as u64);
+    }
+
+    fn write_isize(&mut self, x: isize) {
+        self.write_u64(x as u64);
+    }
 }
 
 /// An instruction without effects; together with the dtype of its result where operands leave that open.
@@ -52,7 +88,7 @@ impl Code {
         Code {
             regs: Vec::with_capacity(regs),
             body: Vec::with_capacity(regs),
-            known: HashMap::with_capacity(regs),
+            known: HashMap::with_capacity_and_hasher(regs, BuildHasherDefault::default()),
         }
     }
 

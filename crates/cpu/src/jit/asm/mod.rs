@@ -95,9 +95,13 @@ pub(super) const POOLED: usize = 64;
 struct Pool {
     /// Those that repeat eight bytes.
     splats: std::vec::Vec<u64>,
+    /// The last of those with a hash, plus 1.
+    recent: std::vec::Vec<u32>,
     others: std::vec::Vec<[u8; POOLED]>,
 }
 
+/// Hashes of constants.
+const HASHES: usize = 256;
 /// In the index of a constant: that it is none of [`Pool::splats`].
 const OTHER: u32 = 1 << 31;
 
@@ -142,14 +146,18 @@ impl Assembler {
         label
     }
 
-    /// The place of eight bytes repeated as often as the longest vector needs it, equal ones shared.
+    /// The place of eight bytes repeated as often as the longest vector needs it. Equal ones are shared, unless another one of
+    /// their hash came in between.
     pub(super) fn splat(&mut self, bits: u64) -> Mem {
-        let known = self.pool.splats.iter().position(|c| *c == bits);
-        let at = known.unwrap_or_else(|| {
-            self.pool.splats.push(bits);
-            self.pool.splats.len() - 1
-        });
-        Mem::Pool(at as u32)
+        let Pool { splats, recent, .. } = &mut self.pool;
+        recent.resize(HASHES, 0);
+        let hash = bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HASHES.ilog2());
+        let last = &mut recent[hash as usize];
+        if *last == 0 || splats[*last as usize - 1] != bits {
+            splats.push(bits);
+            *last = splats.len() as u32;
+        }
+        Mem::Pool(*last - 1)
     }
 
     /// The place of a constant, equal ones shared.
