@@ -66,7 +66,7 @@ impl Backend for Cpu {
             backend: NAME,
             isa: self.isa().unwrap_or(Isa::Portable).name(),
             dtypes: DType::ALL.to_vec(),
-            claims: Vec::new(),
+            claims: wootz_plan::CLAIMS.to_vec(),
             panel: 64,
             caches: [caches.l1d, caches.l2, caches.l3],
         }

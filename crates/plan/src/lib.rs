@@ -19,7 +19,7 @@ mod verify;
 
 pub use interpret::interpret;
 pub use kernel::Kernel;
-pub use lower::{PlanError, lower};
+pub use lower::{CLAIMS, PlanError, lower};
 pub use parse::{KernelParseError, KernelParseErrorKind};
 pub use plan::{
     ALIGN, Buffer, BufferId, ControlStep, CumsumStep, Epilogue, GemmStep, LinalgStep, Matrix, Place, Plan,

@@ -4,7 +4,7 @@ use super::emit::Emitter;
 use super::index::{Lin, Map, reshape_groups, strides};
 use super::roots::splat;
 use crate::kernel::{InstOp, Reg};
-use wootz_ir::ops::{Binary, Compare, Gather, Movement, Op, Random, Source, Ternary, Unary};
+use wootz_ir::ops::{Binary, Compare, Composite, Gather, Movement, Op, Random, Source, Ternary, Unary};
 use wootz_ir::{DType, Dims, F64, HostTensor, Value};
 
 impl Emitter<'_, '_> {
@@ -52,6 +52,10 @@ impl Emitter<'_, '_> {
             Op::Movement(op) => self.movement(op, value, inputs, map, mask),
             Op::Gather(op) => self.gather(*op, value, inputs, map, mask),
             Op::Random(op) => self.random(op, inputs, map, mask),
+            Op::Composite(Composite::GeluTanh) => {
+                let x = self.value(inputs[0], map, mask);
+                self.gelu_tanh(x, dtype)
+            }
             Op::Reduce(_)
             | Op::ArgReduce(_)
             | Op::Dot(_)
@@ -62,6 +66,24 @@ impl Emitter<'_, '_> {
             | Op::Composite(_)
             | Op::Control(_) => unreachable!("{} is a root with a step of its own", node.op.name()),
         }
+    }
+
+    /// x / (1 + exp(−2 √(2/π) (x + 0.044715 x³))): as ½ (1 + tanh y) is the logistic function of 2y.
+    fn gelu_tanh(&mut self, x: Reg, dtype: DType) -> Reg {
+        let scale = -2.0 * std::f64::consts::FRAC_2_PI.sqrt();
+        let mut number = |value: f64| {
+            let rounded = if dtype == DType::F64 { value } else { f64::from(value as f32) };
+            self.inst(InstOp::Float(F64(rounded)), dtype)
+        };
+        let (linear, cubic, one) = (number(scale), number(0.044715 * scale), number(1.0));
+        let mut binary = |op: Binary, x: Reg, y: Reg| self.inst(InstOp::Binary(op, x, y), dtype);
+        let square = binary(Binary::Mul, x, x);
+        let factor = binary(Binary::Mul, square, cubic);
+        let factor = binary(Binary::Add, factor, linear);
+        let exponent = binary(Binary::Mul, factor, x);
+        let power = self.inst(InstOp::Unary(Unary::Exp, exponent), dtype);
+        let divisor = self.inst(InstOp::Binary(Binary::Add, power, one), dtype);
+        self.inst(InstOp::Binary(Binary::Div, x, divisor), dtype)
     }
 
     fn cast(&mut self, x: Reg, from: DType, to: DType) -> Reg {

@@ -25,6 +25,7 @@ mod tidy;
 
 use crate::{Buffer, BufferId, Matrix, Place, Plan, Step, verify_kernel_on};
 use hashbrown::HashMap;
+pub use roots::CLAIMS;
 use wootz_ir::{Dim, Dims, Graph, HostTensor, Region, Role, Site, Target, Value};
 
 /// A graph cannot be lowered.

@@ -4,7 +4,7 @@
 //! it is used (its cost is counted), read from a parameter or constant, or is a reshape of something stored (an alias).
 
 use super::{PlanError, Signature};
-use wootz_ir::ops::{Binary, Movement, Op, Source, Unary};
+use wootz_ir::ops::{Binary, CompositeKind, Movement, Op, Source, Unary};
 use wootz_ir::{Def, Dims, HostTensor, Node, NodeId, Region, Value};
 
 /// A value used several times is recomputed each time if it costs no more than this many simple operations.
@@ -104,7 +104,9 @@ pub(super) fn analyse(
     let mut own_costs = costs.clone();
     let mut depths = vec![0u32; kinds.len()];
     for node in region.nodes() {
-        if let Op::Composite(_) = &node.op {
+        if let Op::Composite(composite) = &node.op
+            && !CLAIMS.contains(&composite.kind())
+        {
             return Err(PlanError::Unexpanded { op: node.op.name(), site: node.site.clone() });
         }
         for value in node.outputs() {
@@ -138,6 +140,9 @@ pub(super) fn analyse(
     prepare_sources(region, &kinds, &neutral, &mut prepared);
     Ok(Analysis { kinds, prepared, costs: own_costs, in_place: vec![false; region.results().len()] })
 }
+
+/// The composites that lowering writes itself, elementwise ones: what a target of this plan claims.
+pub const CLAIMS: &[CompositeKind] = &[CompositeKind::GeluTanh];
 
 /// Ops that are always a step of their own or the reduction of a kernel.
 fn owns_step(op: &Op) -> bool {
@@ -252,6 +257,7 @@ fn op_cost(op: &Op) -> u32 {
         Op::Movement(Movement::Pad { .. }) => 3,
         Op::Gather(_) => 6,
         Op::Random(_) => 100,
+        Op::Composite(_) => 18,
         _ => 0,
     }
 }
