@@ -21,6 +21,7 @@
 //! }
 //! ```
 
+use crate::blocks;
 use crate::emit::{Emit, Values, Walk};
 use std::sync::Arc;
 use wootz_ir::ops::{Control, Op};
@@ -28,6 +29,14 @@ use wootz_ir::{Region, Target, TensorType, TypeError, Value};
 
 pub(crate) fn run(region: &Arc<Region>, target: &Target) -> Result<Arc<Region>, TypeError> {
     Walk::new(target, &[rule]).region(region)
+}
+
+/// Expansion with large reductions cut into [`blocks`], for a target whose caches are known.
+pub(crate) fn run_in_blocks(region: &Arc<Region>, target: &Target) -> Result<Arc<Region>, TypeError> {
+    match target.caches[1] {
+        0 => run(region, target),
+        _ => Walk::new(target, &[blocks::rule, rule]).region(region),
+    }
 }
 
 fn rule(e: &mut Emit<'_, '_>, op: &Op, inputs: &[Value]) -> Result<Option<Values>, TypeError> {

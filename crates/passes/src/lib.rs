@@ -24,6 +24,7 @@
 //! ```
 
 mod algebra;
+mod blocks;
 mod canonical;
 mod contract;
 mod cse;

@@ -34,6 +34,8 @@ impl std::fmt::Debug for Pass {
 }
 
 const EXPAND: Pass = Pass { name: "expand", run: expand::run };
+/// The same, large reductions cut where the target's caches matter.
+const EXPAND_IN_BLOCKS: Pass = Pass { name: "expand", run: expand::run_in_blocks };
 const INLINE: Pass = Pass { name: "inline", run: inline::run };
 const SIMPLIFY: Pass = Pass { name: "simplify", run: simplify::run };
 const RECOGNIZE: Pass = Pass { name: "recognize", run: recognize::run };
@@ -44,7 +46,7 @@ const RECOMPUTE: Pass = Pass { name: "recompute", run: recompute::run };
 
 /// The passes of a level, in order.
 pub fn passes(level: Optimize) -> Vec<Pass> {
-    let mut list = vec![EXPAND];
+    let mut list = vec![if level == Optimize::Full { EXPAND_IN_BLOCKS } else { EXPAND }];
     match level {
         Optimize::None => {}
         Optimize::Basic => list.extend([SIMPLIFY, DEAD]),

@@ -15,8 +15,12 @@ use wootz_plan::kernel::{Inst, InstOp, LANES, Reg, Stage};
 const SAVED: [Gpr; 6] = [Gpr::RBX, Gpr::RBP, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::R15];
 /// Most lanes of a tile without values that cross stages.
 const WIDE_TILE: usize = 8192;
+/// Points of a grid that are enough for tiles of any width.
+const MANY_POINTS: usize = 1 << 16;
 /// Bytes that values crossing stages may take in the first-level cache.
 const TILE_BYTES: usize = 24 << 10;
+/// Instructions of the kernel in the body of a loop, unless they are of two copies.
+const MOST_INSTRUCTIONS: usize = 160;
 /// Registers that one instruction may need besides its operands and result.
 const SPARE: usize = 3;
 
@@ -84,7 +88,11 @@ fn tile_width(shape: &Shape<'_>) -> usize {
         .sum()
     {
         0 => WIDE_TILE,
-        bytes => (TILE_BYTES / bytes / LANES * LANES).clamp(2 * LANES, 1024),
+        bytes => {
+            // Whole rows of memory, where there is work enough for all threads.
+            let most = if shape.kernel.points() >= MANY_POINTS { 4096 } else { 1024 };
+            (TILE_BYTES / bytes / LANES * LANES).clamp(2 * LANES, most)
+        }
     }
 }
 
@@ -241,7 +249,7 @@ impl<'k> Generator<'k> {
         let lanes = self.shape.lanes;
         let reduced: Vec<Reg> = stage.reduce.iter().map(|acc| acc.value).collect();
         let pressure = self.registers.read(body, &reduced, self.stage_index);
-        let copies = self.copies_of(pressure.max(1), reduces, count);
+        let copies = self.copies_of(pressure.max(1), body.len(), reduces, count);
         // Partial result i takes in element i, i + LANES, …
         let steps = if reduces { self.partial_vectors() } else { copies };
         let step = steps * lanes;
@@ -327,7 +335,7 @@ impl<'k> Generator<'k> {
     }
 
     /// How many vectors are computed side by side: as many as registers allow without evictions.
-    fn copies_of(&self, pressure: usize, reduces: bool, count: Option<usize>) -> usize {
+    fn copies_of(&self, pressure: usize, length: usize, reduces: bool, count: Option<usize>) -> usize {
         let free = self.registers.free_vectors().saturating_sub(SPARE);
         let mut copies = MOST_COPIES;
         if reduces {
@@ -338,7 +346,9 @@ impl<'k> Generator<'k> {
             // Whole vectors without a tail are better than more vectors at once.
             let even = |c: usize| count.is_some_and(|n| n.is_multiple_of(c * self.shape.lanes));
             let uneven = !reduces && !even(copies) && even(copies / 2) && count.is_some_and(|n| n < 256);
-            if copies * pressure <= free && !long && !uneven {
+            // Enough in flight, and no longer than the processor's cache of decoded instructions bears.
+            let enough = copies == 2 || copies * length <= MOST_INSTRUCTIONS;
+            if copies * pressure <= free && enough && !long && !uneven {
                 break;
             }
             copies /= 2;
@@ -363,7 +373,7 @@ impl<'k> Generator<'k> {
         for (_, reg) in wanted.into_iter().take(room) {
             let reg = Reg(reg);
             // A value that the loop itself computes is not there yet.
-            if body.iter().any(|i| i.out == Some(reg)) {
+            if self.registers.kinds[reg.0 as usize].stage == Some(self.stage_index as u32) {
                 continue;
             }
             let from = match (self.literal(reg), self.homes[reg.0 as usize]) {

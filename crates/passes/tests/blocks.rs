@@ -1,0 +1,63 @@
+//! Large reductions are cut into blocks, and compute the same.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+mod common;
+
+use common::target;
+use std::sync::Arc;
+use wootz_ir::ops::{Composite, Op, ReduceKind};
+use wootz_ir::{Builder, DType, Graph, HostTensor, Input, Output, Role, TensorType, Value, eval};
+use wootz_passes::{Optimize, run};
+
+/// The number of reductions that a function of `x` is compiled to, and its error relative to the largest result.
+fn check(dims: &[usize], build: impl Fn(&mut Builder, Value) -> Value, reductions: usize) {
+    let mut b = Builder::new();
+    let x = b.param(TensorType::new(DType::F64, dims));
+    let y = build(&mut b, x);
+    let graph = Graph {
+        inputs: vec![Input { name: "x".into(), role: Role::Input }],
+        outputs: vec![Output { name: "y".into(), alias: None }],
+        body: Arc::new(b.finish(&[y])),
+    };
+    let after = run(&graph, Optimize::Full, &target(&[]), &mut |_, _| {}).unwrap();
+    let found = after.body.nodes().iter().filter(|n| matches!(n.op, Op::Reduce(_))).count();
+    assert_eq!(found, reductions, "{dims:?}");
+    let count: usize = dims.iter().product();
+    let values: Vec<f64> = (0..count).map(|i| ((i * 7919 + 13) % 10_007) as f64 / 64.0 + 1e3).collect();
+    let x = HostTensor::from_f64(DType::F64, dims, &values);
+    let [expected, got] = [&graph, &after]
+        .map(|graph| eval::region(&graph.body, std::slice::from_ref(&x)).unwrap().remove(0).to_f64());
+    let largest = expected.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    for (want, got) in expected.iter().zip(&got) {
+        // Sums of n terms differ by n half ulps at most, and variances by the square root of that here.
+        assert!((want - got).abs() <= 1e-11 * largest, "{dims:?}: {got}, not {want}");
+    }
+}
+
+fn reduce(kind: ReduceKind, axis: usize) -> impl Fn(&mut Builder, Value) -> Value {
+    move |b, x| b.push(wootz_ir::ops::Reduce { kind, axes: [axis].into_iter().collect() }, &[x]).unwrap()
+}
+
+fn variance(axes: &[usize], correction: usize) -> impl Fn(&mut Builder, Value) -> Value {
+    let axes: wootz_ir::Axes = axes.iter().copied().collect();
+    move |b, x| b.composite(Composite::Variance { axes: axes.clone(), correction }, &[x]).unwrap()
+}
+
+#[test]
+fn sums_and_extremes_over_rows() {
+    check(&[1024, 512], reduce(ReduceKind::Sum, 0), 2);
+    check(&[2, 600, 512], reduce(ReduceKind::Max, 1), 2);
+    // Along the memory, small, or of a length without a divisor that would do.
+    check(&[512, 1024], reduce(ReduceKind::Sum, 1), 1);
+    check(&[512, 64], reduce(ReduceKind::Sum, 0), 1);
+    check(&[1021, 520], reduce(ReduceKind::Sum, 0), 1);
+}
+
+#[test]
+fn variances() {
+    // Means of blocks, squares within blocks, their mean, squares between them: the sum within is one more.
+    check(&[1024, 512], variance(&[0], 1), 5);
+    check(&[1 << 19], variance(&[0], 0), 5);
+    check(&[512, 1024], variance(&[1], 0), 2);
+}
