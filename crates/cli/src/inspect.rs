@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
+use wootz::cpu::isa::Isa;
 use wootz::ir::{Graph, Target, text};
 use wootz::nn::Mode;
 use wootz::passes::{self, Optimize};
@@ -12,7 +13,7 @@ use wootz::pycode::{self, Framework};
 use wootz::runtime::{self, KernelInfo, Options, Profile, Report, Stages};
 
 use crate::backends;
-use crate::kernels::{self, Listed, Math};
+use crate::kernels::{self, Listed, Math, Show};
 use crate::model::{self, MODELS, Source};
 use crate::output::{print, print_json};
 use crate::profile;
@@ -47,6 +48,9 @@ pub(crate) struct Args {
     /// With --kernels: elementary functions written out in the instructions that are executed
     #[arg(long, requires = "kernels")]
     expand: bool,
+    /// With --kernels: the machine code of every kernel, each instruction of the kernel above what computes it
+    #[arg(long, requires = "kernels")]
+    asm: bool,
     /// Compile it; the time of each stage
     #[arg(long)]
     stages: bool,
@@ -96,7 +100,8 @@ pub(crate) fn inspect(args: &Args) -> Result<()> {
             let target = backend.target();
             let plan = plan::lower(&graph_after(&graph, "full", &target)?, &target)?;
             let math = if args.expand { Math::Expanded } else { Math::Named };
-            view.kernels = Some((report.clone(), kernels::list(&plan, math)));
+            let assembly = args.asm.then(Isa::detect).transpose()?;
+            view.kernels = Some((report.clone(), kernels::list(&plan, Show { math, assembly })));
         }
         view.stages = args.stages.then_some(report.stages);
     }

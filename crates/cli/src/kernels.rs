@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use wootz::cpu::isa::Isa;
 use wootz::plan::{self, ControlStep, Kernel, Plan, Step, StepKind};
 
 /// How a kernel's elementary functions are shown.
@@ -15,9 +16,19 @@ pub(crate) enum Math {
     Expanded,
 }
 
+/// What is shown of a kernel.
+#[derive(Copy, Clone)]
+pub(crate) struct Show {
+    pub(crate) math: Math,
+    /// The instruction set to show machine code of.
+    pub(crate) assembly: Option<Isa>,
+}
+
 /// A kernel and the steps that run it.
 pub(crate) struct Listed {
     code: Kernel,
+    /// Its machine code, or why it has none.
+    assembly: Option<Result<String, &'static str>>,
     /// `run 3`, `prepare 0`: the part of the plan and the step's number there; steps of regions follow their owner's.
     steps: Vec<String>,
     /// Where in the model they come from.
@@ -25,10 +36,10 @@ pub(crate) struct Listed {
 }
 
 /// Every kernel of a plan and of the plans it calls, equal ones once, in order of their first step.
-pub(crate) fn list(plan: &Plan, math: Math) -> Vec<Listed> {
+pub(crate) fn list(plan: &Plan, show: Show) -> Vec<Listed> {
     let mut found: Vec<(Arc<Kernel>, Listed)> = Vec::new();
     for (part, steps) in [("prepare", &plan.prepare), ("run", &plan.steps)] {
-        collect(part, steps, math, &mut found);
+        collect(part, steps, show, &mut found);
     }
     found.into_iter().map(|(_, listed)| listed).collect()
 }
@@ -36,26 +47,40 @@ pub(crate) fn list(plan: &Plan, math: Math) -> Vec<Listed> {
 /// The kernels with a line each that says which steps run it.
 pub(crate) fn text(kernels: &[Listed]) -> String {
     let mut out = String::new();
-    for Listed { code, steps, sites } in kernels {
+    for Listed { code, assembly, steps, sites } in kernels {
         let sites = if sites.is_empty() { String::new() } else { format!(", at {}", sites.join(", ")) };
         let _ = writeln!(out, "# step {}{sites}\n{code}\n", steps.join(", "));
+        let _ = match assembly {
+            Some(Ok(listing)) => writeln!(out, "{listing}"),
+            Some(Err(why)) => writeln!(out, "; no machine code: {why}\n"),
+            None => Ok(()),
+        };
     }
     out.trim_end().to_owned()
 }
 
 pub(crate) fn json(kernels: &[Listed]) -> Value {
-    let one = |k: &Listed| json!({"code": k.code.to_string(), "steps": k.steps, "sites": k.sites});
+    let one = |k: &Listed| {
+        let mut kernel = json!({"code": k.code.to_string(), "steps": k.steps, "sites": k.sites});
+        match &k.assembly {
+            Some(Ok(listing)) => kernel["assembly"] = json!(listing),
+            Some(Err(why)) => kernel["no_assembly"] = json!(why),
+            None => {}
+        }
+        kernel
+    };
     kernels.iter().map(one).collect()
 }
 
-fn collect(part: &str, steps: &[Step], math: Math, found: &mut Vec<(Arc<Kernel>, Listed)>) {
+fn collect(part: &str, steps: &[Step], show: Show, found: &mut Vec<(Arc<Kernel>, Listed)>) {
     for (number, step) in steps.iter().enumerate() {
         let name = format!("{part} {number}");
         match &step.kind {
-            StepKind::Kernel { kernel, .. } => add(kernel, name, step, math, found),
+            StepKind::Kernel { kernel, .. } => add((kernel, false), name, step, show, found),
             StepKind::Gemm(gemm) => {
                 if let Some(epilogue) = &gemm.epilogue {
-                    add(&epilogue.kernel, format!("{name} (epilogue)"), step, math, found);
+                    let name = format!("{name} (epilogue)");
+                    add((&epilogue.kernel, true), name, step, show, found);
                 }
             }
             StepKind::Control(control) => {
@@ -65,7 +90,7 @@ fn collect(part: &str, steps: &[Step], math: Math, found: &mut Vec<(Arc<Kernel>,
                     ControlStep::While { cond, body, .. } => vec![cond, body],
                 };
                 for (i, body) in bodies.into_iter().enumerate() {
-                    collect(&format!("{name}.{i}"), &body.plan.steps, math, found);
+                    collect(&format!("{name}.{i}"), &body.plan.steps, show, found);
                 }
             }
             _ => {}
@@ -73,13 +98,20 @@ fn collect(part: &str, steps: &[Step], math: Math, found: &mut Vec<(Arc<Kernel>,
     }
 }
 
-fn add(kernel: &Arc<Kernel>, name: String, step: &Step, math: Math, found: &mut Vec<(Arc<Kernel>, Listed)>) {
+fn add(
+    (kernel, epilogue): (&Arc<Kernel>, bool),
+    name: String,
+    step: &Step,
+    show: Show,
+    found: &mut Vec<(Arc<Kernel>, Listed)>,
+) {
     let at = found.iter().position(|(known, _)| known == kernel).unwrap_or_else(|| {
-        let code = match math {
+        let code = match show.math {
             Math::Named => (**kernel).clone(),
             Math::Expanded => plan::math::expand(kernel, true).into_owned(),
         };
-        found.push((kernel.clone(), Listed { code, steps: Vec::new(), sites: Vec::new() }));
+        let assembly = show.assembly.map(|isa| wootz::cpu::assembly(kernel, epilogue, isa));
+        found.push((kernel.clone(), Listed { code, assembly, steps: Vec::new(), sites: Vec::new() }));
         found.len() - 1
     });
     let listed = &mut found[at].1;

@@ -120,6 +120,10 @@ fn inspect_prints_the_code_of_kernels() {
     let code = expanded["kernels"]["code"][0]["code"].as_str().unwrap();
     assert!(!code.contains("tanh") && code.contains("fma"), "{code}");
     code.parse::<wootz::plan::Kernel>().unwrap();
+    let listing = stdout(&["inspect", &path, "--kernels", "--asm"]);
+    let portable = wootz::cpu::isa::Isa::detect().unwrap() == wootz::cpu::isa::Isa::Portable;
+    let (load, end) = if portable { ("; no machine code", "") } else { ("; %0 = load a0[g0] : f32", "ret") };
+    assert!(listing.contains(load) && listing.contains(end), "{listing}");
 }
 
 #[test]
