@@ -69,13 +69,16 @@ def generated(framework, case, mode, params, inputs, jit, options):
         inputs = {"x": inputs["x"]}
     program = wz.compile(model, inputs, backend=framework, jit=jit, **options)
     given = {name: program.framework.array(value) for name, value in inputs.items()}
-    ready = importlib.import_module("jax").block_until_ready if framework == "jax" else lambda x: x
+    waits = framework == "jax"
     last = {}
     if mode == "inference":
         held = program.params(params)
 
+        (name,) = program.outputs
+
         def infer():
-            last["output"] = ready(program(held, **given))["logits" if "logits" in program.outputs else "output"]
+            output = program(held, **given)[name]
+            last["output"] = output.block_until_ready() if waits else output
 
         return program, infer, lambda: {"output": np.asarray(last["output"])}
     # Moments and the counter start from zero.
@@ -84,7 +87,7 @@ def generated(framework, case, mode, params, inputs, jit, options):
 
     def step():
         last["state"], out = program(last["state"], **given)
-        last["loss"] = ready(out["loss"])
+        last["loss"] = out["loss"].block_until_ready() if waits else out["loss"]
 
     def outputs():
         named = {name: np.asarray(last["state"][name]) for name in params}
