@@ -612,7 +612,7 @@ class Program:
         """
         The graph after the passes.
         """
-    def init(self, /, seed: SupportsIndex = 0) -> Any:
+    def init(self, /, seed=0) -> Any:
         """
         Initial parameters, or the initial state of a program that updates it.
         """
@@ -937,7 +937,7 @@ def cache_limit(limit: SupportsIndex) -> None:
     Sets how many compiled graphs are kept.
     """
 
-def compile(definition: Definition, shapes: dict[str, SupportsGetItem[int, SupportsIndex]], backend: str, optimize: str, threads: SupportsIndex | None, nan_check: bool) -> Program:
+def compile(definition: Definition, shapes: dict[str, SupportsGetItem[int, SupportsIndex]], backend: str, optimize: str, threads, nan_check: bool) -> Program:
     """
     Compiles a definition for inputs of these shapes.
     """
