@@ -13,10 +13,17 @@ fn help_names_the_subcommands() {
         Usage: wootz <COMMAND>
 
         Commands:
-          bench     Measure wootz and other stacks, and compare the results
-          inspect   Show a model's graph after any pass, its plan, its kernels and what compiling it costs
-          run       Run a graph or a named model once, on tensors from files
-          backends  List the backends and whether each can run here
+          bench         Measure wootz and other stacks, and compare the results
+          inspect       Show a model's graph after any pass, its plan, its kernels and what compiling it costs
+          run           Run a graph or a named model once, on tensors from files
+          backends      List the backends and whether each can run here
+          fit           Fit a pyhf workspace: best-fit parameters, uncertainties, pulls, goodness of fit, yields
+          hypotest      Test a value of the parameter of interest by asymptotic formulae: CLs, observed and expected
+          limit         Find the upper limit on the parameter of interest: where CLs falls below a level, observed and expected
+          scan          Test values of the parameter of interest over a range: CLs, observed and expected, and the limits in between
+          significance  Find the significance of a discovery: of the data over a background without signal, and as expected
+          toys          Test a value of the parameter of interest by toys under each hypothesis
+          ranking       Rank nuisance parameters by their impact: how far the parameter of interest moves when they are fixed off their best fit
 
         Options:
           -h, --help
