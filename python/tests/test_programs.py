@@ -2,6 +2,8 @@
 
 import inspect
 import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -324,6 +326,17 @@ COMPILE_ERRORS = [
 ]
 
 
+def test_native_programs_import_no_other_backend():
+    code = (
+        "import sys, numpy as np, wootz as wz; loaded = set(sys.modules);"
+        "wz.compile(wz.nn.Linear(2, 3), {'x': np.zeros((1, 2), 'f4')}); print(sorted(set(sys.modules) - loaded))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names = [name for name in run.stdout.strip("[]\n").replace("'", "").split(", ") if name]
+    assert "wootz.nn" in names
+    assert not [name for name in names if not name.startswith("wootz.") or name.startswith("wootz.backends")]
+
+
 def test_jit_knows_the_options_of_compile():
     from wootz._compile import OPTIONS
 
@@ -387,3 +400,34 @@ def test_zero_sizes():
     program = wz.compile(MODEL, {"x": wz.f32[0, 6]})
     assert program(program.init(), x=IMAGES[:0])["logits"].shape == (0, 3)
     assert wz.jit(lambda x: x.sum())(np.zeros((0, 3))) == 0
+
+
+def test_training_on_no_rows_changes_nothing():
+    model = nn.training(MODEL, loss=nn.CrossEntropy(reduction="sum"), optimizer=nn.sgd(0.1))
+    step = wz.compile(model, {"x": wz.f32[0, 6], "y": wz.i64[0]})
+    state = step.init(seed=0)
+    before = {name: np.array(state[name]) for name in state.params}
+    state, out = step(state, x=np.zeros((0, 6), np.float32), y=np.zeros(0, np.int64))
+    assert out["loss"] == 0
+    for name, value in before.items():
+        np.testing.assert_array_equal(state[name], value)
+
+
+def test_sessions_of_one_program_run_at_once(program):
+    params = program.init(seed=0)
+    inputs = [RNG.normal(size=(4, 6)).astype(np.float32) for _ in range(4)]
+    expected = [program(params, x=x)["logits"] for x in inputs]
+    wrong = []
+
+    def run(x, want):
+        session = program.session(params)
+        for _ in range(200):
+            if not np.array_equal(session(x=x)["logits"], want):
+                wrong.append(x)
+
+    threads = [threading.Thread(target=run, args=pair) for pair in zip(inputs, expected, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

@@ -20,6 +20,9 @@ class CacheInfo(NamedTuple):
     limit: int
 
 
+# The backends that run generated source; any other name is native.
+GENERATED = ("numpy", "jax", "torch", "mlx")
+
 # What `compile_definition` takes besides a definition and shapes.
 OPTIONS = ("backend", "optimize", "threads", "nan_check", "jit", "device", "precision", "jit_options", "file")
 
@@ -35,16 +38,17 @@ def compile_definition(
     **generated: Any,
 ) -> Any:
     """Compiles what was traced. `generated` is for backends that run generated source."""
-    from wootz import backends
+    if backend in GENERATED:
+        # Native programs do without what this imports.
+        from wootz import backends
 
-    if backend in backends.NAMES:
         for name, value in (("threads", threads), ("nan_check", nan_check)):
             if value:
                 raise BackendError(f'backend "{backend}" has no `{name}`: leave it out')
         return backends.compile_generated(definition, shapes, backend=backend, optimize=optimize, **generated)
     for name, value in generated.items():
         if value is not None:
-            raise BackendError(f'backend "{backend}" has no `{name}`: it is for {", ".join(backends.NAMES)}')
+            raise BackendError(f'backend "{backend}" has no `{name}`: it is for {", ".join(GENERATED)}')
     return _native.compile(definition, shapes or {}, backend, optimize, threads, nan_check)
 
 

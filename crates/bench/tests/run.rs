@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{options, temporary};
 use wootz_bench::result::Outcome;
-use wootz_bench::{BenchError, JOURNAL_FILE, Model, Report, Runner, run};
+use wootz_bench::{BenchError, JOURNAL_FILE, Mode, Model, Report, Runner, run};
 
 fn shell(name: &str, script: &str) -> Runner {
     Runner::command(name, ["sh", "-c", script])
@@ -69,7 +69,7 @@ fn a_wrong_result_is_a_failed_row_without_times() {
     for (fault, mode) in [("output", 0), ("loss", 1), ("update", 1), ("nan", 0), ("absent", 0)] {
         let out = temporary();
         let mut options = options(out.path().join("run"));
-        options.modes = vec![[wootz_bench::Mode::Inference, wootz_bench::Mode::Training][mode]];
+        options.modes = vec![[Mode::Inference, Mode::Training][mode]];
         options.extra_runners = vec![common::fake("faulty", &[("FAULT", fault)])];
         let report = run(&options).expect("a wrong result is a row");
         let (reason, _) = reason(&report, "faulty");
@@ -239,6 +239,26 @@ fn rows_are_on_disk_before_the_next_case_starts() {
     let rows: Vec<usize> = seen.lines().map(|line| line.parse().expect("a count")).collect();
     assert_eq!(rows.first(), Some(&0));
     assert_eq!(rows.last(), Some(&1));
+}
+
+/// Every round has each runner once, and begins with another one.
+#[test]
+fn runners_are_interleaved_and_take_turns_to_begin() {
+    let out = temporary();
+    let turns = out.path().join("turns");
+    let file = turns.to_str().expect("UTF-8");
+    let mut options = options(out.path().join("run"));
+    options.modes = vec![Mode::Inference];
+    options.cold_spawns = 0;
+    let names = ["fake", "second", "third"];
+    options.extra_runners = names.map(|name| common::fake(name, &[("TURNS", file), ("NAME", name)])).into();
+    let rounds = options.warmup_rounds + options.repeats;
+    run(&options).expect("the workers take turns");
+    let turns = std::fs::read_to_string(turns).expect("the workers wrote");
+    let turns: Vec<&str> = turns.lines().collect();
+    let expected: Vec<&str> =
+        (0..rounds).flat_map(|round| (0..3).map(move |i| names[(round + i) % 3])).collect();
+    assert!(turns.windows(expected.len()).any(|window| window == expected), "{turns:?}");
 }
 
 #[test]

@@ -18,9 +18,6 @@ from typing import Any
 from wootz import _native
 from wootz._errors import BackendError, DonatedError, DTypeError, FileError, ModelError, ShapeError, UnknownNameError
 
-# The backends of this package; "cpu" is native.
-NAMES = ("numpy", "jax", "torch", "mlx")
-
 _counter = itertools.count()
 
 
