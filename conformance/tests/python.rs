@@ -22,6 +22,9 @@ fn python_with(module: &str) -> Option<PathBuf> {
     })
 }
 
+/// Names the frameworks, with commas between them, that some Python here must have.
+const REQUIRED: &str = "WOOTZ_REQUIRED_FRAMEWORKS";
+
 /// Set to `all` to run JAX on every case too.
 const AMOUNT: &str = "WOOTZ_CONFORMANCE_PYTHON";
 
@@ -30,6 +33,9 @@ const PRINTED: usize = 5;
 
 fn check(framework: Framework, module: &str, levels: &[Optimize], cases: &[Case]) {
     let Some(python) = python_with(module) else {
+        let required = std::env::var(REQUIRED).unwrap_or_default();
+        let name = module.split('.').next().expect("a module has a name");
+        assert!(!required.split(',').any(|one| one == name), "{name} is required, and no Python here has it");
         println!(
             "not run: no Python with {module} (`cargo xtask peers` makes one, or name one in WOOTZ_PYTHON)"
         );

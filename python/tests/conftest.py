@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import importlib
+import os
 import tempfile
 from pathlib import Path
 
@@ -7,3 +9,11 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 # Not into the folder that the tests happen to be started in.
 set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "wootz-hypothesis")
+
+MODULES = {"mlx": "mlx.core"}
+
+
+def pytest_configure():
+    """Where frameworks are required, a test must not be left out because one of them does not import."""
+    for name in filter(None, os.environ.get("WOOTZ_REQUIRED_FRAMEWORKS", "").split(",")):
+        importlib.import_module(MODULES.get(name, name))

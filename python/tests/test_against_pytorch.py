@@ -3,8 +3,10 @@ Python computes what is expected; without it these tests are skipped, and say so
 
 Both sides round to f32 in their own order: 2e-5 of the largest element is some hundred roundings."""
 
+import importlib.util
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,12 @@ import wootz as wz
 from wootz import nn
 
 
+pytestmark = pytest.mark.frameworks
+
+
 def peers_python():
+    if importlib.util.find_spec("torch"):
+        return sys.executable
     if given := os.environ.get("WOOTZ_PEERS_PYTHON"):
         return given
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -12,6 +12,7 @@ MODEL = nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.LayerNorm(8), nn.Linear(8, 
 INPUTS = {"x": wz.f32[4, 6]}
 X = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
 
+pytestmark = pytest.mark.frameworks
 with_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 with_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
 

@@ -9,6 +9,7 @@ import pytest
 import wootz as wz
 from wootz import nn
 
+pytestmark = pytest.mark.frameworks
 MODEL = nn.mlp([6, 8, 3])
 INPUTS = {"x": wz.f32[4, 6]}
 RNG = np.random.default_rng(0)

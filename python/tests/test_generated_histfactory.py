@@ -7,6 +7,7 @@ import pytest
 import wootz as wz
 from histfactory_workspaces import random_points, random_workspace
 
+pytestmark = pytest.mark.frameworks
 INSTALLED = [name for name in ("numpy", "jax", "torch") if importlib.util.find_spec(name)]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import wootz as wz
 
+pytestmark = pytest.mark.frameworks
 torch = pytest.importorskip("torch", reason="PyTorch is not installed; `pip install torch` has these tests run")
 
 

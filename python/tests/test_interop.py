@@ -100,6 +100,7 @@ def test_dlpack_goes_in_and_out():
     np.testing.assert_array_equal(wz.Params({"x": Exporter(x)})["x"], x)
 
 
+@pytest.mark.frameworks
 def test_pytorch_tensors():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     x = torch.arange(6, dtype=torch.float32).reshape(2, 3)

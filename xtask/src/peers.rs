@@ -1,4 +1,5 @@
-//! `cargo xtask peers`: the environment with the stacks that benchmarks compare against.
+//! `cargo xtask peers`: the environment with the stacks that benchmarks compare against and the frameworks that generated
+//! source is tested on.
 
 use std::env;
 use std::path::PathBuf;
@@ -9,12 +10,12 @@ use crate::repo::Repo;
 use crate::venv::Venv;
 
 /// The pinned versions of the stacks.
-const REQUIREMENTS: &str = "bench/peers/requirements-peers.txt";
+const REQUIREMENTS: &str = "requirements/peers.txt";
 
-/// Make the environment with the stacks that benchmarks compare against, install this checkout's wootz there, and print its
-/// path.
+/// Make the environment with the stacks that benchmarks compare against and the frameworks of generated source, install this
+/// checkout's wootz there, and print its path.
 ///
-/// It is kept in the user's cache folder, named by the hash of bench/peers/requirements-peers.txt, and shared by all
+/// It is kept in the user's cache folder, named by the hash of requirements/peers.txt, and shared by all
 /// checkouts. The stacks are installed once, wootz at every call, as `pip install .` does it. Standard output is the path
 /// alone.
 #[derive(clap::Args)]
@@ -22,12 +23,18 @@ pub(crate) struct Args {}
 
 /// Makes the environment where it is missing, builds and installs the wheel, and prints the path.
 pub(crate) fn run(repo: &Repo, _: &Args) -> Result<()> {
-    let venv = Venv::ensure(&cache()?.join("wootz"), "peers", &repo.path(REQUIREMENTS))?;
+    let venv = environment(repo)?;
     let _lock = venv.lock()?;
     // `--no-deps`: NumPy is pinned there. `--force-reinstall`: the version alone does not tell two checkouts apart.
     venv.pip(&["install", "--quiet", "--no-deps", "--force-reinstall"]).arg(repo.root()).run_on_stderr()?;
     println!("{}", venv.dir().display());
     Ok(())
+}
+
+/// The environment as its requirements pin it, made where it is missing. All checkouts share it, so nothing else may be
+/// installed there.
+pub(crate) fn environment(repo: &Repo) -> Result<Venv> {
+    Venv::ensure(&cache()?.join("wootz"), "peers", &repo.path(REQUIREMENTS))
 }
 
 /// `$XDG_CACHE_HOME`, or `.cache` in the home folder. (XDG base directory specification: a relative path is ignored.)

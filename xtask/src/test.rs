@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::docs;
+use crate::peers;
 use crate::process::Process;
 use crate::repo::{Repo, TEST_PROFILE};
 use crate::steps::Steps;
@@ -18,8 +19,9 @@ const EXTENSION: (&str, &str) = ("wootz-python", "crates/python/Cargo.toml");
 /// Run the Rust and the Python tests.
 ///
 /// Needs Rust and Python 3.11 or newer, nothing else: makes its own virtual environment below the target folder from
-/// requirements/test.txt, builds the wheel and installs it there. Ends at the first failure with the command that
-/// repeats it.
+/// requirements/test.txt, builds the wheel and installs it there. Tests against PyTorch, JAX, MLX and ONNX Runtime run in
+/// the environment of `cargo xtask peers`, which is made if it is missing. Ends at the first failure with the command
+/// that repeats it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only the Rust tests (unit, integration, documentation)
@@ -28,6 +30,9 @@ pub(crate) struct Args {
     /// Only the Python tests (wheel, pytest, documentation, examples)
     #[arg(long)]
     python: bool,
+    /// Leave out the tests that need the environment of `cargo xtask peers` (7 GB of PyTorch, JAX, MLX and others)
+    #[arg(long)]
+    no_frameworks: bool,
 }
 
 /// Runs the parts `args` asks for; without any, all.
@@ -36,24 +41,32 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<()> {
     let venv = steps.call("Python: pinned environment", "cargo xtask test", || {
         Venv::ensure(&repo.scratch("venv"), "test", &repo.path("requirements/test.txt"))
     })?;
+    let frameworks = match args.no_frameworks {
+        true => None,
+        false => Some(
+            steps.call("Python: stacks and frameworks", "cargo xtask peers", || peers::environment(repo))?,
+        ),
+    };
     if !args.python {
-        rust(repo, &venv, &mut steps)?;
+        rust(repo, &venv, frameworks.as_ref(), &mut steps)?;
     }
     if !args.rust {
-        python(repo, &venv, &mut steps)?;
+        python(repo, &venv, frameworks.as_ref(), &mut steps)?;
     }
     steps.summary();
     Ok(())
 }
 
-fn rust(repo: &Repo, venv: &Venv, steps: &mut Steps) -> Result<()> {
+fn rust(repo: &Repo, venv: &Venv, frameworks: Option<&Venv>, steps: &mut Steps) -> Result<()> {
+    // Generated source is tested on what these interpreters have; what is required may not be left out.
+    let required = if frameworks.is_some() { "numpy,jax,torch,mlx" } else { "numpy" };
     let cargo_test = |what: &[&str]| {
         let mut process = repo.cargo(&["test", "--profile", TEST_PROFILE, "--workspace"]);
         if repo.has(EXTENSION.1) {
             process = process.args(["--exclude", EXTENSION.0]);
         }
-        // Generated NumPy source is tested there; other frameworks where the peers' environment has them.
-        process.args(what).env("WOOTZ_PYTHON", venv.python())
+        process = process.env("WOOTZ_REQUIRED_FRAMEWORKS", required).env("WOOTZ_PYTHON", venv.python());
+        process.args(what)
     };
     steps.run(
         "Rust: unit and integration tests",
@@ -62,7 +75,7 @@ fn rust(repo: &Repo, venv: &Venv, steps: &mut Steps) -> Result<()> {
     steps.run("Rust: documentation examples", &cargo_test(&["--doc"]))
 }
 
-fn python(repo: &Repo, venv: &Venv, steps: &mut Steps) -> Result<()> {
+fn python(repo: &Repo, venv: &Venv, frameworks: Option<&Venv>, steps: &mut Steps) -> Result<()> {
     if !repo.has(EXTENSION.1) {
         steps.absent("Python: tests", &format!("there is no {} yet", EXTENSION.1));
         return Ok(());
@@ -91,9 +104,40 @@ fn python(repo: &Repo, venv: &Venv, steps: &mut Steps) -> Result<()> {
         steps.absent("Python: pytest", "there is no python/tests yet");
     }
     steps.run("Rust: workers in Python", &workers(repo, venv))?;
+    if let Some(frameworks) = frameworks {
+        with_frameworks(repo, frameworks, &wheel, steps)?;
+    }
     docs::run_python(repo, venv, steps)?;
     examples(repo, venv, steps)?;
     rust_example(repo, steps)
+}
+
+/// Runs the tests that need a framework. The environment is shared by all checkouts, so the wheel goes into a folder of
+/// this one, which the interpreter is told to search first.
+fn with_frameworks(repo: &Repo, frameworks: &Venv, wheel: &Path, steps: &mut Steps) -> Result<()> {
+    let packages = repo.scratch("frameworks");
+    fresh_dir(&packages)?;
+    steps.run(
+        "Frameworks: install the wheel",
+        &frameworks
+            .pip(&["install", "--quiet", "--no-deps", "--no-index", "--target"])
+            .arg(&packages)
+            .arg(wheel),
+    )?;
+    let pytest = Process::new(frameworks.program("pytest"))
+        .args(["-m", "frameworks"])
+        .arg(repo.path("python/tests"))
+        .current_dir(repo.root())
+        .env("PYTHONPATH", &packages)
+        .env("WOOTZ_REQUIRED_FRAMEWORKS", "numpy,jax,torch,mlx");
+    steps.run("Frameworks: pytest", &pytest)?;
+    let workers = peers_test(repo, frameworks, "numpy,wootz-python,jax,pytorch,onnxruntime");
+    steps.run("Frameworks: workers", &workers.env("PYTHONPATH", &packages))?;
+    let dir = repo.scratch("frameworks-example");
+    fresh_dir(&dir)?;
+    let example = Process::new(frameworks.python()).arg(repo.path("examples/significance.py"));
+    let example = example.args(["--seeds", "2"]).env("PYTHONPATH", &packages).current_dir(&dir);
+    steps.run("Frameworks: examples/significance.py", &example)
 }
 
 /// Runs the Rust example that trains on the data set which `examples/export_digits.py` has just written.
@@ -125,9 +169,14 @@ fn pytest(repo: &Repo, venv: &Venv) -> Process {
 
 /// The benchmark's workers in the environment that has the wheel.
 fn workers(repo: &Repo, venv: &Venv) -> Process {
+    peers_test(repo, venv, "numpy,wootz-python")
+}
+
+/// The test of the benchmark's workers with this environment's Python, of which `required` may not be missing.
+fn peers_test(repo: &Repo, venv: &Venv, required: &str) -> Process {
     repo.cargo(&["test", "--profile", TEST_PROFILE, "--package", "wootz-bench", "--test", "peers"])
         .env("WOOTZ_PEERS_PYTHON", venv.python())
-        .env("WOOTZ_REQUIRED_PEERS", "numpy,wootz-python")
+        .env("WOOTZ_REQUIRED_PEERS", required)
 }
 
 /// Runs every `examples/*.py`, each in an empty folder of its own.

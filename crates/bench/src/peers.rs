@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The pinned requirements of every Python peer.
-pub const REQUIREMENTS: &str = include_str!("../../../bench/peers/requirements-peers.txt");
+pub const REQUIREMENTS: &str = include_str!("../../../requirements/peers.txt");
 
 /// How a user gets the peers.
 pub const INSTALL_HINT: &str = "cargo xtask peers";
