@@ -36,6 +36,13 @@ impl Builder {
         Builder { solver: Solver::open(), ..Builder::new() }
     }
 
+    /// Makes room for so many nodes more.
+    pub fn reserve(&mut self, nodes: usize) {
+        self.region.nodes.reserve(nodes);
+        self.region.types.reserve(nodes);
+        self.region.defs.reserve(nodes);
+    }
+
     /// Adds a parameter.
     ///
     /// # Panics
@@ -127,7 +134,8 @@ impl Builder {
         self.region.map_dims(&|d| self.solver.resolve(d))
     }
 
-    fn push_node(&mut self, op: Op, inputs: &[Value]) -> Result<NodeId, TypeError> {
+    /// Adds an op; gives its node.
+    pub fn push_node(&mut self, op: Op, inputs: &[Value]) -> Result<NodeId, TypeError> {
         let types: SmallVec<[&TensorType; 4]> =
             inputs.iter().map(|v| &self.region.types[v.index()]).collect();
         let mut cx = InferCx { op: &op, inputs: &types, solver: &mut self.solver };
@@ -140,7 +148,13 @@ impl Builder {
             self.value(ty, Def::Node(id, i));
         }
         let site = self.site.clone();
-        self.region.nodes.push(Node { op, inputs: inputs.into(), site, first, outputs: count });
+        self.region.nodes.push(Node {
+            op,
+            inputs: SmallVec::from_slice(inputs),
+            site,
+            first,
+            outputs: count,
+        });
         Ok(id)
     }
 

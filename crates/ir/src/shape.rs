@@ -11,8 +11,19 @@ pub type Axes = SmallVec<[usize; 4]>;
 pub type Dims = SmallVec<[usize; 4]>;
 
 /// The sizes of a tensor's axes, outermost first; rank 0 is a scalar.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
+#[derive(PartialEq, Eq, Hash, Default)]
 pub struct Shape(SmallVec<[Dim; 4]>);
+
+impl Clone for Shape {
+    // Every node that is added clones one: the vector's own `clone` goes through an iterator of unknown length.
+    fn clone(&self) -> Shape {
+        let mut dims = SmallVec::with_capacity(self.0.len());
+        for dim in &self.0 {
+            dims.push(dim.clone());
+        }
+        Shape(dims)
+    }
+}
 
 impl Shape {
     /// The shape of a scalar.

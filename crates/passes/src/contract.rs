@@ -28,7 +28,7 @@ use wootz_ir::{Axes, Region, Target, TypeError, Value};
 const RULES: [Rule; 2] = [operands, result];
 
 pub(crate) fn run(region: &Arc<Region>, target: &Target) -> Result<Arc<Region>, TypeError> {
-    Walk::new(target, &RULES).with_cse().region(region)
+    Walk::new(target, &RULES).with_cse().only(|op| matches!(op, Op::Dot(_))).region(region)
 }
 
 /// The permutation and what it is applied to, if a transpose gives `x`.

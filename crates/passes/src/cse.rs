@@ -22,11 +22,10 @@
 //! }
 //! ```
 
-use crate::emit::Values;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::{BuildHasher, Hash, Hasher};
 use wootz_ir::ops::{Family, Op, Source};
-use wootz_ir::{Def, NodeId, Region, Value};
+use wootz_ir::{NodeId, Region, Value};
 
 /// The nodes emitted so far, by op and operands.
 #[derive(Default)]
@@ -36,26 +35,22 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// The results of an equal node of `region`.
-    pub(crate) fn find(&self, region: &Region, op: &Op, inputs: &[Value]) -> Option<Values> {
-        let hash = self.hash(op, inputs);
+    /// An equal node of `region`, by the [hash](Seen::hash) of the op and its operands.
+    pub(crate) fn find(&self, hash: u64, region: &Region, op: &Op, inputs: &[Value]) -> Option<NodeId> {
         let same = |(_, id): &(u64, NodeId)| {
             let node = region.node(*id);
             node.inputs[..] == *inputs && node.op == *op
         };
-        let (_, id) = self.nodes.find(hash, same)?;
-        Some(region.node(*id).outputs().collect())
+        self.nodes.find(hash, same).map(|(_, id)| *id)
     }
 
-    /// Notes the node of `region` that gives `outputs`.
-    pub(crate) fn insert(&mut self, region: &Region, op: &Op, inputs: &[Value], outputs: &[Value]) {
-        let Some(Def::Node(id, _)) = outputs.first().map(|v| region.def(*v)) else { return };
-        let hash = self.hash(op, inputs);
-        self.nodes.insert_unique(hash, (hash, id), |(hash, _)| *hash);
+    /// Notes a node.
+    pub(crate) fn insert(&mut self, hash: u64, node: NodeId) {
+        self.nodes.insert_unique(hash, (hash, node), |(hash, _)| *hash);
     }
 
     /// Large constants and regions count by their outline only: equality, which looks at the whole, is asked rarely.
-    fn hash(&self, op: &Op, inputs: &[Value]) -> u64 {
+    pub(crate) fn hash(&self, op: &Op, inputs: &[Value]) -> u64 {
         let mut state = self.hasher.build_hasher();
         inputs.hash(&mut state);
         match op {

@@ -29,6 +29,7 @@
 //! }
 //! ```
 
+use crate::emit::live_nodes;
 use hashbrown::HashMap;
 use std::sync::Arc;
 use wootz_ir::ops::{Control, Op};
@@ -65,6 +66,10 @@ impl Prune {
         params: &[bool],
         results: &[bool],
     ) -> Result<Arc<Region>, TypeError> {
+        let owns = region.nodes().iter().any(|n| matches!(n.op, Op::Control(_)));
+        if !owns && params.iter().chain(results).all(|keep| *keep) && live_nodes(region).iter().all(|l| *l) {
+            return Ok(region.clone());
+        }
         let key = (Arc::as_ptr(region), params.to_vec(), results.to_vec());
         if let Some((_, done)) = self.done.get(&key) {
             return Ok(done.clone());
@@ -77,6 +82,7 @@ impl Prune {
     fn rebuild(&mut self, region: &Region, params: &[bool], results: &[bool]) -> Result<Region, TypeError> {
         let (_, kept) = self.liveness(region, results);
         let mut b = Builder::new();
+        b.reserve(region.values());
         let types = region.param_types().iter().zip(params);
         let mut map: Vec<Option<Value>> = types.map(|(ty, keep)| keep.then(|| b.param(ty.clone()))).collect();
         for (node, kept) in region.nodes().iter().zip(kept) {

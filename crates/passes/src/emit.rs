@@ -18,6 +18,8 @@ pub(crate) type Rule = fn(&mut Emit<'_, '_>, &Op, &[Value]) -> Result<Option<Val
 pub(crate) struct Walk<'t> {
     pub(crate) target: &'t Target,
     rules: &'static [Rule],
+    /// The ops that the rules rewrite: a region without any stays as it is.
+    rewrites: fn(&Op) -> bool,
     cse: bool,
     /// Regions done, by address, with the original kept alive: what is shared stays shared.
     done: HashMap<*const Region, (Arc<Region>, Arc<Region>)>,
@@ -28,7 +30,13 @@ pub(crate) struct Walk<'t> {
 impl<'t> Walk<'t> {
     /// A walk that applies `rules`, the first that matches.
     pub(crate) fn new(target: &'t Target, rules: &'static [Rule]) -> Self {
-        Walk { target, rules, cse: false, done: HashMap::new(), patterns: Default::default() }
+        let done = HashMap::new();
+        Walk { target, rules, rewrites: |_| true, cse: false, done, patterns: Default::default() }
+    }
+
+    /// The same walk, of rules that rewrite such ops alone.
+    pub(crate) fn only(self, rewrites: fn(&Op) -> bool) -> Self {
+        Walk { rewrites, ..self }
     }
 
     /// The same walk, merging equal nodes.
@@ -41,14 +49,19 @@ impl<'t> Walk<'t> {
         if let Some((_, done)) = self.done.get(&Arc::as_ptr(region)) {
             return Ok(done.clone());
         }
-        let new = Arc::new(self.rebuild(region)?);
+        let live = live_nodes(region);
+        let touched = |node: &Node| (self.rewrites)(&node.op) || matches!(node.op, Op::Control(_));
+        if !region.nodes().iter().any(touched) && live.iter().all(|live| *live) {
+            return Ok(region.clone());
+        }
+        let new = Arc::new(self.rebuild(region, live)?);
         self.done.insert(Arc::as_ptr(region), (region.clone(), new.clone()));
         Ok(new)
     }
 
-    fn rebuild(&mut self, region: &Region) -> Result<Region, TypeError> {
-        let live = live_nodes(region);
+    fn rebuild(&mut self, region: &Region, live: Vec<bool>) -> Result<Region, TypeError> {
         let mut emit = Emit { b: Builder::new(), seen: Seen::default(), walk: self };
+        emit.b.reserve(region.values());
         let mut map: Vec<Option<Value>> = Vec::with_capacity(region.values());
         map.extend(region.param_types().iter().map(|ty| Some(emit.b.param(ty.clone()))));
         for (node, live) in region.nodes().iter().zip(live) {
@@ -111,16 +124,15 @@ impl Emit<'_, '_> {
                 return Ok(values);
             }
         }
-        if self.walk.cse
-            && let Some(values) = self.seen.find(self.b.region(), op, inputs)
-        {
-            return Ok(values);
+        let hash = self.walk.cse.then(|| self.seen.hash(op, inputs));
+        if let Some(node) = hash.and_then(|hash| self.seen.find(hash, self.b.region(), op, inputs)) {
+            return Ok(self.b.region().node(node).outputs().collect());
         }
-        let values: Values = self.b.push_multi(op.clone(), inputs)?.into();
-        if self.walk.cse {
-            self.seen.insert(self.b.region(), op, inputs, &values);
+        let node = self.b.push_node(op.clone(), inputs)?;
+        if let Some(hash) = hash {
+            self.seen.insert(hash, node);
         }
-        Ok(values)
+        Ok(self.b.region().node(node).outputs().collect())
     }
 
     /// Emits an op with one result after trying the rules on it.

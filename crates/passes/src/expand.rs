@@ -28,14 +28,21 @@ use wootz_ir::ops::{Control, Op};
 use wootz_ir::{Region, Target, TensorType, TypeError, Value};
 
 pub(crate) fn run(region: &Arc<Region>, target: &Target) -> Result<Arc<Region>, TypeError> {
-    Walk::new(target, &[rule]).region(region)
+    Walk::new(target, &[rule]).only(is_composite).region(region)
+}
+
+fn is_composite(op: &Op) -> bool {
+    matches!(op, Op::Composite(_))
 }
 
 /// Expansion with large reductions cut into [`blocks`], for a target whose caches are known.
 pub(crate) fn run_in_blocks(region: &Arc<Region>, target: &Target) -> Result<Arc<Region>, TypeError> {
     match target.caches[1] {
         0 => run(region, target),
-        _ => Walk::new(target, &[blocks::rule, rule]).region(region),
+        _ => {
+            let rewritten = |op: &Op| is_composite(op) || matches!(op, Op::Reduce(_));
+            Walk::new(target, &[blocks::rule, rule]).only(rewritten).region(region)
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::emit::{Emit, Rule, Values, Walk};
 use crate::{canonical, expand, simplify};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
+use std::mem::discriminant;
 use std::sync::Arc;
 use wootz_ir::ops::{Binary, Composite, Movement, Op, Ternary, Unary};
 use wootz_ir::{Def, F64, Region, Target, TensorType, TypeError, Value};
@@ -43,16 +44,25 @@ pub(crate) fn run(region: &Arc<Region>, target: &Target) -> Result<Arc<Region>, 
 }
 
 fn rule(e: &mut Emit<'_, '_>, op: &Op, x: &[Value]) -> Result<Option<Values>, TypeError> {
-    let Some(first) = x.first() else { return Ok(None) };
     // Every composite looked for gives a result of its operand's type, and so does its last op.
-    let ty = e.ty(*x.last().unwrap_or(first)).clone();
-    for composite in candidates(e, op, x, ty.rank()) {
-        if !e.walk.target.claims.contains(&composite.kind()) || !ty.dtype.is_float() {
+    let Some(last) = x.last().copied() else { return Ok(None) };
+    if !e.ty(last).dtype.is_float() {
+        return Ok(None);
+    }
+    for composite in candidates(e, op, x, e.ty(last).rank()) {
+        if !e.walk.target.claims.contains(&composite.kind()) {
             continue;
+        }
+        let ty = e.ty(last).clone();
+        if let Some(outline) = outline(&composite, &ty) {
+            let pattern = pattern(e.walk, &composite, &outline)?;
+            if !matches_root(e, &pattern, Detail::Outline, op, x, &mut None) {
+                continue;
+            }
         }
         let pattern = pattern(e.walk, &composite, &ty)?;
         let mut bound = None;
-        if matches_root(e, &pattern, op, x, &mut bound)
+        if matches_root(e, &pattern, Detail::All, op, x, &mut bound)
             && let Some(operand) = bound
         {
             return e.emit_all(&composite.into(), &[operand]).map(Some);
@@ -165,10 +175,53 @@ fn pattern(walk: &mut Walk<'_>, composite: &Composite, ty: &TensorType) -> Resul
     Ok(pattern)
 }
 
+/// The type on which a composite's pattern is tried first, if its body does not depend on sizes: patterns are built for each
+/// type, and most of what may end in a composite's last op is no composite.
+fn outline(composite: &Composite, ty: &TensorType) -> Option<TensorType> {
+    let elementwise = matches!(
+        composite,
+        Composite::Relu
+            | Composite::Silu
+            | Composite::Gelu
+            | Composite::GeluTanh
+            | Composite::Softplus
+            | Composite::Sigmoid
+    );
+    // Sizes of 0 and 1 have rules of their own.
+    let general = ty.shape.iter().all(|d| !d.is(0) && !d.is(1));
+    (elementwise && general).then(|| TensorType::new(ty.dtype, vec![2; ty.rank()].as_slice()))
+}
+
+/// What of a pattern must agree.
+#[derive(Clone, Copy, PartialEq)]
+enum Detail {
+    /// Ops but for the sizes in them.
+    Outline,
+    All,
+}
+
+impl Detail {
+    fn agrees(self, expected: &Op, found: &Op) -> bool {
+        match (self, expected, found) {
+            (Detail::Outline, Op::Movement(x), Op::Movement(y)) => discriminant(x) == discriminant(y),
+            _ => expected == found,
+        }
+    }
+}
+
 /// Whether an op on these operands is what gives the pattern's result; binds the pattern's parameter.
-fn matches_root(e: &Emit<'_, '_>, pattern: &Region, op: &Op, x: &[Value], bound: &mut Option<Value>) -> bool {
+fn matches_root(
+    e: &Emit<'_, '_>,
+    pattern: &Region,
+    detail: Detail,
+    op: &Op,
+    x: &[Value],
+    bound: &mut Option<Value>,
+) -> bool {
     match pattern.defining_node(pattern.results()[0]) {
-        Some(root) => root.op == *op && matches_operands(e, pattern, op, &root.inputs, x, bound),
+        Some(root) => {
+            detail.agrees(&root.op, op) && matches_operands(e, pattern, detail, op, &root.inputs, x, bound)
+        }
         None => false,
     }
 }
@@ -176,6 +229,7 @@ fn matches_root(e: &Emit<'_, '_>, pattern: &Region, op: &Op, x: &[Value], bound:
 fn matches_operands(
     e: &Emit<'_, '_>,
     pattern: &Region,
+    detail: Detail,
     op: &Op,
     expected: &[Value],
     found: &[Value],
@@ -184,7 +238,7 @@ fn matches_operands(
     let saved = *bound;
     let mut all = |found: &mut dyn Iterator<Item = &Value>| {
         *bound = saved;
-        expected.iter().zip(found).all(|(p, v)| matches_value(e, pattern, *p, *v, bound))
+        expected.iter().zip(found).all(|(p, v)| matches_value(e, pattern, detail, *p, *v, bound))
     };
     expected.len() == found.len()
         && (all(&mut found.iter())
@@ -194,17 +248,22 @@ fn matches_operands(
 fn matches_value(
     e: &Emit<'_, '_>,
     pattern: &Region,
+    detail: Detail,
     expected: Value,
     found: Value,
     bound: &mut Option<Value>,
 ) -> bool {
     match pattern.def(expected) {
-        Def::Param(_) => *bound.get_or_insert(found) == found && pattern.ty(expected) == e.ty(found),
+        Def::Param(_) => {
+            *bound.get_or_insert(found) == found
+                && (detail == Detail::Outline || pattern.ty(expected) == e.ty(found))
+        }
         Def::Node(id, _) => {
             let node = pattern.node(id);
             match e.def(found) {
                 Some((op, inputs)) => {
-                    node.op == *op && matches_operands(e, pattern, op, &node.inputs, inputs, bound)
+                    detail.agrees(&node.op, op)
+                        && matches_operands(e, pattern, detail, op, &node.inputs, inputs, bound)
                 }
                 None => false,
             }

@@ -52,23 +52,24 @@ impl Recompute {
             return Ok(done.clone());
         }
         let owns = region.nodes().iter().any(|n| matches!(n.op, Op::Control(_)));
-        let new = match region.nodes().len() > FAR || owns {
-            true => Arc::new(self.rebuild(region)?),
+        let last = last_uses(region);
+        let new = match owns || is_worth_it_anywhere(region, &last) {
+            true => Arc::new(self.rebuild(region, &last)?),
             false => region.clone(),
         };
         self.done.insert(Arc::as_ptr(region), (region.clone(), new.clone()));
         Ok(new)
     }
 
-    fn rebuild(&mut self, region: &Region) -> Result<Region, TypeError> {
-        let last = last_uses(region);
+    fn rebuild(&mut self, region: &Region, last: &[usize]) -> Result<Region, TypeError> {
         let mut b = Builder::new();
+        b.reserve(region.values());
         let mut map: Vec<Value> = region.param_types().iter().map(|ty| b.param(ty.clone())).collect();
         // Where in the old order the copy that `map` names was computed.
         let mut computed: Vec<usize> = vec![0; region.values()];
         for (at, node) in region.nodes().iter().enumerate() {
             for value in &node.inputs {
-                if at - computed[value.index()].min(at) > FAR && is_worth_it(region, &last, *value, at) {
+                if at - computed[value.index()].min(at) > FAR && is_worth_it(region, last, *value, at) {
                     let source = region.defining_node(*value).expect("only nodes are worth it");
                     let inputs: Vec<Value> = source.inputs.iter().map(|v| map[v.index()]).collect();
                     b.set_site(source.site.clone());
@@ -98,6 +99,16 @@ fn last_uses(region: &Region) -> Vec<usize> {
     }
     region.results().iter().for_each(|v| last[v.index()] = usize::MAX);
     last
+}
+
+/// Whether some node is far enough from what it uses, so that a copy is made.
+fn is_worth_it_anywhere(region: &Region, last: &[usize]) -> bool {
+    let defined = |v: Value| match region.def(v) {
+        Def::Param(_) => 0,
+        Def::Node(id, _) => id.index(),
+    };
+    let far = |at: usize, v: Value| at - defined(v) > FAR && is_worth_it(region, last, v, at);
+    region.nodes().iter().enumerate().any(|(at, node)| node.inputs.iter().any(|v| far(at, *v)))
 }
 
 fn is_worth_it(region: &Region, last: &[usize], value: Value, at: usize) -> bool {

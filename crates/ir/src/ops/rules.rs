@@ -106,7 +106,11 @@ impl<'a> InferCx<'a> {
     /// Requires operands `i` and `j` to have the same dtype.
     pub fn same_dtype(&self, i: usize, j: usize) -> Result<(), TypeError> {
         let expected = self.ty(i).dtype;
-        self.dtype(j, |d| d == expected, &format!("{expected}, like operand {i} (cast explicitly)"))
+        if self.ty(j).dtype == expected {
+            return Ok(());
+        }
+        let expected = format!("{expected}, like operand {i} (cast explicitly)");
+        Err(self.error(TypeErrorKind::DType { operand: j, expected }))
     }
 
     /// Requires operand `i`'s dtype to satisfy `ok`; `expected` says so in words.
