@@ -17,7 +17,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, Weak};
 use wootz_ir::{Dims, Op};
 use wootz_plan::Kernel;
 use wootz_plan::kernel::{InstOp, Lanes};
-use wootz_plan::math::expand;
+use wootz_plan::math::{expand, expand_with_origins};
 
 /// Name of the environment variable that turns machine code off.
 pub const JIT_ENV: &str = "WOOTZ_JIT";
@@ -160,17 +160,27 @@ impl Batch {
     }
 }
 
-/// The machine code of a kernel (or of an epilogue of a product) as text, each instruction of the kernel before those that
-/// compute it.
+/// The machine code of a kernel (or of an epilogue of a product) as text. Before each piece stands the instruction of the kernel
+/// that it belongs to; where that is [expanded](expand), the native instruction that it computes follows.
 ///
 /// # Errors
 /// Why there is no machine code for it: the tile VM runs the kernel.
 pub fn assembly(kernel: &Kernel, epilogue: bool, isa: Isa) -> Result<String, &'static str> {
-    let expanded = expand(kernel, isa.has_fma());
+    let (expanded, origins) = expand_with_origins(kernel, isa.has_fma());
     let mut code = vec![];
     let written = jit::write(&expanded, lane_axis(kernel, epilogue), isa, true, &mut code)
         .map_err(|declined| declined.0)?;
-    Ok(jit::listing(&written, &code))
+    let text = |kernel: &Kernel, at: usize| {
+        kernel.stages.iter().flat_map(|s| &s.body).nth(at).map(|inst| kernel.inst_text(inst))
+    };
+    let comment = |at: usize| {
+        let own = text(&expanded, at).unwrap_or_default();
+        match origins.get(at).and_then(|origin| text(kernel, *origin as usize)) {
+            Some(source) => format!("{source}  |  {own}"),
+            None => own,
+        }
+    };
+    Ok(jit::listing(&written, &code, comment))
 }
 
 /// What a profiler shows of a kernel: its loops and its arithmetic.

@@ -1,7 +1,7 @@
 //! Elementwise instructions: one row an op.
 
 use super::asm::vector::*;
-use super::asm::{Length, Mem, Rm, Vec};
+use super::asm::{Length, Mem, Rm, UNUSED, Vec};
 use super::generate::{CONTEXT, Generator, LANE, Literal, Mode, SCRATCH};
 use super::registers::Class;
 use super::shape::lane_bytes;
@@ -121,7 +121,7 @@ impl Generator<'_> {
         let (_, length, pair) = self.form(x);
         let a = self.read_any(x, copy);
         let to = self.define_over(out, copy, &[x]);
-        self.asm.vi(ROUND[pair], length, to, Vec(0), a, mode);
+        self.asm.vi(ROUND[pair], length, to, UNUSED, a, mode);
     }
 
     /// A register of zeros.
@@ -186,7 +186,7 @@ impl Generator<'_> {
     /// The same of registers; `to` is neither operand.
     pub(super) fn long_product_of(&mut self, length: Length, to: Vec, a: Vec, b: Vec) {
         let (crossed, high) = (self.temp(), self.temp());
-        self.asm.vi(SHUFFLE_INT, length, crossed, Vec(0), b, 0xb1);
+        self.asm.vi(SHUFFLE_INT, length, crossed, UNUSED, b, 0xb1);
         self.asm.v(MUL_INT[0], length, crossed, crossed, a);
         // Both crossed products count from bit 32 on.
         self.asm.shift(SHIFT_LEFT_BY[1], length, high, crossed, 32);
@@ -346,7 +346,7 @@ impl Generator<'_> {
     /// A mask for 4-byte lanes from one for 8-byte lanes (AVX2).
     pub(super) fn narrow_mask(&mut self, mask: Vec) -> Vec {
         let narrow = self.temp();
-        self.asm.vi(EXTRACT_128, Length::L256, mask, Vec(0), narrow, 1);
+        self.asm.vi(EXTRACT_128, Length::L256, mask, UNUSED, narrow, 1);
         self.asm.vi(SHUFFLE, Length::L128, narrow, mask, narrow, 0x88);
         narrow
     }
@@ -394,7 +394,7 @@ impl Generator<'_> {
         let result = self.define(out, copy);
         if to == DType::F16 {
             let half = self.temp();
-            self.asm.vi(F32_TO_F16, length, a, Vec(0), half, 0);
+            self.asm.vi(F32_TO_F16, length, a, UNUSED, half, 0);
             self.asm.v1(F16_TO_F32, length, result, half);
         } else {
             self.round_to_bf16(length, result, a);
@@ -413,7 +413,7 @@ impl Generator<'_> {
             let nan = self.mask_temp();
             self.asm.vi(COMPARE[0], length, nan, x, x, UNORDERED);
             let quiet = self.splat(0x7fc0_0000, 4);
-            self.asm.vm(LOAD[0], length, to, Vec(0), quiet, Masked { by: nan.0, zero: false });
+            self.asm.vm(LOAD[0], length, to, UNUSED, quiet, Masked { by: nan.0, zero: false });
         } else {
             let nan = self.temp();
             self.asm.vi(COMPARE[0], length, nan, x, x, UNORDERED);

@@ -1,7 +1,7 @@
 //! Conversions between dtypes, by the rules of `cast`: floats to integers truncate and saturate, and NaN becomes 0.
 
 use super::asm::vector::*;
-use super::asm::{Length, Vec};
+use super::asm::{Length, UNUSED, Vec};
 use super::generate::Generator;
 use super::registers::Class;
 use super::shape::lane_bytes;
@@ -107,7 +107,7 @@ impl Generator<'_> {
         } else if self.wide {
             self.asm.v1(NARROW, self.length(DType::I64), a, result);
         } else {
-            self.asm.vi(EXTRACT_128, Length::L256, a, Vec(0), result, 1);
+            self.asm.vi(EXTRACT_128, Length::L256, a, UNUSED, result, 1);
             self.asm.vi(SHUFFLE, Length::L128, result, a, result, 0x88);
         }
         result
@@ -153,7 +153,7 @@ impl Generator<'_> {
         let mask = self.read(x, copy);
         if self.class(x) == Class::Mask {
             let result = self.define(out, copy);
-            return self.asm.vm(LOAD[pair], length, result, Vec(0), one, Masked { by: mask.0, zero: true });
+            return self.asm.vm(LOAD[pair], length, result, UNUSED, one, Masked { by: mask.0, zero: true });
         }
         let narrow = lane_bytes(to) < self.shape.lane_bytes;
         let mask = if narrow { self.narrow_mask(mask) } else { mask };
@@ -214,7 +214,7 @@ impl Generator<'_> {
             self.asm.vi(COMPARE[0], length, over, a, limit, AT_LEAST);
             self.asm.vm(XOR[0], length, result, result, ones, Masked { by: over.0, zero: false });
             self.asm.vi(COMPARE[0], length, number, a, a, ORDERED);
-            self.asm.vm(LOAD[0], length, result, Vec(0), result, Masked { by: number.0, zero: true });
+            self.asm.vm(LOAD[0], length, result, UNUSED, result, Masked { by: number.0, zero: true });
         } else {
             let mask = self.temp();
             self.asm.vi(COMPARE[0], length, mask, a, limit, AT_LEAST);
@@ -236,7 +236,7 @@ impl Generator<'_> {
         if self.wide {
             let mask = self.mask_temp();
             self.asm.vi(COMPARE[pair], length, mask, a, a, ORDERED);
-            self.asm.vm(LOAD[pair], length, number, Vec(0), a, Masked { by: mask.0, zero: true });
+            self.asm.vm(LOAD[pair], length, number, UNUSED, a, Masked { by: mask.0, zero: true });
         } else {
             self.asm.vi(COMPARE[pair], length, number, a, a, ORDERED);
             self.asm.v(AND[pair], length, number, number, a);
@@ -262,6 +262,6 @@ impl Generator<'_> {
         self.asm.vi(COMPARE[pair], self.length(from), over, a, limit, AT_LEAST);
         self.asm.vm(XOR[1], length, result, result, ones, Masked { by: over.0, zero: false });
         self.asm.vi(COMPARE[pair], self.length(from), number, a, a, ORDERED);
-        self.asm.vm(LOAD[1], length, result, Vec(0), result, Masked { by: number.0, zero: true });
+        self.asm.vm(LOAD[1], length, result, UNUSED, result, Masked { by: number.0, zero: true });
     }
 }

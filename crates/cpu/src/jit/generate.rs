@@ -63,8 +63,8 @@ pub(super) struct Generator<'k> {
     pub(super) between: bool,
     /// Where the mask of a tail lies (AVX2): for lanes of 4 and of 8 bytes.
     pub(super) tail_masks: [u32; 2],
-    /// Lines of the listing: where the code of an instruction begins.
-    pub(super) lines: Option<std::vec::Vec<(usize, String)>>,
+    /// Lines of the listing: where the code of an instruction begins, with its position in all stages' bodies.
+    pub(super) lines: Option<std::vec::Vec<(usize, usize)>>,
 }
 
 impl<'k> Generator<'k> {
@@ -280,7 +280,7 @@ impl<'k> Generator<'k> {
     }
 
     /// Stores a result that is used outside of this piece of code.
-    fn keep(&mut self, inst: &Inst, copy: usize) {
+    pub(super) fn keep(&mut self, inst: &Inst, copy: usize) {
         let Some(out) = inst.out else { return };
         let Some(home) = self.homes[out.0 as usize] else { return };
         let Some(register) = self.registers.resident(self.value(out, copy)) else { return };
@@ -309,15 +309,14 @@ impl<'k> Generator<'k> {
         }
     }
 
-    fn line(&mut self, inst: &Inst) {
-        let position = self.asm.position();
-        let text = self.lines.is_some().then(|| self.shape.kernel.inst_text(inst));
-        if let (Some(lines), Some(text)) = (&mut self.lines, text) {
-            lines.push((position, text));
-        }
+    pub(super) fn line(&mut self, inst: &Inst) {
+        let Some(lines) = &mut self.lines else { return };
+        let before: usize = self.shape.kernel.stages[..self.stage_index].iter().map(|s| s.body.len()).sum();
+        let within = self.stage.body.iter().position(|i| std::ptr::eq(i, inst));
+        lines.extend(within.map(|within| (self.asm.position(), before + within)));
     }
 
-    fn inst(&mut self, inst: &Inst, copy: usize) {
+    pub(super) fn inst(&mut self, inst: &Inst, copy: usize) {
         let Some(out) = inst.out else {
             if let InstOp::Store { arg, at, value } = &inst.op {
                 self.store(*arg, at, *value, copy);

@@ -6,6 +6,7 @@ use super::generate::{ARGS, CONTEXT, COUNT, Generator, LANE, LEFT, Literal, Mode
 use super::reduce::Partials;
 use super::registers::{Class, FRAME, Kind, MOST_COPIES, Registers, TAIL_MASK, Value};
 use super::shape::{Info, Level, Shape, lane_bytes};
+use super::stamp::Short;
 use super::{Context, Written};
 use wootz_ir::DType;
 use wootz_plan::Kernel;
@@ -254,59 +255,71 @@ impl<'k> Generator<'k> {
         let steps = if reduces { self.partial_vectors() } else { copies };
         let step = steps * lanes;
         let (tail, done) = (self.asm.label(), self.asm.label());
+        let stampable = copies > 1 && self.is_stampable(stage, body);
+        let mut held = vec![];
+        let mut stamped = Err(Short);
         if count.is_none_or(|n| n >= step) {
+            // Also for a tail that is all there is: it may be made of the same instructions.
+            held = self.hold_shared(body, copies * pressure + SPARE);
             if count.is_none() {
                 self.asm.cmp_imm(Rm::Reg(COUNT.0), step as i32);
                 self.asm.jump_if(Condition::Less, tail);
             }
-            let held = self.hold_shared(body, copies * pressure + SPARE);
             let top = self.asm.here();
-            for first in (0..steps).step_by(copies) {
-                self.whole(stage, body, &reduced, partials, first, copies);
+            stamped = if stampable { self.stamp(body, copies) } else { Err(Short) };
+            if stamped.is_err() {
+                for first in (0..steps).step_by(copies) {
+                    self.vectors(stage, body, Mode::Full, &reduced, partials, first, copies);
+                }
             }
             self.asm.add_imm(Rm::Reg(LANE.0), step as i32);
             self.asm.lea(SCRATCH, Mem::Base(LANE, step as i32));
             self.asm.cmp(SCRATCH, Rm::Reg(COUNT.0));
             self.asm.jump_if(Condition::AtMost, top);
-            self.registers.drop_held(&held);
         }
         self.asm.bind(tail);
         if count.is_none_or(|n| !n.is_multiple_of(step)) {
             self.park_partials(partials);
             self.asm.cmp(LANE, Rm::Reg(COUNT.0));
             self.asm.jump_if(Condition::AtLeast, done);
-            self.tail(stage, body, &reduced, partials);
+            self.tail(|g| match &stamped {
+                Ok(Some(stamped)) => g.write_tail(stamped),
+                _ => {
+                    g.registers.drop_held(&held);
+                    g.vectors(stage, body, Mode::Tail, &reduced, partials, 0, 1);
+                }
+            });
         }
+        self.registers.drop_held(&held);
         self.asm.bind(done);
     }
 
-    /// `copies` whole vectors.
-    fn whole(
+    /// `copies` vectors, folded into the partial results.
+    #[allow(clippy::too_many_arguments)] // Reason: a piece of code and where its results go.
+    fn vectors(
         &mut self,
         stage: &'k Stage,
         body: &[&'k Inst],
+        mode: Mode,
         reduced: &[Reg],
         partials: &[Partials],
         first: usize,
         copies: usize,
     ) {
-        self.pass(body, Mode::Full, first, copies, reduced, |g, i, copy| match partials.get(i) {
+        self.pass(body, mode, first, copies, reduced, |g, i, copy| match partials.get(i) {
             Some(partials) => g.fold(partials, copy),
             None => g.fold_across(&stage.reduce[i], copy),
         });
     }
 
     /// Single vectors, of which the last may be short.
-    fn tail(&mut self, stage: &'k Stage, body: &[&'k Inst], reduced: &[Reg], partials: &[Partials]) {
+    fn tail(&mut self, write: impl FnOnce(&mut Self)) {
         let top = self.asm.here();
         self.asm.mov(LEFT, COUNT);
         self.asm.sub(LEFT, Rm::Reg(LANE.0));
         self.at_most(LEFT, self.shape.lanes as i64);
         self.tail_mask();
-        self.pass(body, Mode::Tail, 0, 1, reduced, |g, i, copy| match partials.get(i) {
-            Some(partials) => g.fold(partials, copy),
-            None => g.fold_across(&stage.reduce[i], copy),
-        });
+        write(self);
         self.asm.add_imm(Rm::Reg(LANE.0), self.shape.lanes as i32);
         self.asm.cmp(LANE, Rm::Reg(COUNT.0));
         self.asm.jump_if(Condition::Less, top);

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::asm::vector::*;
-use super::asm::{Condition, Gpr, Length, Mem, Rm, Vec};
+use super::asm::{Condition, Gpr, Length, Mem, Rm, UNUSED, Vec};
 use super::generate::{ARGS, CONTEXT, Generator, LANE, LEFT, Mode, SCRATCH, SCRATCH_2};
 use super::registers::{Class, FRAME, TAIL_MASK};
 use super::shape::lane_bytes;
@@ -247,7 +247,7 @@ impl Generator<'_> {
         match guard {
             None => self.asm.v1(LOAD[pair], length, to, from),
             Some(mask) if self.wide => {
-                self.asm.vm(LOAD[pair], length, to, Vec(0), from, Masked { by: mask.0, zero: true });
+                self.asm.vm(LOAD[pair], length, to, UNUSED, from, Masked { by: mask.0, zero: true });
             }
             Some(mask) => self.asm.v(MASKED_LOAD[pair], length, to, mask, from),
         }
@@ -266,19 +266,19 @@ impl Generator<'_> {
         }
         match stored {
             DType::U8 => {
-                self.asm.vm(ZERO_EXTEND_BYTES[0], self.length(DType::U8), to, Vec(0), source, masked)
+                self.asm.vm(ZERO_EXTEND_BYTES[0], self.length(DType::U8), to, UNUSED, source, masked)
             }
-            DType::F16 => self.asm.vm(F16_TO_F32, self.length(DType::F32), to, Vec(0), source, masked),
+            DType::F16 => self.asm.vm(F16_TO_F32, self.length(DType::F32), to, UNUSED, source, masked),
             DType::BF16 => {
                 let length = self.length(DType::F32);
-                self.asm.vm(ZERO_EXTEND_HALVES, length, to, Vec(0), source, masked);
+                self.asm.vm(ZERO_EXTEND_HALVES, length, to, UNUSED, source, masked);
                 self.asm.shift(SHIFT_LEFT_BY[0], length, to, to, 16);
             }
             _ if self.wide => {
                 let bytes = self.temp();
                 match (self.mode, self.shape.lanes) {
                     (Mode::Tail, _) | (_, 16) => {
-                        self.asm.vm(LOAD_BYTES, Length::L128, bytes, Vec(0), source, masked)
+                        self.asm.vm(LOAD_BYTES, Length::L128, bytes, UNUSED, source, masked)
                     }
                     _ => self.asm.v1(LOAD_ONE[1], Length::L128, bytes, source),
                 }
@@ -432,7 +432,7 @@ impl Generator<'_> {
                 Some(guard) => self.asm.v1(MASK_LOAD, Length::L128, lanes, guard),
                 None => self.asm.v(MASK_XNOR, Length::L256, lanes, lanes, lanes),
             }
-            self.asm.vm(op, length, to, Vec(0), from, Masked { by: lanes.0, zero: false });
+            self.asm.vm(op, length, to, UNUSED, from, Masked { by: lanes.0, zero: false });
         } else {
             let lanes = self.temp();
             match guard {

@@ -26,6 +26,7 @@ mod memory;
 mod reduce;
 mod registers;
 mod shape;
+mod stamp;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -51,8 +52,8 @@ pub(crate) struct Written {
     pub(crate) frame: usize,
     /// Most lanes of a tile.
     pub(crate) width: usize,
-    /// Where the code of an instruction of the kernel begins, for listings.
-    pub(crate) lines: Vec<(usize, String)>,
+    /// Where the code of an instruction begins, with its position in all stages' bodies, for listings.
+    pub(crate) lines: Vec<(usize, usize)>,
 }
 
 /// What a call is told. The code changes it.

@@ -1,7 +1,7 @@
 //! Reductions, in the order that [`Kernel`](wootz_plan::Kernel) documents.
 
 use super::asm::vector::*;
-use super::asm::{Length, Mem, Rm, Vec};
+use super::asm::{Length, Mem, Rm, UNUSED, Vec};
 use super::generate::{Generator, LANE, Mode, SCRATCH};
 use super::registers::{Class, FRAME, TAIL_MASK};
 use super::shape::lane_bytes;
@@ -147,7 +147,7 @@ impl Generator<'_> {
         self.asm.v1(LOAD[0], length, partial, place);
         self.combine(partials.kind, partials.dtype, length, partial, partial, x);
         if self.wide {
-            self.asm.vm(STORE[pair], length, partial, Vec(0), place, Masked { by: TAIL_MASK.0, zero: false });
+            self.asm.vm(STORE[pair], length, partial, UNUSED, place, Masked { by: TAIL_MASK.0, zero: false });
         } else {
             let mask = self.temp();
             let tail = Mem::Base(FRAME, self.tail_masks[pair] as i32);
@@ -227,17 +227,17 @@ impl Generator<'_> {
     /// Combines the lanes of a vector pairwise into its first.
     fn join_lanes(&mut self, kind: AccKind, dtype: DType, length: Length, [x, y]: [Vec; 2]) {
         if length == Length::L512 {
-            self.asm.vi(EXTRACT_256, Length::L512, x, Vec(0), y, 1);
+            self.asm.vi(EXTRACT_256, Length::L512, x, UNUSED, y, 1);
             self.combine_again(kind, dtype, Length::L256, x, y);
         }
         if length >= Length::L256 {
-            self.asm.vi(EXTRACT_128, Length::L256, x, Vec(0), y, 1);
+            self.asm.vi(EXTRACT_128, Length::L256, x, UNUSED, y, 1);
             self.combine_again(kind, dtype, Length::L128, x, y);
         }
-        self.asm.vi(SHUFFLE_INT, Length::L128, y, Vec(0), x, 0x4e);
+        self.asm.vi(SHUFFLE_INT, Length::L128, y, UNUSED, x, 0x4e);
         self.combine_again(kind, dtype, Length::L128, x, y);
         if self.partial_bytes(dtype) == 4 {
-            self.asm.vi(SHUFFLE_INT, Length::L128, y, Vec(0), x, 0xb1);
+            self.asm.vi(SHUFFLE_INT, Length::L128, y, UNUSED, x, 0xb1);
             self.combine_again(kind, dtype, Length::L128, x, y);
         }
     }

@@ -109,6 +109,9 @@ pub(super) struct Registers {
     /// The instruction being written, and which of its copies.
     position: usize,
     copy: usize,
+    /// While code is stamped: all registers of each bank, of which the allocated copy has a share, and whether that is too small.
+    share: Option<[u32; 2]>,
+    short: bool,
     /// Where the next evicted value goes, and the end of the frame.
     next_slot: u32,
     pub(super) frame_bytes: u32,
@@ -134,6 +137,8 @@ impl Registers {
             next: vec![NEVER; count],
             position: 0,
             copy: 0,
+            share: None,
+            short: false,
             next_slot: 0,
             frame_bytes: 0,
         }
@@ -215,6 +220,33 @@ impl Registers {
         }
     }
 
+    /// Begins the piece of code that was read, for the first of so many copies, which get equal shares of what no loop holds.
+    /// Gives how many vector and mask registers a share has: the first ones.
+    pub(super) fn begin_share(&mut self, copies: usize) -> [u8; 2] {
+        self.share = Some([self.vectors.all, self.masks.all]);
+        self.short = false;
+        let held = self.vectors.all & self.vectors.held;
+        let below_held = held.trailing_zeros().min(self.vectors.all.count_ones());
+        let vectors = below_held / copies as u32;
+        let masks = (self.masks.all & !self.masks.held).count_ones() / copies as u32;
+        self.vectors.all = (1 << vectors) - 1;
+        self.masks.all = ((1 << masks) - 1) << 1;
+        self.begin(1, self.frame_bytes);
+        [vectors as u8, masks as u8]
+    }
+
+    /// Whether the share is too small: what was written since is not to be used.
+    pub(super) fn is_short(&self) -> bool {
+        self.short
+    }
+
+    /// Ends what [`Registers::begin_share`] began.
+    pub(super) fn end_share(&mut self) {
+        if let Some([vectors, masks]) = self.share.take() {
+            (self.vectors.all, self.masks.all) = (vectors, masks);
+        }
+    }
+
     fn key(value: Value) -> usize {
         value.reg.0 as usize * MOST_COPIES + usize::from(value.copy)
     }
@@ -281,6 +313,11 @@ impl Registers {
                 best = Some((index, owner, rank));
             }
         }
+        // Copies have no slots of their own.
+        if self.share.is_some() && best.is_none_or(|(.., (_, in_memory))| !in_memory) {
+            self.short = true;
+            return 0;
+        }
         let (index, owner, (_, in_memory)) =
             best.expect("an instruction needs fewer registers than there are");
         if !in_memory {
@@ -320,7 +357,7 @@ impl Registers {
     pub(super) fn once(&self, value: Value, class: Class) -> bool {
         let Class::Vector(_) = class else { return false };
         // What is the same for all lanes and worth a register is held for the whole loop.
-        (value.shared && self.copies > 1)
+        (value.shared && (self.copies > 1 || self.share.is_some()))
             || (self.vectors.free & !self.vectors.locked).count_ones() <= 2
             || self.dies(value)
     }

@@ -1,7 +1,7 @@
 //! Stores.
 
 use super::asm::vector::*;
-use super::asm::{Condition, Gpr, Length, Mem, Rm, Vec};
+use super::asm::{Condition, Gpr, Length, Mem, Rm, UNUSED, Vec};
 use super::generate::{Generator, LEFT, Mode, SCRATCH_2};
 use super::memory::shifted;
 use super::registers::TAIL_MASK;
@@ -26,7 +26,7 @@ impl Generator<'_> {
                 match guard {
                     None => self.asm.v1(STORE[pair], length, x, to),
                     Some(mask) if self.wide => {
-                        self.asm.vm(STORE[pair], length, x, Vec(0), to, Masked { by: mask.0, zero: false });
+                        self.asm.vm(STORE[pair], length, x, UNUSED, to, Masked { by: mask.0, zero: false });
                     }
                     Some(mask) => self.asm.v(MASKED_STORE[pair], length, x, mask, to),
                 }
@@ -43,17 +43,17 @@ impl Generator<'_> {
         let masked = Masked { by: tail, zero: false };
         let length = self.length(DType::F32);
         match stored {
-            DType::U8 => self.asm.vm(NARROW_TO_BYTES[0], length, x, Vec(0), to, masked),
+            DType::U8 => self.asm.vm(NARROW_TO_BYTES[0], length, x, UNUSED, to, masked),
             DType::F16 => {
                 let half = self.temp();
-                self.asm.vi(F32_TO_F16, length, x, Vec(0), half, 0);
-                self.asm.vm(STORE_HALVES, Length::of(2 * self.shape.lanes), half, Vec(0), to, masked);
+                self.asm.vi(F32_TO_F16, length, x, UNUSED, half, 0);
+                self.asm.vm(STORE_HALVES, Length::of(2 * self.shape.lanes), half, UNUSED, to, masked);
             }
             DType::BF16 => {
                 let half = self.temp();
                 self.round_to_bf16(length, half, x);
                 self.asm.shift(SHIFT_RIGHT_BY[0], length, half, half, 16);
-                self.asm.vm(NARROW_TO_HALVES, length, half, Vec(0), to, masked);
+                self.asm.vm(NARROW_TO_HALVES, length, half, UNUSED, to, masked);
             }
             _ => {
                 let bytes = self.temp();
@@ -62,7 +62,7 @@ impl Generator<'_> {
                 self.asm.v(AND[0], Length::L128, bytes, bytes, one);
                 match (tail, self.shape.lanes) {
                     (0, 8) => self.asm.v1(STORE_ONE[1], Length::L128, bytes, to),
-                    _ => self.asm.vm(STORE_BYTES, Length::L128, bytes, Vec(0), to, masked),
+                    _ => self.asm.vm(STORE_BYTES, Length::L128, bytes, UNUSED, to, masked),
                 }
             }
         }
@@ -73,7 +73,7 @@ impl Generator<'_> {
         let (packed, upper) = (self.temp(), self.temp());
         let length = self.length(DType::F32);
         match stored {
-            DType::F16 => self.asm.vi(F32_TO_F16, length, x, Vec(0), packed, 0),
+            DType::F16 => self.asm.vi(F32_TO_F16, length, x, UNUSED, packed, 0),
             DType::BF16 => {
                 self.round_to_bf16(length, packed, x);
                 self.asm.shift(SHIFT_RIGHT_BY[0], length, packed, packed, 16);
@@ -107,7 +107,7 @@ impl Generator<'_> {
     /// Packs the halves of a vector into its lower half.
     fn halves_of(&mut self, pack: VectorOp, length: Length, to: Vec, x: Vec, upper: Vec) {
         if length == Length::L256 {
-            self.asm.vi(EXTRACT_128, Length::L256, x, Vec(0), upper, 1);
+            self.asm.vi(EXTRACT_128, Length::L256, x, UNUSED, upper, 1);
             self.asm.v(pack, Length::L128, to, x, upper);
         } else {
             self.asm.v(pack, Length::L128, to, x, x);
@@ -120,7 +120,7 @@ impl Generator<'_> {
         for lane in 0..self.shape.lanes {
             self.asm.cmp_imm(Rm::Reg(LEFT.0), lane as i32);
             self.asm.jump_if(Condition::AtMost, done);
-            self.asm.vi(op, Length::L128, x, Vec(0), shifted(to, (lane * bytes) as i32), lane as u8);
+            self.asm.vi(op, Length::L128, x, UNUSED, shifted(to, (lane * bytes) as i32), lane as u8);
         }
         self.asm.bind(done);
     }
@@ -137,7 +137,7 @@ impl Generator<'_> {
             DType::U8 => (x, EXTRACT_BYTE, 0),
             DType::F16 => {
                 let half = self.temp();
-                self.asm.vi(F32_TO_F16, length, x, Vec(0), half, 0);
+                self.asm.vi(F32_TO_F16, length, x, UNUSED, half, 0);
                 (half, EXTRACT_HALF, 0)
             }
             DType::BF16 => {
@@ -150,14 +150,14 @@ impl Generator<'_> {
                 let one = self.splat(1, 8);
                 let byte = self.temp();
                 match self.wide {
-                    true => self.asm.vm(LOAD[0], length, byte, Vec(0), one, Masked { by: x.0, zero: true }),
+                    true => self.asm.vm(LOAD[0], length, byte, UNUSED, one, Masked { by: x.0, zero: true }),
                     false => self.asm.v(AND[0], length, byte, x, one),
                 }
                 (byte, EXTRACT_BYTE, 0)
             }
         };
         let to = self.element(arg, at, 0);
-        self.asm.vi(op, Length::L128, from, Vec(0), to, lane);
+        self.asm.vi(op, Length::L128, from, UNUSED, to, lane);
     }
 
     /// Lanes of four or eight bytes that do not follow each other.
@@ -175,7 +175,7 @@ impl Generator<'_> {
             let op = if long { SCATTER_BY_64[pair] } else { SCATTER_BY_32[pair] };
             let length = if long { self.length(DType::I64) } else { self.length(stored) };
             let to = Mem::Lanes(base, distances, shift);
-            return self.asm.vm(op, length, x, Vec(0), to, Masked { by: lanes.0, zero: false });
+            return self.asm.vm(op, length, x, UNUSED, to, Masked { by: lanes.0, zero: false });
         }
         self.scatter_each(stored, x, base, distances, long);
     }
@@ -193,15 +193,15 @@ impl Generator<'_> {
             }
             let of = |bytes: usize| (lane * bytes / 16, (lane * bytes % 16 / bytes) as u8);
             let (half, position) = of(4 + 4 * index_pair);
-            self.asm.vi(EXTRACT_128, Length::L256, distances, Vec(0), index, half as u8);
-            self.asm.vi(EXTRACT[index_pair], Length::L128, index, Vec(0), Rm::Reg(SCRATCH_2.0), position);
+            self.asm.vi(EXTRACT_128, Length::L256, distances, UNUSED, index, half as u8);
+            self.asm.vi(EXTRACT[index_pair], Length::L128, index, UNUSED, Rm::Reg(SCRATCH_2.0), position);
             if !long {
                 self.asm.sign_extend(SCRATCH_2);
             }
             let (half, position) = of(stored.size());
-            self.asm.vi(EXTRACT_128, Length::L256, x, Vec(0), part, half as u8);
+            self.asm.vi(EXTRACT_128, Length::L256, x, UNUSED, part, half as u8);
             let to = Mem::Indexed(base, SCRATCH_2, shift, 0);
-            self.asm.vi(EXTRACT[pair], Length::L128, part, Vec(0), to, position);
+            self.asm.vi(EXTRACT[pair], Length::L128, part, UNUSED, to, position);
         }
         self.asm.bind(done);
     }

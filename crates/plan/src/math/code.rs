@@ -1,86 +1,46 @@
 //! The body of a stage while it is rewritten: equal instructions without effects share a register.
 
 use crate::kernel::{Inst, InstOp, Reg};
-use hashbrown::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use wootz_ir::DType;
-use wootz_ir::ops::{Binary, Compare, Unary};
 
 /// Instructions of one stage, and the registers of the kernel so far.
 pub(super) struct Code {
     /// The dtypes of all registers.
     pub(super) regs: Vec<DType>,
     /// The stage's instructions.
-    pub(super) body: Vec<Inst>,
-    known: HashMap<Key, Reg, BuildHasherDefault<Mixer>>,
+    body: Vec<Inst>,
+    /// The position in `body` of the last instruction of each hash, plus 1.
+    last: [u32; HASHES],
+    /// By position in `body`: that of the instruction before it with its hash, plus 1.
+    before: Vec<u32>,
+    /// The position in the original kernel, counted over all stages, of what is being rewritten, and of what each instruction
+    /// so far was first written for.
+    pub(super) origin: u32,
+    pub(super) origins: Vec<u32>,
 }
 
-/// A quick hash for the few small numbers of a [`Key`].
-#[derive(Default)]
-struct Mixer(u64);
+/// Hashes of instructions.
+const HASHES: usize = 256;
 
-impl Hasher for Mixer {
-    fn finish(&self) -> u64 {
-        // The table takes the position from the low bits.
-        self.0 ^ self.0 >> 32
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|b| self.write_u64((*b).into()));
-    }
-
-    fn write_u8(&mut self, x: u8) {
-        self.write_u64(x.into());
-    }
-
-    fn write_u32(&mut self, x: u32) {
-        self.write_u64(x.into());
-    }
-
-    fn write_u64(&mut self, x: u64) {
-        self.0 = (self.0.rotate_left(23) ^ x).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write_i64(&mut self, x: i64) {
-        self.write_u64(x as u64);
-    }
-
-    fn write_isize(&mut self, x: isize) {
-        self.write_u64(x as u64);
-    }
-}
-
-/// An instruction without effects; together with the dtype of its result where operands leave that open.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Key {
-    Float(u64, DType),
-    Int(i64, DType),
-    Index(u32),
-    Unary(Unary, Reg),
-    Binary(Binary, Reg, Reg),
-    Compare(Compare, Reg, Reg),
-    Select(Reg, Reg, Reg),
-    Fma(Reg, Reg, Reg),
-    Cast(Reg, DType),
-    Bitcast(Reg, DType),
-    Round(DType, Reg),
-}
-
-fn key(op: &InstOp, dtype: DType) -> Option<Key> {
-    Some(match *op {
-        InstOp::Float(x) => Key::Float(x.0.to_bits(), dtype),
-        InstOp::Int(x) => Key::Int(x, dtype),
-        InstOp::Index(axis) => Key::Index(axis),
-        InstOp::Unary(op, x) => Key::Unary(op, x),
-        InstOp::Binary(op, x, y) => Key::Binary(op, x, y),
-        InstOp::Compare(op, x, y) => Key::Compare(op, x, y),
-        InstOp::Select(c, x, y) => Key::Select(c, x, y),
-        InstOp::Fma(x, y, z) => Key::Fma(x, y, z),
-        InstOp::Cast(x) => Key::Cast(x, dtype),
-        InstOp::Bitcast(x) => Key::Bitcast(x, dtype),
-        InstOp::Round(to, x) => Key::Round(to, x),
+/// The hash of an instruction without effects, from which the result follows, dtype included.
+fn hash(op: &InstOp, dtype: DType) -> Option<usize> {
+    let regs =
+        |tag: u64, [x, y, z]: [u32; 3]| tag ^ u64::from(x) << 8 ^ u64::from(y) << 26 ^ u64::from(z) << 44;
+    let bits = match op {
+        InstOp::Float(x) => x.0.to_bits() ^ 1,
+        InstOp::Int(x) => *x as u64 ^ 2 << 56,
+        InstOp::Index(axis) => regs(3, [*axis, 0, 0]),
+        InstOp::Unary(_, x) => regs(4, [x.0, 0, 0]),
+        InstOp::Binary(op, x, y) => regs(5 + *op as u64, [x.0, y.0, 0]),
+        InstOp::Compare(op, x, y) => regs(32 + *op as u64, [x.0, y.0, 0]),
+        InstOp::Select(c, x, y) => regs(64, [c.0, x.0, y.0]),
+        InstOp::Fma(x, y, z) => regs(65, [x.0, y.0, z.0]),
+        InstOp::Cast(x) => regs(66 + ((dtype as u64) << 3), [x.0, 0, 0]),
+        InstOp::Bitcast(x) => regs(67, [x.0, 0, 0]),
+        InstOp::Round(_, x) => regs(68, [x.0, 0, 0]),
         InstOp::Load { .. } | InstOp::Tile | InstOp::Store { .. } => return None,
-    })
+    };
+    Some((bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HASHES.ilog2())) as usize)
 }
 
 impl Code {
@@ -88,20 +48,45 @@ impl Code {
         Code {
             regs: Vec::with_capacity(regs),
             body: Vec::with_capacity(regs),
-            known: HashMap::with_capacity_and_hasher(regs, BuildHasherDefault::default()),
+            last: [0; HASHES],
+            before: Vec::with_capacity(regs),
+            origin: 0,
+            origins: Vec::with_capacity(regs),
         }
     }
 
     /// The register of a value: a new one unless an equal instruction stands before.
     pub(super) fn value(&mut self, op: InstOp, dtype: DType) -> Reg {
-        // Next to be defined, if it is new.
-        let next = Reg(self.regs.len() as u32);
-        let known = key(&op, dtype).map_or(next, |key| *self.known.entry(key).or_insert(next));
-        if known == next {
-            self.regs.push(dtype);
-            self.body.push(Inst { out: Some(next), op });
+        let mut before = 0;
+        if let Some(hash) = hash(&op, dtype) {
+            before = self.last[hash];
+            let mut at = before;
+            while at != 0 {
+                let inst = &self.body[at as usize - 1];
+                if let Some(out) = inst.out
+                    && inst.op == op
+                    && self.dtype(out) == dtype
+                {
+                    return out;
+                }
+                at = self.before[at as usize - 1];
+            }
+            self.last[hash] = self.body.len() as u32 + 1;
         }
-        known
+        let out = self.register(dtype);
+        self.push(Inst { out: Some(out), op }, before);
+        out
+    }
+
+    /// Adds an instruction without a result.
+    pub(super) fn effect(&mut self, op: InstOp) {
+        self.push(Inst { out: None, op }, 0);
+    }
+
+    fn push(&mut self, inst: Inst, before: u32) {
+        self.body.push(inst);
+        self.before.push(before);
+        self.origins.push(self.origin);
     }
 
     /// A register that an instruction of this stage does not define.
@@ -116,7 +101,8 @@ impl Code {
 
     /// The stage's instructions. The next stage sees none of their registers again: those of a stage with loops end with it.
     pub(super) fn finish_stage(&mut self) -> Vec<Inst> {
-        self.known.clear();
+        self.last = [0; HASHES];
+        self.before.clear();
         std::mem::take(&mut self.body)
     }
 }

@@ -33,9 +33,15 @@ use wootz_ir::ops::{Binary, Unary};
 ///
 /// Not rewritten, whatever runs kernels must know them: remainders of floats, powers of integers and [`Unary::Polygamma`] of orders above 1.
 pub fn expand(kernel: &Kernel, fused: bool) -> Cow<'_, Kernel> {
+    expand_with_origins(kernel, fused).0
+}
+
+/// As [`expand`], with the position in `kernel` of what each instruction of the result was written for. Positions count
+/// over the bodies of all stages. What several instructions share belongs to the first. No positions: nothing was rewritten.
+pub fn expand_with_origins(kernel: &Kernel, fused: bool) -> (Cow<'_, Kernel>, Vec<u32>) {
     let instructions = || kernel.stages.iter().flat_map(|s| &s.body);
     if !instructions().any(|inst| is_expanded(&inst.op)) {
-        return Cow::Borrowed(kernel);
+        return (Cow::Borrowed(kernel), Vec::new());
     }
     let mut expander = Expander {
         kernel,
@@ -44,13 +50,14 @@ pub fn expand(kernel: &Kernel, fused: bool) -> Cow<'_, Kernel> {
         code: Code::with_capacity(4 * kernel.regs.len() + 64),
     };
     let stages = kernel.stages.iter().map(|s| expander.stage(s)).collect();
-    Cow::Owned(Kernel {
+    let kernel = Kernel {
         grid: kernel.grid.clone(),
         lanes: kernel.lanes,
         args: kernel.args.clone(),
         stages,
         regs: expander.code.regs,
-    })
+    };
+    (Cow::Owned(kernel), expander.code.origins)
 }
 
 /// True if [`expand`] rewrites an instruction, of floats where the op is one of integers too.
@@ -81,6 +88,7 @@ impl Expander<'_> {
     fn stage(&mut self, stage: &Stage) -> Stage {
         for inst in &stage.body {
             self.inst(inst);
+            self.code.origin += 1;
         }
         let body = self.code.finish_stage();
         let reduce = stage.reduce.iter().map(|acc| {
@@ -98,7 +106,7 @@ impl Expander<'_> {
         let Some(out) = inst.out else {
             if let InstOp::Store { arg, at, value } = &inst.op {
                 let op = InstOp::Store { arg: *arg, at: address(at), value: map(value) };
-                self.code.body.push(Inst { out: None, op });
+                self.code.effect(op);
             }
             return;
         };

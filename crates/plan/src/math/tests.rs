@@ -1,6 +1,6 @@
 //! The form of expanded kernels; their values are tested where kernels are run.
 
-use super::{expand, is_expanded};
+use super::{expand, expand_with_origins, is_expanded};
 use crate::kernel::{Address, Arg, ArgId, Inst, InstOp, Kernel, Lanes, Reg, Stage};
 use crate::verify_kernel;
 use std::borrow::Cow;
@@ -72,6 +72,22 @@ fn native_kernels_are_left_alone() {
     let kernel =
         kernel(DType::F32, &[|x, y| InstOp::Binary(Binary::Mul, x, y), |x, _| InstOp::Unary(Unary::Sqrt, x)]);
     assert!(matches!(expand(&kernel, true), Cow::Borrowed(_)));
+}
+
+#[test]
+fn instructions_know_what_they_were_written_for() {
+    let kernel = kernel(DType::F32, &FUNCTIONS);
+    let (expanded, origins) = expand_with_origins(&kernel, true);
+    assert_eq!(origins.len(), body(&expanded).len());
+    assert!(origins.is_sorted());
+    for (inst, origin) in body(&expanded).iter().zip(&origins) {
+        let origin = &body(&kernel)[*origin as usize];
+        assert!(
+            inst.op == origin.op || is_expanded(&origin.op) || inst.out.is_none(),
+            "{inst:?} of {origin:?}"
+        );
+        assert_eq!(inst.out.is_none(), origin.out.is_none(), "{inst:?} of {origin:?}");
+    }
 }
 
 #[test]

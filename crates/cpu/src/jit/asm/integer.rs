@@ -22,6 +22,7 @@ impl Assembler {
             Rm::Mem(Mem::Indexed(base, index, ..)) => (index.0 >> 3, base.0 >> 3),
             Rm::Mem(Mem::Pool(_) | Mem::Lanes(..)) => (0, 0),
         };
+        self.interrupted |= self.stamp.is_some();
         self.byte(0x48 | (reg >> 3) << 2 | x << 1 | b);
         opcode.iter().for_each(|o| self.byte(*o));
         self.modrm(reg, rm, true, trailing);

@@ -4,9 +4,11 @@
 //! ones. References: *Intel 64 and IA-32 Architectures Software Developer's Manual*, volume 2, chapters 2.3 (VEX) and 2.7 (EVEX).
 
 mod integer;
+mod stamp;
 pub(super) mod vector;
 
 pub(super) use integer::Condition;
+pub(super) use stamp::Stamp;
 pub(super) use vector::Length;
 
 /// A general-purpose register.
@@ -35,6 +37,9 @@ impl Gpr {
 /// A vector register, or a mask register where an instruction takes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Vec(pub(super) u8);
+
+/// The operand that an instruction does not have: of its number the encoders write what the processor wants to see.
+pub(super) const UNUSED: Vec = Vec(32);
 
 /// A place in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +90,12 @@ pub(super) struct Assembler {
     /// Where a 32-bit displacement to the pool must be written, with the end of the instruction.
     pooled: std::vec::Vec<(usize, usize, u32)>,
     pool: Pool,
+    /// Copies of what is written that are written with it.
+    stamp: Option<Stamp>,
+    /// The vector instructions that were stamped, for one copy.
+    recorded: std::vec::Vec<vector::VectorInst>,
+    /// Whether other instructions stand between them.
+    interrupted: bool,
 }
 
 /// Bytes of a constant: as long as the longest vector, so that every instruction can take it as an operand.
@@ -117,6 +128,9 @@ impl Assembler {
             jumps: vec![],
             pooled: vec![],
             pool: Pool::default(),
+            stamp: None,
+            recorded: vec![],
+            interrupted: false,
         }
     }
 
@@ -209,7 +223,8 @@ impl Assembler {
     }
 
     /// The first `count` of some bytes, the lowest first.
-    fn bytes(&mut self, bytes: u64, count: usize) {
+    #[inline]
+    fn bytes(&mut self, bytes: u128, count: usize) {
         let end = self.code.len() + count;
         self.code.extend_from_slice(&bytes.to_le_bytes());
         self.code.truncate(end);
@@ -219,38 +234,45 @@ impl Assembler {
         self.code.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// The ModRM byte and what follows it, for an operand and a register number (their high bits are in a prefix).
-    /// `short` allows 8-bit displacements; `trailing` bytes follow before the instruction ends.
+    /// Writes the ModRM byte and what follows it.
     fn modrm(&mut self, reg: u8, rm: Rm, short: bool, trailing: usize) {
+        let (bits, length) = self.operand(reg, rm, short, 0, trailing);
+        self.bytes(bits.into(), length);
+    }
+
+    /// The ModRM byte and what follows it, for an operand and a register number (their high bits are in a prefix), with their
+    /// length. `short` allows 8-bit displacements; `before` bytes of the instruction stand before, `trailing` after.
+    #[inline]
+    fn operand(&mut self, reg: u8, rm: Rm, short: bool, before: usize, trailing: usize) -> (u64, usize) {
         let reg = (reg & 7) << 3;
         match rm {
-            Rm::Reg(r) => self.byte(0xc0 | reg | (r & 7)),
+            Rm::Reg(r) => (u64::from(0xc0 | reg | (r & 7)), 1),
             Rm::Mem(Mem::Pool(index)) => {
-                self.bytes(u64::from(reg | 5), 5);
-                let end = self.code.len();
-                self.pooled.push((end - 4, end + trailing, index));
+                let at = self.code.len() + before + 1;
+                self.pooled.push((at, at + 4 + trailing, index));
+                (u64::from(reg | 5), 5)
             }
             Rm::Mem(Mem::Base(base, disp)) => {
                 let (mode, length) = Assembler::mode(base, disp, short);
                 let first = u64::from(mode << 6 | reg | (base.0 & 7));
                 let disp = u64::from(disp as u32);
                 match base.0 & 7 {
-                    4 => self.bytes(first | 0x24 << 8 | disp << 16, 2 + length),
-                    _ => self.bytes(first | disp << 8, 1 + length),
+                    4 => (first | 0x24 << 8 | disp << 16, 2 + length),
+                    _ => (first | disp << 8, 1 + length),
                 }
             }
             Rm::Mem(Mem::Indexed(base, index, shift, disp)) => {
-                self.sib(reg, base, index.0, shift, disp, short)
+                Assembler::sib(reg, base, index.0, shift, disp, short)
             }
-            Rm::Mem(Mem::Lanes(base, index, shift)) => self.sib(reg, base, index.0, shift, 0, short),
+            Rm::Mem(Mem::Lanes(base, index, shift)) => Assembler::sib(reg, base, index.0, shift, 0, short),
         }
     }
 
-    fn sib(&mut self, reg: u8, base: Gpr, index: u8, shift: u8, disp: i32, short: bool) {
+    fn sib(reg: u8, base: Gpr, index: u8, shift: u8, disp: i32, short: bool) -> (u64, usize) {
         let (mode, length) = Assembler::mode(base, disp, short);
         let second = shift << 6 | (index & 7) << 3 | (base.0 & 7);
         let first = u64::from(mode << 6 | reg | 4) | u64::from(second) << 8;
-        self.bytes(first | u64::from(disp as u32) << 16, 2 + length);
+        (first | u64::from(disp as u32) << 16, 2 + length)
     }
 
     /// The addressing mode, and how many bytes of displacement it has.

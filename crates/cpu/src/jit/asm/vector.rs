@@ -1,6 +1,6 @@
 //! Vector instructions: two encoders, and a table of what they encode.
 
-use super::{Assembler, Gpr, Mem, Rm, Vec};
+use super::{Assembler, Gpr, Mem, Rm, Stamp, UNUSED, Vec};
 
 /// Bytes of a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ impl Length {
 }
 
 /// A row of the processor's opcode map.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::jit) struct VectorOp {
     /// The prefix the encoding implies: none, 66, F3, F2.
     prefix: u8,
@@ -34,6 +34,8 @@ pub(in crate::jit) struct VectorOp {
     wide: [bool; 2],
     /// Encoded with VEX also where everything else is EVEX: mask registers and instructions on one.
     vex_only: bool,
+    /// Which fields are mask registers (AVX-512).
+    masks: u8,
 }
 
 /// The lanes that an EVEX instruction writes: those of a mask register; the others are kept or set to zero.
@@ -44,10 +46,68 @@ pub(in crate::jit) struct Masked {
     pub(in crate::jit) zero: bool,
 }
 
+/// What the fields of an instruction are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Registers and an immediate.
+    Plain,
+    /// `reg` belongs to the opcode.
+    Group,
+    /// The immediate names a register.
+    Blend,
+}
+
+/// An instruction.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::jit) struct VectorInst {
+    pub(in crate::jit) op: VectorOp,
+    pub(in crate::jit) length: Length,
+    /// The result, or what is stored.
+    pub(in crate::jit) reg: Vec,
+    a: Vec,
+    pub(in crate::jit) rm: Rm,
+    mask: Masked,
+    immediate: Option<u8>,
+    form: Form,
+}
+
+impl VectorInst {
+    /// The same instruction for another of the copies.
+    fn stamped(&self, stamp: &Stamp, copy: u8, evex: bool) -> VectorInst {
+        let VectorInst { op, length, reg, a, rm, mask, immediate, form } = *self;
+        let masks = if evex { op.masks } else { 0 };
+        let moved = |field: u8, r: Vec| match masks & field {
+            0 => stamp.vector(r, copy),
+            _ => stamp.mask(r, copy),
+        };
+        VectorInst {
+            op,
+            length,
+            reg: if form == Form::Group { reg } else { moved(DST, reg) },
+            a: moved(A, a),
+            rm: match rm {
+                Rm::Reg(r) => Rm::Reg(moved(B, Vec(r)).0),
+                Rm::Mem(mem) => Rm::Mem(stamp.mem(mem, copy)),
+            },
+            mask: Masked { by: stamp.mask(Vec(mask.by), copy).0, zero: mask.zero },
+            immediate: match (form, immediate) {
+                (Form::Blend, Some(i)) => Some(stamp.vector(Vec(i >> 4), copy).0 << 4),
+                _ => immediate,
+            },
+            form,
+        }
+    }
+
+    /// The same instruction for some lanes (AVX-512).
+    pub(in crate::jit) fn masked(self, mask: Masked) -> VectorInst {
+        VectorInst { mask, ..self }
+    }
+}
+
 impl Assembler {
-    /// dst = op(a, b); instructions of one operand take it as `b`, with register 0 as `a`.
+    /// dst = op(a, b); instructions of one operand take it as `b`, with [`UNUSED`] as `a`.
     pub(in crate::jit) fn v(&mut self, op: VectorOp, length: Length, dst: Vec, a: Vec, b: impl Into<Rm>) {
-        self.vector(op, length, dst.0, a.0, b.into(), Masked::default(), None);
+        self.vm(op, length, dst, a, b, Masked::default());
     }
 
     /// The same with an immediate operand.
@@ -60,12 +120,13 @@ impl Assembler {
         b: impl Into<Rm>,
         immediate: u8,
     ) {
-        self.vector(op, length, dst.0, a.0, b.into(), Masked::default(), Some(immediate));
+        let (rm, mask, immediate) = (b.into(), Masked::default(), Some(immediate));
+        self.vector(VectorInst { op, length, reg: dst, a, rm, mask, immediate, form: Form::Plain });
     }
 
     /// dst = op(b)
     pub(in crate::jit) fn v1(&mut self, op: VectorOp, length: Length, dst: Vec, b: impl Into<Rm>) {
-        self.v(op, length, dst, Vec(0), b);
+        self.v(op, length, dst, UNUSED, b);
     }
 
     /// As [`Assembler::v`], for some lanes.
@@ -78,12 +139,15 @@ impl Assembler {
         b: impl Into<Rm>,
         mask: Masked,
     ) {
-        self.vector(op, length, dst.0, a.0, b.into(), mask, None);
+        let (rm, immediate) = (b.into(), None);
+        self.vector(VectorInst { op, length, reg: dst, a, rm, mask, immediate, form: Form::Plain });
     }
 
     /// A shift of every lane by a constant: one of the `SHIFT` opcodes with its group number.
     pub(in crate::jit) fn shift(&mut self, op: (VectorOp, u8), length: Length, dst: Vec, x: Vec, bits: u8) {
-        self.vector(op.0, length, op.1, dst.0, Rm::Reg(x.0), Masked::default(), Some(bits));
+        let (reg, mask, immediate) = (Vec(op.1), Masked::default(), Some(bits));
+        let rm = Rm::Reg(x.0);
+        self.vector(VectorInst { op: op.0, length, reg, a: dst, rm, mask, immediate, form: Form::Group });
     }
 
     /// Chooses `b` where the mask in a vector register is set, else `a`; VEX only.
@@ -96,7 +160,9 @@ impl Assembler {
         b: impl Into<Rm>,
         mask: Vec,
     ) {
-        self.vector(op, length, dst.0, a.0, b.into(), Masked::default(), Some(mask.0 << 4));
+        let (rm, immediate) = (b.into(), Some(mask.0 << 4));
+        let mask = Masked::default();
+        self.vector(VectorInst { op, length, reg: dst, a, rm, mask, immediate, form: Form::Blend });
     }
 
     /// A general-purpose register moved to the first lane of `dst`.
@@ -106,12 +172,12 @@ impl Assembler {
 
     /// The first lane of `x` moved to a general-purpose register.
     pub(in crate::jit) fn move_out(&mut self, to: Gpr, x: Vec) {
-        self.vector(MOVQ_FROM, Length::L128, x.0, 0, Rm::Reg(to.0), Masked::default(), None);
+        self.v(MOVQ_FROM, Length::L128, x, UNUSED, Rm::Reg(to.0));
     }
 
     /// to = the low `count` bits of `x`, both 32-bit; BMI2.
     pub(in crate::jit) fn low_bits(&mut self, to: Gpr, x: Gpr, count: Gpr) {
-        self.vex(BZHI, Length::L128, to.0, count.0, Rm::Reg(x.0), None);
+        self.v(BZHI, Length::L128, Vec(to.0), Vec(count.0), Rm::Reg(x.0));
     }
 
     /// Leaves the upper halves of all vector registers zero, as code compiled for shorter vectors needs it.
@@ -119,25 +185,36 @@ impl Assembler {
         [0xc5, 0xf8, 0x77].into_iter().for_each(|b| self.byte(b));
     }
 
-    #[allow(clippy::too_many_arguments)] // Reason: the fields of one instruction.
-    fn vector(
-        &mut self,
-        op: VectorOp,
-        length: Length,
-        reg: u8,
-        a: u8,
-        rm: Rm,
-        mask: Masked,
-        immediate: Option<u8>,
-    ) {
-        if self.evex && !op.vex_only {
-            self.evex(op, length, reg, a, rm, mask, immediate);
-        } else {
-            self.vex(op, length, reg, a, rm, immediate);
+    /// Writes an instruction; while copies are stamped, that of every copy.
+    fn vector(&mut self, inst: VectorInst) {
+        self.encode(&inst);
+        if let Some(stamp) = self.stamp {
+            for copy in 1..stamp.copies {
+                let inst = inst.stamped(&stamp, copy, self.evex);
+                self.encode(&inst);
+            }
+            self.recorded.push(inst);
         }
     }
 
-    fn vex(&mut self, op: VectorOp, length: Length, reg: u8, a: u8, rm: Rm, immediate: Option<u8>) {
+    /// Writes one instruction.
+    pub(in crate::jit) fn encode(&mut self, inst: &VectorInst) {
+        let (prefix, length) = if self.evex && !inst.op.vex_only { (inst.evex(), 5) } else { inst.vex() };
+        // 8-bit displacements of EVEX count vectors or elements, depending on the instruction: longer ones do not.
+        let short = length < 5;
+        let trailing = usize::from(inst.immediate.is_some());
+        let (operand, rest) = self.operand(inst.reg.0, inst.rm, short, length, trailing);
+        let immediate = u128::from(inst.immediate.unwrap_or(0));
+        let bits = u128::from(prefix) | u128::from(operand) << (8 * length);
+        let length = length + rest;
+        self.bytes(bits | immediate << (8 * length), length + trailing);
+    }
+}
+
+impl VectorInst {
+    /// The VEX prefix and the opcode, with their length.
+    fn vex(&self) -> (u64, usize) {
+        let VectorInst { op, length, reg: Vec(reg), a: Vec(a), rm, .. } = *self;
         let (x, b) = match rm {
             Rm::Reg(r) => (0, r >> 3),
             Rm::Mem(Mem::Base(base, _)) => (0, base.0 >> 3),
@@ -148,29 +225,17 @@ impl Assembler {
         let last = (!a & 15) << 3 | (length as u8) << 2 | op.prefix;
         if op.map == 1 && x == 0 && b & 1 == 0 && !op.wide[0] {
             let first = (!(reg >> 3) & 1) << 7 | last;
-            self.bytes(u32::from_le_bytes([0xc5, first, op.opcode, 0]).into(), 3);
+            (u32::from_le_bytes([0xc5, first, op.opcode, 0]).into(), 3)
         } else {
             let first = (!(reg >> 3) & 1) << 7 | (!x & 1) << 6 | (!b & 1) << 5 | op.map;
             let second = u8::from(op.wide[0]) << 7 | last;
-            self.bytes(u32::from_le_bytes([0xc4, first, second, op.opcode]).into(), 4);
-        }
-        self.modrm(reg, rm, true, usize::from(immediate.is_some()));
-        if let Some(immediate) = immediate {
-            self.byte(immediate);
+            (u32::from_le_bytes([0xc4, first, second, op.opcode]).into(), 4)
         }
     }
 
-    #[allow(clippy::too_many_arguments)] // Reason: the fields of one instruction.
-    fn evex(
-        &mut self,
-        op: VectorOp,
-        length: Length,
-        reg: u8,
-        a: u8,
-        rm: Rm,
-        mask: Masked,
-        immediate: Option<u8>,
-    ) {
+    /// The EVEX prefix and the opcode.
+    fn evex(&self) -> u64 {
+        let VectorInst { op, length, reg: Vec(reg), a: Vec(a), rm, mask, .. } = *self;
         // The high bit of a lane index register lies where that of `a` would.
         let (x, b, high) = match rm {
             Rm::Reg(r) => (r >> 4, r >> 3, a >> 4),
@@ -182,22 +247,31 @@ impl Assembler {
         let first = (!(reg >> 3) & 1) << 7 | (!x & 1) << 6 | (!b & 1) << 5 | (!(reg >> 4) & 1) << 4 | op.map;
         let second = u8::from(op.wide[1]) << 7 | (!a & 15) << 3 | 4 | op.prefix;
         let third = u8::from(mask.zero) << 7 | (length as u8) << 5 | (!high & 1) << 3 | mask.by;
-        self.bytes(u64::from_le_bytes([0x62, first, second, third, op.opcode, 0, 0, 0]), 5);
-        // 8-bit displacements count vectors or elements, depending on the instruction: longer ones do not.
-        self.modrm(reg, rm, false, usize::from(immediate.is_some()));
-        if let Some(immediate) = immediate {
-            self.byte(immediate);
-        }
+        u64::from_le_bytes([0x62, first, second, third, op.opcode, 0, 0, 0])
     }
 }
 
+/// Fields of an instruction, for [`VectorOp::masks`].
+const DST: u8 = 1;
+const A: u8 = 2;
+const B: u8 = 4;
+
 const fn op(prefix: u8, map: u8, opcode: u8, vex_wide: bool, evex_wide: bool) -> VectorOp {
-    VectorOp { prefix, map, opcode, wide: [vex_wide, evex_wide], vex_only: false }
+    VectorOp { prefix, map, opcode, wide: [vex_wide, evex_wide], vex_only: false, masks: 0 }
 }
 
 /// Only the VEX form exists or is wanted.
 const fn vex(prefix: u8, map: u8, opcode: u8, wide: bool) -> VectorOp {
-    VectorOp { prefix, map, opcode, wide: [wide, wide], vex_only: true }
+    VectorOp { prefix, map, opcode, wide: [wide, wide], vex_only: true, masks: 0 }
+}
+
+/// The same with mask registers in some fields.
+const fn on_masks(op: VectorOp, masks: u8) -> VectorOp {
+    VectorOp { masks, ..op }
+}
+
+const fn to_masks([single, double]: [VectorOp; 2]) -> [VectorOp; 2] {
+    [on_masks(single, DST), on_masks(double, DST)]
 }
 
 /// An instruction on `f32` and its sibling on `f64`, which differ in prefix and W.
@@ -243,7 +317,7 @@ table! {
     AND_NOT: Pair = floats(0x55);
     OR: Pair = floats(0x56);
     XOR: Pair = floats(0x57);
-    COMPARE: Pair = floats(0xc2);
+    COMPARE: Pair = to_masks(floats(0xc2));
     ROUND: Pair = [op(1, 3, 0x08, false, false), op(1, 3, 0x09, false, true)];
     FMA_213: Pair = lanes38(0xa8);
     FMA_231: Pair = lanes38(0xb8);
@@ -259,12 +333,12 @@ table! {
     MIN_UNSIGNED: VectorOp = op(1, 2, 0x3b, false, false);
     MAX_UNSIGNED: VectorOp = op(1, 2, 0x3f, false, false);
     ABS_INT: Pair = [op(1, 2, 0x1e, false, false), op(1, 2, 0x1f, true, true)];
-    EQUAL_INT: Pair = [op(1, 1, 0x76, false, false), op(1, 2, 0x29, false, true)];
-    GREATER_INT: Pair = [op(1, 1, 0x66, false, false), op(1, 2, 0x37, false, true)];
-    COMPARE_INT: Pair = [op(1, 3, 0x1f, false, false), op(1, 3, 0x1f, true, true)];
-    COMPARE_UNSIGNED: VectorOp = op(1, 3, 0x1e, false, false);
-    TEST: Pair = lanes38(0x27);
-    TEST_BYTES: VectorOp = op(1, 2, 0x26, false, false);
+    EQUAL_INT: Pair = to_masks([op(1, 1, 0x76, false, false), op(1, 2, 0x29, false, true)]);
+    GREATER_INT: Pair = to_masks([op(1, 1, 0x66, false, false), op(1, 2, 0x37, false, true)]);
+    COMPARE_INT: Pair = to_masks([op(1, 3, 0x1f, false, false), op(1, 3, 0x1f, true, true)]);
+    COMPARE_UNSIGNED: VectorOp = on_masks(op(1, 3, 0x1e, false, false), DST);
+    TEST: Pair = to_masks(lanes38(0x27));
+    TEST_BYTES: VectorOp = on_masks(op(1, 2, 0x26, false, false), DST);
     SHIFT_LEFT: Pair = lanes38(0x47);
     SHIFT_RIGHT: Pair = lanes38(0x45);
     SHIFT_RIGHT_SIGNED: Pair = lanes38(0x46);
@@ -276,8 +350,8 @@ table! {
     NARROW: VectorOp = op(2, 2, 0x35, false, false);
     NARROW_TO_BYTES: Pair = [op(2, 2, 0x31, false, false), op(2, 2, 0x32, false, false)];
     NARROW_TO_HALVES: VectorOp = op(2, 2, 0x33, false, false);
-    MASK_TO_LANES: Pair = [op(2, 2, 0x38, false, false), op(2, 2, 0x38, true, true)];
-    MASK_TO_BYTES: VectorOp = op(2, 2, 0x28, false, false);
+    MASK_TO_LANES: Pair = [on_masks(op(2, 2, 0x38, false, false), B), on_masks(op(2, 2, 0x38, true, true), B)];
+    MASK_TO_BYTES: VectorOp = on_masks(op(2, 2, 0x28, false, false), B);
     EXTRACT_128: VectorOp = op(1, 3, 0x39, false, false);
     EXTRACT_256: VectorOp = op(1, 3, 0x3b, true, true);
     SHUFFLE: VectorOp = op(0, 1, 0xc6, false, false);
@@ -312,16 +386,16 @@ table! {
     SCATTER_BY_32: Pair = lanes38(0xa2);
     SCATTER_BY_64: Pair = lanes38(0xa3);
 
-    MASK_LOAD: VectorOp = vex(0, 1, 0x90, false);
-    MASK_STORE: VectorOp = vex(0, 1, 0x91, false);
+    MASK_LOAD: VectorOp = on_masks(vex(0, 1, 0x90, false), DST | A | B);
+    MASK_STORE: VectorOp = on_masks(vex(0, 1, 0x91, false), DST | A | B);
     MASK_FROM_GPR: VectorOp = vex(3, 1, 0x92, false);
     MASK_TO_GPR: VectorOp = vex(3, 1, 0x93, false);
-    MASK_AND: VectorOp = vex(0, 1, 0x41, false);
-    MASK_AND_NOT: VectorOp = vex(0, 1, 0x42, false);
-    MASK_OR: VectorOp = vex(0, 1, 0x45, false);
-    MASK_XOR: VectorOp = vex(0, 1, 0x47, false);
-    MASK_XNOR: VectorOp = vex(0, 1, 0x46, false);
-    MASK_NOT: VectorOp = vex(0, 1, 0x44, false);
+    MASK_AND: VectorOp = on_masks(vex(0, 1, 0x41, false), DST | A | B);
+    MASK_AND_NOT: VectorOp = on_masks(vex(0, 1, 0x42, false), DST | A | B);
+    MASK_OR: VectorOp = on_masks(vex(0, 1, 0x45, false), DST | A | B);
+    MASK_XOR: VectorOp = on_masks(vex(0, 1, 0x47, false), DST | A | B);
+    MASK_XNOR: VectorOp = on_masks(vex(0, 1, 0x46, false), DST | A | B);
+    MASK_NOT: VectorOp = on_masks(vex(0, 1, 0x44, false), DST | A | B);
     BZHI: VectorOp = vex(0, 2, 0xf5, false);
 
     SHIFT_LEFT_BY: [(VectorOp, u8); 2] =

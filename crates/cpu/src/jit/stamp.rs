@@ -1,0 +1,113 @@
+//! The body of a loop over lanes for several vectors side by side: allocated once, written with its [copies](super::asm::Stamp),
+//! and written once more for the lanes that are left.
+
+use super::asm::vector::*;
+use super::asm::{Mem, Rm, Stamp, Vec};
+use super::generate::{Generator, LANE, Mode};
+use super::registers::{FRAME, TAIL_MASK};
+use wootz_plan::kernel::{Inst, InstOp, Stage};
+
+/// A copy's share of the registers is too small.
+#[derive(Debug)]
+pub(super) struct Short;
+
+/// The instructions of one copy.
+pub(super) struct Stamped {
+    insts: std::vec::Vec<VectorInst>,
+    /// A register that none of them uses.
+    free: Vec,
+    /// Lines of the listing, each with the instruction it stands before.
+    lines: std::vec::Vec<(usize, usize)>,
+}
+
+impl<'k> Generator<'k> {
+    /// Whether the code of a body differs between vectors in registers and lanes alone.
+    pub(super) fn is_stampable(&self, stage: &Stage, body: &[&Inst]) -> bool {
+        let alike = |inst: &&Inst| match &inst.op {
+            InstOp::Index(_) => false,
+            InstOp::Load { at, mask, .. } => mask.is_none() && self.shape.contiguous(stage, at),
+            InstOp::Store { at, .. } => self.shape.contiguous(stage, at),
+            _ => true,
+        };
+        let varies = |inst: &&Inst| inst.out.is_none_or(|r| self.shape.info(r).varies);
+        stage.reduce.is_empty() && body.iter().all(varies) && body.iter().all(alike)
+    }
+
+    /// Writes a body that was [read](super::registers::Registers::read) for `copies` whole vectors. Gives the instructions of one
+    /// if a tail can be made of them.
+    ///
+    /// # Errors
+    /// If there are too few registers for that. Then nothing was written.
+    pub(super) fn stamp(&mut self, body: &[&'k Inst], copies: usize) -> Result<Option<Stamped>, Short> {
+        (self.mode, self.first, self.copies) = (Mode::Full, 0, 1);
+        let [vectors, masks] = self.registers.begin_share(copies);
+        let lanes = self.shape.lanes as i32;
+        let stamp = Stamp { copies: copies as u8, vectors, masks, lane: LANE, lanes };
+        let mark = self.asm.begin_stamp(stamp);
+        let listed = self.lines.as_ref().map_or(0, std::vec::Vec::len);
+        let mut lines = vec![];
+        for (position, inst) in body.iter().enumerate() {
+            self.line(inst);
+            if let Some((_, line)) = self.lines.as_ref().and_then(|l| l.last()) {
+                lines.push((self.asm.stamped(), *line));
+            }
+            self.registers.advance(position, 0);
+            self.inst(inst, 0);
+            self.keep(inst, 0);
+            self.registers.retire(inst.out);
+            if self.registers.is_short() {
+                break;
+            }
+        }
+        self.asm.end_stamp();
+        self.registers.end_share();
+        if self.registers.is_short() {
+            self.asm.rewind(mark);
+            self.lines.iter_mut().for_each(|l| l.truncate(listed));
+            return Err(Short);
+        }
+        let stamped = self.asm.take_stamped().filter(|_| body.iter().all(|inst| self.is_plain(inst)));
+        Ok(stamped.map(|insts| Stamped { insts, free: Vec(vectors), lines }))
+    }
+
+    /// Whether an instruction loads and stores whole lanes, if any.
+    fn is_plain(&self, inst: &Inst) -> bool {
+        match &inst.op {
+            InstOp::Load { arg, .. } | InstOp::Store { arg, .. } => {
+                self.shape.kernel.args[arg.0 as usize].dtype.size() >= 4
+            }
+            _ => true,
+        }
+    }
+
+    /// Writes the instructions of one copy for the lanes of a tail.
+    pub(super) fn write_tail(&mut self, stamped: &Stamped) {
+        let mut lines = stamped.lines.iter().peekable();
+        for (i, inst) in stamped.insts.iter().enumerate() {
+            while let Some((_, line)) = lines.next_if(|(at, _)| *at <= i) {
+                let position = self.asm.position();
+                self.lines.iter_mut().for_each(|l| l.push((position, *line)));
+            }
+            // Values that cross stages have room for a whole vector.
+            let argument = matches!(inst.rm, Rm::Mem(Mem::Indexed(base, ..)) if base != FRAME);
+            match argument {
+                true => self.guarded(inst, stamped.free),
+                false => self.asm.encode(inst),
+            }
+        }
+    }
+
+    /// A load or store of the lanes that there are.
+    fn guarded(&mut self, inst: &VectorInst, free: Vec) {
+        let load = LOAD.contains(&inst.op);
+        if self.wide {
+            let guarded = inst.masked(Masked { by: TAIL_MASK.0, zero: load });
+            return self.asm.encode(&guarded);
+        }
+        let VectorInst { op, length, reg, rm, .. } = *inst;
+        let pair = usize::from(op == LOAD[1] || op == STORE[1]);
+        let mask = if load { reg } else { free };
+        self.asm.v1(LOAD[0], length, mask, Mem::Base(FRAME, self.tail_masks[pair] as i32));
+        self.asm.v(if load { MASKED_LOAD[pair] } else { MASKED_STORE[pair] }, length, reg, mask, rm);
+    }
+}
