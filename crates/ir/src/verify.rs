@@ -2,6 +2,7 @@
 
 use crate::ops::InferCx;
 use crate::{Def, Graph, Region, Site, Solver, TensorType, TypeError, Value};
+use smallvec::SmallVec;
 use std::collections::HashSet;
 
 /// A graph is malformed: always an error in whatever built it.
@@ -91,16 +92,16 @@ pub fn verify_region(region: &Region) -> Result<(), VerifyError> {
         for inner in node.op.regions() {
             verify_region(inner)?;
         }
-        let types: Vec<&TensorType> = node.inputs.iter().map(|v| region.ty(*v)).collect();
+        let types: SmallVec<[&TensorType; 4]> = node.inputs.iter().map(|v| region.ty(*v)).collect();
         let mut solver = Solver::closed();
         let mut cx = InferCx { op: &node.op, inputs: &types, solver: &mut solver };
         let expected = match node.op.infer(&mut cx) {
-            Ok(types) => types.to_vec(),
+            Ok(types) => types,
             Err(error) => return Err(VerifyError::Rule { node: id.index(), error: error.at(site) }),
         };
-        let found: Vec<TensorType> =
-            node.outputs().filter_map(|v| region.types.get(v.index()).cloned()).collect();
-        if expected != found {
+        let found = node.outputs().filter_map(|v| region.types.get(v.index()));
+        if !found.clone().eq(&expected) {
+            let (expected, found) = (expected.into_vec(), found.cloned().collect());
             return Err(VerifyError::Types { node: id.index(), op, expected, found, site: site.clone() });
         }
         for (i, value) in node.outputs().enumerate() {

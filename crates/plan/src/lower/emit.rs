@@ -2,7 +2,7 @@
 //! into addresses on the way.
 
 use super::Lowering;
-use super::index::{Lin, Map, identity, strides};
+use super::index::{Lin, Map, identity, is_identity, strides};
 use super::split::{Partial, reduction};
 use crate::BufferId;
 use crate::kernel::{AccKind, Accumulate, Address, Arg, ArgId, Inst, InstOp, Kernel, Lanes, Reg, Stage};
@@ -21,6 +21,9 @@ pub(super) struct Emitter<'l, 'g> {
     /// Registers that live for a whole grid point, and those of the current stage's loops.
     outer: Scope,
     inner: Scope,
+    /// The maps that values were read at, numbered, and the last one: chains of ops read all of theirs at one.
+    maps: HashMap<Map, u32>,
+    last_map: (Map, u32),
     /// Roots of this kernel: the register that holds them for the whole grid point, if there is one.
     members: HashMap<Value, Option<Reg>>,
     /// Reductions of the current stage.
@@ -33,7 +36,8 @@ pub(super) struct Emitter<'l, 'g> {
 
 #[derive(Default)]
 struct Scope {
-    values: HashMap<(Value, Map, Option<Reg>), Reg>,
+    /// By value, the number of the map it is read at, and mask.
+    values: HashMap<(Value, u32, Option<Reg>), Reg>,
     insts: HashMap<(InstOp, DType), Reg>,
 }
 
@@ -49,6 +53,8 @@ impl<'l, 'g> Emitter<'l, 'g> {
             stores: Vec::new(),
             outer: Scope::default(),
             inner: Scope::default(),
+            maps: HashMap::from_iter([(Map::new(), 0)]),
+            last_map: (Map::new(), 0),
             members: HashMap::new(),
             fresh: Vec::new(),
             looped: Vec::new(),
@@ -83,7 +89,8 @@ impl<'l, 'g> Emitter<'l, 'g> {
                 let visible = loops.is_empty().then_some(reg);
                 if visible.is_none() {
                     self.looped.push(root);
-                    self.inner.values.insert((root, map.clone(), None), reg);
+                    let number = self.number(&map);
+                    self.inner.values.insert((root, number, None), reg);
                 }
                 self.members.insert(root, visible);
                 self.store(root, &map, reg);
@@ -226,7 +233,7 @@ impl<'l, 'g> Emitter<'l, 'g> {
         let storage = analysis.storage(value);
         if analysis.is_stored(value) {
             let same = self.lowering.shapes[storage.index()] == self.lowering.shapes[value.index()];
-            let own_point = same && *map == identity(map.len());
+            let own_point = same && is_identity(map);
             if let (Some(Some(reg)), true) = (self.members.get(&storage), own_point) {
                 return *reg;
             }
@@ -235,7 +242,7 @@ impl<'l, 'g> Emitter<'l, 'g> {
                 return self.inst(InstOp::Tile, dtype);
             }
         }
-        let key = (value, map.clone(), mask);
+        let key = (value, self.number(map), mask);
         if let Some(reg) = self.inner.values.get(&key).or_else(|| self.outer.values.get(&key)) {
             return *reg;
         }
@@ -246,6 +253,15 @@ impl<'l, 'g> Emitter<'l, 'g> {
         };
         self.scope().values.insert(key, reg);
         reg
+    }
+
+    fn number(&mut self, map: &Map) -> u32 {
+        if self.last_map.0 != *map {
+            let next = self.maps.len() as u32;
+            let number = *self.maps.entry_ref(map).or_insert(next);
+            self.last_map = (map.clone(), number);
+        }
+        self.last_map.1
     }
 
     fn load(&mut self, value: Value, map: &Map, mask: Option<Reg>) -> Reg {

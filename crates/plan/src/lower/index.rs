@@ -60,6 +60,15 @@ pub(super) fn identity(rank: usize) -> Map {
     (0..rank).map(Lin::axis).collect()
 }
 
+/// Whether a map is the [`identity`].
+pub(super) fn is_identity(map: &Map) -> bool {
+    let follows = |(axis, lin): (usize, &Lin)| {
+        let [rest @ .., 1] = &lin.coeffs[..] else { return false };
+        rest.len() == axis && lin.offset == 0 && lin.reg.is_none() && rest.iter().all(|c| *c == 0)
+    };
+    map.iter().enumerate().all(follows)
+}
+
 /// Row-major strides of a shape.
 pub(super) fn strides(dims: &[usize]) -> SmallVec<[i64; 4]> {
     let mut out: SmallVec<[i64; 4]> = SmallVec::from_elem(1, dims.len());
