@@ -255,7 +255,7 @@ impl<'k> Generator<'k> {
         let steps = if reduces { self.partial_vectors() } else { copies };
         let step = steps * lanes;
         let (tail, done) = (self.asm.label(), self.asm.label());
-        let stampable = copies > 1 && self.is_stampable(stage, body);
+        let stampable = self.is_stampable(stage, body);
         let mut held = vec![];
         let mut stamped = Err(Short);
         if count.is_none_or(|n| n >= step) {

@@ -131,9 +131,9 @@ impl Registers {
             masks: Bank::new(0xff, reserved),
             places: vec![place; count * MOST_COPIES],
             piece: 0,
-            uses: vec![],
-            begins: vec![],
-            firsts: vec![],
+            uses: std::vec::Vec::with_capacity(2 * count),
+            begins: std::vec::Vec::with_capacity(count + 1),
+            firsts: std::vec::Vec::with_capacity(count),
             next: vec![NEVER; count],
             position: 0,
             copy: 0,
@@ -221,10 +221,14 @@ impl Registers {
     }
 
     /// Begins the piece of code that was read, for the first of so many copies, which get equal shares of what no loop holds.
-    /// Gives how many vector and mask registers a share has: the first ones.
+    /// Gives how many vector and mask registers a share has: the first ones. One copy alone has all.
     pub(super) fn begin_share(&mut self, copies: usize) -> [u8; 2] {
-        self.share = Some([self.vectors.all, self.masks.all]);
         self.short = false;
+        if copies == 1 {
+            self.begin(1, self.frame_bytes);
+            return [0; 2];
+        }
+        self.share = Some([self.vectors.all, self.masks.all]);
         let held = self.vectors.all & self.vectors.held;
         let below_held = held.trailing_zeros().min(self.vectors.all.count_ones());
         let vectors = below_held / copies as u32;
@@ -238,6 +242,12 @@ impl Registers {
     /// Whether the share is too small: what was written since is not to be used.
     pub(super) fn is_short(&self) -> bool {
         self.short
+    }
+
+    /// A register that the current instruction leaves free.
+    pub(super) fn spare(&self) -> Option<Vec> {
+        let free = self.vectors.free & !self.vectors.locked;
+        (free != 0).then(|| Vec(free.trailing_zeros() as u8))
     }
 
     /// Ends what [`Registers::begin_share`] began.

@@ -14,8 +14,8 @@ pub(super) struct Short;
 /// The instructions of one copy.
 pub(super) struct Stamped {
     insts: std::vec::Vec<VectorInst>,
-    /// A register that none of them uses.
-    free: Vec,
+    /// A register that is free at each store, for the mask.
+    spares: std::vec::Vec<Vec>,
     /// Lines of the listing, each with the instruction it stands before.
     lines: std::vec::Vec<(usize, usize)>,
 }
@@ -33,8 +33,8 @@ impl<'k> Generator<'k> {
         stage.reduce.is_empty() && body.iter().all(varies) && body.iter().all(alike)
     }
 
-    /// Writes a body that was [read](super::registers::Registers::read) for `copies` whole vectors. Gives the instructions of one
-    /// if a tail can be made of them.
+    /// Writes a body that was [read](super::registers::Registers::read) for `copies` whole vectors; one may be all. Gives the
+    /// instructions of one if a tail can be made of them.
     ///
     /// # Errors
     /// If there are too few registers for that. Then nothing was written.
@@ -45,7 +45,7 @@ impl<'k> Generator<'k> {
         let stamp = Stamp { copies: copies as u8, vectors, masks, lane: LANE, lanes };
         let mark = self.asm.begin_stamp(stamp);
         let listed = self.lines.as_ref().map_or(0, std::vec::Vec::len);
-        let mut lines = vec![];
+        let (mut lines, mut spares, mut stores) = (vec![], vec![], 0);
         for (position, inst) in body.iter().enumerate() {
             self.line(inst);
             if let Some((_, line)) = self.lines.as_ref().and_then(|l| l.last()) {
@@ -53,6 +53,10 @@ impl<'k> Generator<'k> {
             }
             self.registers.advance(position, 0);
             self.inst(inst, 0);
+            if matches!(inst.op, InstOp::Store { .. }) {
+                stores += 1;
+                spares.extend(self.registers.spare());
+            }
             self.keep(inst, 0);
             self.registers.retire(inst.out);
             if self.registers.is_short() {
@@ -66,8 +70,9 @@ impl<'k> Generator<'k> {
             self.lines.iter_mut().for_each(|l| l.truncate(listed));
             return Err(Short);
         }
-        let stamped = self.asm.take_stamped().filter(|_| body.iter().all(|inst| self.is_plain(inst)));
-        Ok(stamped.map(|insts| Stamped { insts, free: Vec(vectors), lines }))
+        let plain = body.iter().all(|inst| self.is_plain(inst)) && (self.wide || spares.len() == stores);
+        let stamped = self.asm.take_stamped().filter(|_| plain);
+        Ok(stamped.map(|insts| Stamped { insts, spares, lines }))
     }
 
     /// Whether an instruction loads and stores whole lanes, if any.
@@ -83,6 +88,7 @@ impl<'k> Generator<'k> {
     /// Writes the instructions of one copy for the lanes of a tail.
     pub(super) fn write_tail(&mut self, stamped: &Stamped) {
         let mut lines = stamped.lines.iter().peekable();
+        let mut spares = stamped.spares.iter().copied();
         for (i, inst) in stamped.insts.iter().enumerate() {
             while let Some((_, line)) = lines.next_if(|(at, _)| *at <= i) {
                 let position = self.asm.position();
@@ -91,14 +97,14 @@ impl<'k> Generator<'k> {
             // Values that cross stages have room for a whole vector.
             let argument = matches!(inst.rm, Rm::Mem(Mem::Indexed(base, ..)) if base != FRAME);
             match argument {
-                true => self.guarded(inst, stamped.free),
+                true => self.guarded(inst, &mut spares),
                 false => self.asm.encode(inst),
             }
         }
     }
 
     /// A load or store of the lanes that there are.
-    fn guarded(&mut self, inst: &VectorInst, free: Vec) {
+    fn guarded(&mut self, inst: &VectorInst, spares: &mut dyn Iterator<Item = Vec>) {
         let load = LOAD.contains(&inst.op);
         if self.wide {
             let guarded = inst.masked(Masked { by: TAIL_MASK.0, zero: load });
@@ -106,7 +112,8 @@ impl<'k> Generator<'k> {
         }
         let VectorInst { op, length, reg, rm, .. } = *inst;
         let pair = usize::from(op == LOAD[1] || op == STORE[1]);
-        let mask = if load { reg } else { free };
+        let mask =
+            if load { reg } else { spares.next().expect("stores without a spare register are not plain") };
         self.asm.v1(LOAD[0], length, mask, Mem::Base(FRAME, self.tail_masks[pair] as i32));
         self.asm.v(if load { MASKED_LOAD[pair] } else { MASKED_STORE[pair] }, length, reg, mask, rm);
     }

@@ -111,6 +111,8 @@ struct Pool {
     others: std::vec::Vec<[u8; POOLED]>,
 }
 
+/// Instructions that there is room for at first.
+const SOME: usize = 128;
 /// Hashes of constants.
 const HASHES: usize = 256;
 /// In the index of a constant: that it is none of [`Pool::splats`].
@@ -126,10 +128,10 @@ impl Assembler {
             evex,
             labels: vec![],
             jumps: vec![],
-            pooled: vec![],
+            pooled: std::vec::Vec::with_capacity(SOME),
             pool: Pool::default(),
             stamp: None,
-            recorded: vec![],
+            recorded: std::vec::Vec::with_capacity(SOME),
             interrupted: false,
         }
     }
