@@ -179,3 +179,35 @@ def test_stablehlo():
     assert "tensor<4xi64>" in text
     with pytest.raises(wz.BackendError, match='backend="jax", not "numpy"'):
         wz.compile(MODEL, INPUTS, backend="numpy").stablehlo()
+
+
+@wz.custom_vjp
+def straight_through(x):
+    return wz.floor(x)
+
+
+straight_through.defvjp(lambda x: (wz.floor(x), x), lambda x, g: (g * x,))
+
+
+def model_with_given_derivatives(x):
+    return (x * wz.stop_gradient(x) + straight_through(x)).sum()
+
+
+@with_torch
+@pytest.mark.parametrize("backend", ["cpu", "torch"])
+def test_a_module_keeps_stopped_and_given_gradients(backend):
+    import torch
+
+    module = wz.torch.as_module(wz.compile(model_with_given_derivatives, {"x": wz.f32[3]}, backend=backend))
+    x = torch.tensor([0.5, 1.5, -2.5], requires_grad=True)
+    module(x).backward()
+    np.testing.assert_allclose(x.grad.numpy(), [1.0, 3.0, -5.0])
+
+
+@with_jax
+def test_a_function_keeps_stopped_and_given_gradients():
+    import jax
+
+    function = wz.jax.as_function(wz.compile(model_with_given_derivatives, {"x": wz.f32[3]}))
+    gradient = jax.grad(function)(jax.numpy.array([0.5, 1.5, -2.5]))
+    np.testing.assert_allclose(gradient, [1.0, 3.0, -5.0])

@@ -165,3 +165,82 @@ def test_torch_compiles_when_asked():
     params = program.init(seed=3)
     expected = wz.compile(MODEL, INPUTS)(wz.compile(MODEL, INPUTS).init(seed=3), x=IMAGES)["logits"]
     np.testing.assert_allclose(program(params, x=IMAGES)["logits"].numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@wz.custom_vjp
+def straight_through(x):
+    return wz.floor(x)
+
+
+straight_through.defvjp(lambda x: (wz.floor(x), wz.exp(-x * x)), lambda residual, g: (g * residual,))
+
+
+@wz.custom_vjp
+def sum_and_picked(x, index):
+    return x + x, x[index]
+
+
+sum_and_picked.defvjp(
+    lambda x, index: ((x + x, x[index]), (x, index)),
+    lambda residuals, g: (g[0] * 3 + g[1] * residuals[0], wz.zeros_like(residuals[1])),
+)
+
+
+def stopped(x):
+    return (x * wz.stop_gradient(x) + wz.exp(x)).sum()
+
+
+def custom(x):
+    return (straight_through(x) * wz.sin(x)).sum()
+
+
+def several(x):
+    doubled, picked = sum_and_picked(x, wz.stop_gradient(x[0]).astype(wz.i64))
+    return (doubled * x).sum() + picked
+
+
+def framework_gradient(backend, program, x):
+    """The framework's own gradient of the program's function."""
+    function = program.function
+    if backend == "jax":
+        import jax
+
+        with jax.enable_x64(True):
+            return np.asarray(jax.grad(lambda x: function(x)["output"])(x))
+    if backend == "torch":
+        import torch
+
+        x = torch.tensor(x, requires_grad=True)
+        function(x)["output"].backward()
+        return x.grad.numpy()
+    import mlx.core as mx
+
+    return np.asarray(mx.grad(lambda x: function(x)["output"])(mx.array(x)))
+
+
+@pytest.mark.parametrize("optimize", ["none", "basic", "full"])
+@pytest.mark.parametrize("model", [stopped, custom, several])
+@pytest.mark.parametrize("backend", [name for name in INSTALLED if name != "numpy"])
+def test_a_framework_differentiates_what_was_defined(backend, model, optimize):
+    """Stopped gradients and derivatives of one's own hold where the framework takes the derivative."""
+    dtype = np.float32 if backend == "mlx" else np.float64
+    x = np.array([0.3, 1.7, -2.2], dtype=dtype)
+    expected = wz.grad(model)(x)
+    program = wz.compile(model, {"x": (wz.f32 if backend == "mlx" else wz.f64)[3]}, backend=backend, optimize=optimize)
+    np.testing.assert_allclose(np.asarray(program(x=x)["output"]), wz.jit(model)(x), rtol=1e-6)
+    np.testing.assert_allclose(framework_gradient(backend, program, x), expected, rtol=1e-5 if backend == "mlx" else 1e-12)
+
+
+@pytest.mark.parametrize("backend", [name for name in INSTALLED if name != "numpy"])
+def test_the_padding_row_of_an_embedding_is_not_trained(backend):
+    model = nn.Sequential(nn.Embedding(4, 3, padding_idx=-1), nn.Linear(3, 2))
+    step = nn.training(model, nn.cross_entropy, nn.sgd(0.5))
+    inputs, moved = {"x": wz.i64[4], "y": wz.i64[4]}, {}
+    for autodiff in ("wootz", "framework"):
+        program = wz.compile(step, inputs, backend=backend, autodiff=autodiff)
+        state = program.init(0)
+        before = np.asarray(state["0.weight"]).copy()
+        state, _ = program(state, x=np.array([0, 3, 3, 1]), y=np.array([0, 1, 0, 1]))
+        moved[autodiff] = np.abs(np.asarray(state["0.weight"]) - before).max(1)
+    assert moved["framework"][3] == 0
+    np.testing.assert_allclose(moved["framework"], moved["wootz"], rtol=1e-5)

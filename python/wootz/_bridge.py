@@ -18,7 +18,8 @@ class Flat:
         if not isinstance(program, _native.Program):
             raise BackendError(f"a bridge takes a program of the native backend, not {type(program).__name__}: compile with backend=\"cpu\"")
         self.program = program
-        self.graph = program.graph
+        # Not `program.graph`: the passes drop what stops or replaces derivatives.
+        self.graph = program.definition
         if len(self.graph.outputs) != len(program.outputs):
             raise ModelError("the program updates its state: a bridge takes a model, and leaves training to the other framework")
         self.names = [name for name, _, _ in self.graph.inputs]

@@ -608,6 +608,11 @@ class Program:
         """
     def __repr__(self, /) -> str: ...
     @property
+    def definition(self, /) -> Graph:
+        """
+        The graph before the passes, for these shapes: the one to differentiate.
+        """
+    @property
     def graph(self, /) -> Graph:
         """
         The graph after the passes.

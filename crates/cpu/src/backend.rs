@@ -69,6 +69,7 @@ impl Backend for Cpu {
             claims: wootz_plan::CLAIMS.to_vec(),
             panel: 64,
             caches: [caches.l1d, caches.l2, caches.l3],
+            differentiable: false,
         }
     }
 

@@ -18,4 +18,7 @@ pub struct Target {
     pub panel: usize,
     /// Sizes of the data caches of one core, innermost first, in bytes.
     pub caches: [usize; 3],
+    /// Whether derivatives of the program may still be taken, by the framework whose source it becomes. Then
+    /// `stop_gradient` and `custom_vjp` mean something even after the passes.
+    pub differentiable: bool,
 }

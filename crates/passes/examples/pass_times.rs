@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         claims: Vec::new(),
         panel: 0,
         caches: [1 << 15, 1 << 19, 1 << 23],
+        differentiable: false,
     };
     for level in [Optimize::None, Optimize::Basic, Optimize::Full] {
         println!("{level:?}: {} nodes", graph.body.nodes().len());

@@ -1,5 +1,5 @@
-//! Expansion: composites that the target does not claim become their bodies, `custom_vjp` (derivatives have been taken by
-//! now) a call of its primal. What is left is primitives and claimed composites.
+//! Expansion: composites that the target does not claim become their bodies, `custom_vjp` a call of its primal
+//! (unless the target may still take derivatives). What is left is primitives and claimed composites.
 //!
 //! Before (nothing is claimed):
 //!
@@ -53,7 +53,7 @@ fn rule(e: &mut Emit<'_, '_>, op: &Op, inputs: &[Value]) -> Result<Option<Values
             let body = composite.body(&types)?;
             e.inline(&body, inputs).map(Some)
         }
-        Op::Control(Control::CustomVjp { primal, .. }) => {
+        Op::Control(Control::CustomVjp { primal, .. }) if !e.walk.target.differentiable => {
             e.emit_all(&Control::Call { body: primal.clone() }.into(), inputs).map(Some)
         }
         _ => Ok(None),

@@ -17,7 +17,7 @@
 //!          return "y" = %y
 //!        }"#,
 //! )?;
-//! let target = Target { backend: "cpu", isa: "", dtypes: vec![], claims: vec![], panel: 0, caches: [0; 3] };
+//! let target = Target { backend: "cpu", isa: "", dtypes: vec![], claims: vec![], panel: 0, caches: [0; 3], differentiable: false };
 //! let graph = run(&graph, Optimize::Basic, &target, &mut |_, _| {})?;
 //! assert_eq!(graph.body.nodes().len(), 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -16,6 +16,7 @@ fn target() -> Target {
         claims: vec![],
         panel: 64,
         caches: [32 << 10, 1 << 20, 32 << 20],
+        differentiable: false,
     }
 }
 

@@ -32,8 +32,8 @@ impl Framework {
         }
     }
 
-    /// What the framework can do.
-    pub fn target(self) -> Target {
+    /// What the framework can do; `differentiable`: it may be asked for derivatives of the program.
+    pub fn target(self, differentiable: bool) -> Target {
         Target {
             backend: self.name(),
             isa: "",
@@ -41,6 +41,15 @@ impl Framework {
             claims: CompositeKind::ALL.into_iter().filter(|kind| self.claims(*kind)).collect(),
             panel: 0,
             caches: [0; 3],
+            differentiable: differentiable && self.differentiates(),
+        }
+    }
+
+    /// Whether the framework has derivatives of its own.
+    pub const fn differentiates(self) -> bool {
+        match self {
+            Framework::Numpy => false,
+            Framework::Jax | Framework::Torch | Framework::Mlx => true,
         }
     }
 

@@ -21,6 +21,21 @@ pub(crate) enum Convention {
         /// How many are scanned over.
         xs: usize,
     },
+    /// The parameters by position → (results, residuals); several of either as a tuple, residuals always.
+    Forward {
+        /// How many results come before the residuals.
+        results: usize,
+    },
+    /// (residuals, cotangents), several cotangents as a tuple → a tuple with one an argument, `None` for integers.
+    Backward {
+        /// How many parameters are residuals.
+        residuals: usize,
+    },
+    /// The parameters of a function with a derivative of its own by position, as in `Positional`.
+    CustomVjp {
+        /// Where the function itself is; the region is its derivative.
+        primal: *const Region,
+    },
 }
 
 /// The parts of a module.

@@ -386,6 +386,12 @@ impl Program {
         self.inner.source()
     }
 
+    /// The graph before the passes, for these shapes: the one to differentiate.
+    #[getter]
+    fn definition(&self) -> Graph {
+        Graph::new(self.inner.definition().clone())
+    }
+
     /// The graph after the passes.
     #[getter]
     fn graph(&self) -> Graph {

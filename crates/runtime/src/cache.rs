@@ -112,6 +112,7 @@ mod tests {
             claims: Vec::new(),
             panel: 32,
             caches: [1 << 15, 1 << 20, 1 << 25],
+            differentiable: false,
         }
     }
 
@@ -149,6 +150,7 @@ mod tests {
         keys.extend([1, 2].map(|n| with(&Options { backend: threads(n), ..plain.clone() }, &target())));
         keys.push(with(&plain, &Target { isa: "avx512", ..target() }));
         keys.push(with(&plain, &Target { panel: 64, ..target() }));
+        keys.push(with(&plain, &Target { differentiable: true, ..target() }));
         let count = keys.len();
         keys.sort_unstable();
         keys.dedup();

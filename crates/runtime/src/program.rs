@@ -90,6 +90,11 @@ impl Program {
         &self.0.signature
     }
 
+    /// The graph before the passes, which is the one to differentiate: the passes drop what stops or replaces derivatives.
+    pub fn definition(&self) -> &Graph {
+        &self.0.graph
+    }
+
     /// The graph after the passes. Its inputs and outputs may carry the names of an equal graph compiled earlier.
     pub fn graph(&self) -> &Graph {
         &self.0.entry.optimized

@@ -31,6 +31,7 @@ impl Backend for Reference {
             claims: CompositeKind::ALL.to_vec(),
             panel: 0,
             caches: [0; 3],
+            differentiable: false,
         }
     }
 

@@ -28,7 +28,7 @@ fn under(e: &Emit<'_, '_>, op: Unary, x: Value) -> Option<Value> {
 
 fn unary(e: &mut Emit<'_, '_>, op: Unary, x: Value) -> Result<Option<Value>, TypeError> {
     Ok(match op {
-        Unary::StopGradient => Some(x),
+        Unary::StopGradient if !e.walk.target.differentiable => Some(x),
         Unary::Neg | Unary::Not => under(e, op, x),
         Unary::Abs => match under(e, Unary::Neg, x) {
             Some(inner) => Some(e.emit(Unary::Abs, &[inner])?),

@@ -12,5 +12,6 @@ pub(crate) fn target(claims: &[CompositeKind]) -> Target {
         claims: claims.to_vec(),
         panel: 0,
         caches: [1 << 15, 1 << 19, 1 << 23],
+        differentiable: false,
     }
 }

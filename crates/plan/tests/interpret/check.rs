@@ -15,6 +15,7 @@ pub(crate) fn target() -> Target {
         claims: vec![],
         panel: 64,
         caches: [32 << 10, 1 << 20, 32 << 20],
+        differentiable: false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::numpy::{comparison, concatenate, constant, full, in_width, iota, pairs, transpose};
 use super::shared::{self, Gathers, Products};
-use super::{Arg, ControlStyle, Dialect, Indices, Out, array, dtype_py, helper, number};
+use super::{Arg, ControlStyle, CustomVjp, Dialect, Indices, Out, array, dtype_py, helper, number};
 use crate::module::Module;
 use crate::py::{Py, atom, attribute, axes, call, infix, int, keyword, method, prefix, size, sizes};
 use wootz_ir::ops::{
@@ -369,6 +369,11 @@ impl Dialect for Jax {
 
     fn control(&self) -> ControlStyle {
         ControlStyle::Lax
+    }
+
+    fn custom_vjp(&self, functions: &CustomVjp<'_>) -> Option<String> {
+        let CustomVjp { name, primal, forward, backward, .. } = functions;
+        Some(format!("{name} = jax.custom_vjp({primal})\n{name}.defvjp({forward}, {backward})\n"))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::numpy::{LISTED, comparison, concatenate, full, in_width, iota, pairs, transpose};
 use super::shared::{self, Gathers, Products};
-use super::{Arg, ControlStyle, Dialect, Indices, Out, array, dtype_py, helper, number};
+use super::{Arg, ControlStyle, CustomVjp, Dialect, Indices, Out, array, dtype_py, helper, number};
 use crate::literal;
 use crate::module::Module;
 use crate::py::{Py, atom, attribute, axes, call, infix, int, keyword, method, prefix, size, sizes};
@@ -372,6 +372,19 @@ impl Dialect for Mlx {
 
     fn control(&self) -> ControlStyle {
         ControlStyle::Python
+    }
+
+    fn custom_vjp(&self, functions: &CustomVjp<'_>) -> Option<String> {
+        let CustomVjp { name, primal, forward, backward, arguments, .. } = functions;
+        // One argument is not a tuple there.
+        let primals = if *arguments == 1 { "primals" } else { "*primals" };
+        Some(format!(
+            "{name} = mx.custom_function({primal})\n\n\n\
+             @{name}.vjp\n\
+             def {name}_vjp(primals, cotangents, outputs):\n    \
+                 _, residuals = {forward}({primals})\n    \
+                 return {backward}(residuals, cotangents)\n"
+        ))
     }
 }
 

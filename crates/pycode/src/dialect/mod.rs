@@ -106,6 +106,26 @@ pub(crate) trait Dialect {
     fn composite(&self, cx: &Module, op: &Composite, args: Vec<Arg>) -> Py;
     /// How loops and branches are written.
     fn control(&self) -> ControlStyle;
+    /// The definition of a function with a derivative of its own; `None` where nothing is differentiated.
+    fn custom_vjp(&self, _functions: &CustomVjp<'_>) -> Option<String> {
+        None
+    }
+}
+
+/// The functions that a function with a derivative of its own is made of.
+pub(crate) struct CustomVjp<'a> {
+    /// What it is to be called.
+    pub(crate) name: &'a str,
+    /// Arguments → results.
+    pub(crate) primal: &'a str,
+    /// Arguments → (results, residuals).
+    pub(crate) forward: &'a str,
+    /// (residuals, cotangents) → a tuple with one cotangent an argument.
+    pub(crate) backward: &'a str,
+    /// How many arguments there are.
+    pub(crate) arguments: usize,
+    /// How many results there are.
+    pub(crate) results: usize,
 }
 
 /// How ops that own regions are written.

@@ -6,7 +6,7 @@ mod composite;
 
 use super::numpy::{LISTED, comparison, in_width};
 use super::shared::{self, Gathers, Products};
-use super::{Arg, ControlStyle, Dialect, Indices, Out, array, dtype_py, helper, number};
+use super::{Arg, ControlStyle, CustomVjp, Dialect, Indices, Out, array, dtype_py, helper, number};
 use crate::literal;
 use crate::module::Module;
 use crate::py::{Py, atom, attribute, axes, call, infix, int, keyword, method, prefix, size, sizes, string};
@@ -393,6 +393,25 @@ impl Dialect for Torch {
 
     fn control(&self) -> ControlStyle {
         ControlStyle::Python
+    }
+
+    fn custom_vjp(&self, functions: &CustomVjp<'_>) -> Option<String> {
+        let CustomVjp { name, forward, backward, results, .. } = functions;
+        let class = name.replacen('d', "D", 1);
+        let cotangents = if *results == 1 { "cotangents" } else { "*cotangents" };
+        Some(format!(
+            "class {class}(torch.autograd.Function):\n    \
+                 @staticmethod\n    \
+                 def forward(ctx, *args):\n        \
+                     results, residuals = {forward}(*args)\n        \
+                     ctx.save_for_backward(*residuals)\n        \
+                     return results\n\n    \
+                 @staticmethod\n    \
+                 @torch.autograd.function.once_differentiable\n    \
+                 def backward(ctx, {cotangents}):\n        \
+                     return {backward}(ctx.saved_tensors, cotangents)\n\n\n\
+             {name} = {class}.apply\n"
+        ))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Function, atom_of, is_trivial, plain, write_return};
 use crate::EmitError;
-use crate::dialect::ControlStyle;
+use crate::dialect::{ControlStyle, CustomVjp};
 use crate::module::Convention;
 use crate::py::{Py, atom, call, index, line, prefix, size, statement};
 use std::sync::Arc;
@@ -25,8 +25,12 @@ impl Function<'_> {
         }
         let style = self.module.dialect.control();
         match control {
-            Control::Call { body } | Control::CustomVjp { primal: body, .. } => {
+            Control::Call { body } => {
                 let function = self.region_function(body, Convention::Positional, "block", node)?;
+                self.bind_results(node, call(&function, args))
+            }
+            Control::CustomVjp { primal, forward, backward } => {
+                let function = self.custom_vjp(primal, forward, backward, node)?;
                 self.bind_results(node, call(&function, args))
             }
             Control::Cond { then, otherwise } => {
@@ -73,6 +77,42 @@ impl Function<'_> {
                 }
             }
         }
+    }
+
+    /// The function of `primal` with its derivative, where the framework takes derivatives.
+    fn custom_vjp(
+        &mut self,
+        primal: &Arc<Region>,
+        forward: &Arc<Region>,
+        backward: &Arc<Region>,
+        node: &Node,
+    ) -> Result<String, EmitError> {
+        if !self.module.framework.differentiates() {
+            return self.region_function(primal, Convention::Positional, "block", node);
+        }
+        let convention = Convention::CustomVjp { primal: Arc::as_ptr(primal) };
+        if let Some(name) = self.module.region(backward, convention) {
+            return Ok(name);
+        }
+        let results = primal.results().len();
+        let residuals = forward.results().len() - results;
+        let inner = self.region_function(primal, Convention::Positional, "function", node)?;
+        let ahead = self.region_function(forward, Convention::Forward { results }, "function_fwd", node)?;
+        let back =
+            self.region_function(backward, Convention::Backward { residuals }, "function_bwd", node)?;
+        let name = self.module.names.fresh("differentiable");
+        self.names.reserve(&name);
+        let functions = CustomVjp {
+            name: &name,
+            primal: &inner,
+            forward: &ahead,
+            backward: &back,
+            arguments: primal.params().count(),
+            results,
+        };
+        let text = self.module.dialect.custom_vjp(&functions).unwrap_or_default();
+        self.module.add_region(backward, convention, &name, text);
+        Ok(name)
     }
 
     /// `i, x = …; while test(i, x): i, x = step(i, x)`.
@@ -237,7 +277,9 @@ impl Function<'_> {
         inner.nodes()?;
         let mut results = Vec::new();
         for value in region.results() {
-            results.push(inner.whole(*value)?.code);
+            let integral =
+                matches!(convention, Convention::Backward { .. }) && !region.ty(*value).dtype.is_float();
+            results.push(if integral { atom("None") } else { inner.whole(*value)?.code });
         }
         let body = inner.body;
         let mut text = String::new();
@@ -247,6 +289,12 @@ impl Function<'_> {
                 (params.clone(), String::new(), result)
             }
             Convention::Scan { carries, xs } => scan_parts(&params, results, carries, xs),
+            Convention::Forward { results: first } => {
+                let residuals = results.split_off(first);
+                (params.clone(), String::new(), Py::Tuple(vec![packed(results), Py::Tuple(residuals)]))
+            }
+            Convention::Backward { residuals } => backward_parts(&params, results, residuals),
+            Convention::CustomVjp { .. } => unreachable!("written by `custom_vjp`"),
         };
         let head = Py::Call(Box::new(atom(&name)), signature.iter().map(atom_of).collect());
         statement(&mut text, 0, "def ", &head, ":");
@@ -278,6 +326,24 @@ fn lax_while(test: &str, step: &str, init: Vec<Py>, captures: Vec<Py>) -> Py {
         Py::Lambda("carry".to_owned(), Box::new(call(function, args)))
     };
     call("lax.while_loop", [wrapped(test), wrapped(step), packed(init)])
+}
+
+/// Parameters, unpacking and result of the derivative of a function.
+fn backward_parts(params: &[String], results: Vec<Py>, residuals: usize) -> (Vec<String>, String, Py) {
+    let mut prologue = String::new();
+    if residuals > 0 {
+        let names = params[..residuals].join(", ");
+        let names = if residuals == 1 { format!("({names},)") } else { names };
+        line(&mut prologue, 4, &format!("{names} = residuals"));
+    }
+    let cotangent = match &params[residuals..] {
+        [one] => one.clone(),
+        several => {
+            line(&mut prologue, 4, &format!("{} = cotangents", several.join(", ")));
+            "cotangents".to_owned()
+        }
+    };
+    (vec!["residuals".to_owned(), cotangent], prologue, Py::Tuple(results))
 }
 
 /// Parameters, unpacking and result of a function for `lax.scan`.
