@@ -123,7 +123,7 @@ impl Case {
             let mut packed = numbers(packed_len(k, n, Elem::F32).ok_or("too large")?);
             let w = Matrix::row_major(Elem::F32, k).transposed();
             // SAFETY: B is `n × k` row-major, read as its transpose, and the buffer has the packed length.
-            unsafe { pack_b(&w, b.as_ptr().cast(), k, n, packed.as_mut_ptr().cast()) };
+            unsafe { pack_b(isa, &w, b.as_ptr().cast(), k, n, packed.as_mut_ptr().cast()) };
             b = packed;
         }
         let scratch = numbers(plan.scratch_bytes(threads) / 4);

@@ -7,6 +7,13 @@ use super::Finding;
 /// The most lines a hand-written source file may have without an entry in `long-files.txt`.
 const MAX_LINES: usize = 500;
 
+/// What only one file may say, and why.
+const ONLY_IN: [(&str, &str, &str); 1] = [(
+    "is_x86_feature_detected!",
+    "crates/cpu/src/isa.rs",
+    "instruction sets are chosen by `Isa` alone, or `WOOTZ_CPU` would not hold",
+)];
+
 /// What the rules' own files say.
 pub(super) struct Rules {
     /// (word, why it is forbidden)
@@ -63,6 +70,11 @@ pub(super) fn check(
         }
         if spells_rules {
             continue;
+        }
+        for (word, home, reason) in ONLY_IN {
+            if file != home && contains_word(line, word) {
+                find(number, format!("`{word}` outside of {home}: {reason}"));
+            }
         }
         for (word, reason) in &rules.forbidden {
             if contains_word(line, word) {
@@ -133,6 +145,18 @@ mod tests {
                 a.rs:3: white space at the end of the line"#]],
         );
         report("a.md", "x", expect!["a.md: the last line has no line end"]);
+    }
+
+    #[test]
+    fn the_processor_is_asked_in_one_place() {
+        report("crates/cpu/src/isa.rs", "is_x86_feature_detected!(\"avx2\")\n", expect![""]);
+        report(
+            "a.rs",
+            "is_x86_feature_detected!(\"avx2\")\n",
+            expect![[
+                r#"a.rs:1: `is_x86_feature_detected!` outside of crates/cpu/src/isa.rs: instruction sets are chosen by `Isa` alone, or `WOOTZ_CPU` would not hold"#
+            ]],
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::product::Operands;
 use super::{Buffers, Loop, Memory, Op, Program, Routine, Scan, Steps, Sub, cumsum, gather, linalg, part};
 use crate::code::Code;
 use crate::gemm;
+use crate::isa::Isa;
 use crate::pool::{self, PoolError, Team};
 use std::cell::RefCell;
 use wootz_plan::{BufferId, CumsumStep, LinalgStep, Place};
@@ -75,9 +76,16 @@ unsafe impl Sync for Pair {}
 impl Pair {
     /// # Safety
     /// As [`gemm::pack_b_slabs`].
-    unsafe fn pack(&self, matrix: &gemm::Matrix, k: usize, n: usize, slabs: std::ops::Range<usize>) {
+    unsafe fn pack(
+        &self,
+        isa: Isa,
+        matrix: &gemm::Matrix,
+        k: usize,
+        n: usize,
+        slabs: std::ops::Range<usize>,
+    ) {
         // SAFETY: the caller's contract.
-        unsafe { gemm::pack_b_slabs(matrix, self.from, k, n, slabs, self.to) }
+        unsafe { gemm::pack_b_slabs(isa, matrix, self.from, k, n, slabs, self.to) }
     }
 
     /// # Safety
@@ -322,13 +330,13 @@ impl Run<'_> {
     unsafe fn pack(&self, matrix: &gemm::Matrix, k: usize, n: usize, from: *const u8, to: *mut u8) {
         let slabs = n.div_ceil(gemm::slab_cols(matrix.elem));
         let tasks = self.tasks((k * n) as f64, slabs);
-        let pair = Pair { from, to };
+        let (pair, isa) = (Pair { from, to }, self.program.isa);
         // SAFETY: the caller's contract; parts of the slabs are disjoint.
         unsafe {
             if tasks <= 1 {
-                return gemm::pack_b_slabs(matrix, from, k, n, 0..slabs, to);
+                return gemm::pack_b_slabs(isa, matrix, from, k, n, 0..slabs, to);
             }
-            self.team.run(tasks, &|task, _| pair.pack(matrix, k, n, part(slabs, tasks, task)));
+            self.team.run(tasks, &|task, _| pair.pack(isa, matrix, k, n, part(slabs, tasks, task)));
         }
     }
 

@@ -177,8 +177,6 @@ macro_rules! dots {
             vector: *const $elem,
             put: &mut dyn FnMut(usize, $elem),
         ) {
-            type Put<'a> = &'a mut dyn FnMut(usize, $elem);
-
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             unsafe fn avx2(
@@ -187,7 +185,7 @@ macro_rules! dots {
                 a: *const $elem,
                 stride: isize,
                 x: *const $elem,
-                put: Put<'_>,
+                put: &mut dyn FnMut(usize, $elem),
             ) {
                 // SAFETY: the caller's contract; the instruction set is enabled here.
                 unsafe { all_rows::<Avx2<$elem>, 2>(k, n, a, stride, x, put) }
@@ -201,7 +199,7 @@ macro_rules! dots {
                 a: *const $elem,
                 stride: isize,
                 x: *const $elem,
-                put: Put<'_>,
+                put: &mut dyn FnMut(usize, $elem),
             ) {
                 // SAFETY: the caller's contract; the instruction set is enabled here.
                 unsafe { all_rows::<Avx512<$elem>, 4>(k, n, a, stride, x, put) }

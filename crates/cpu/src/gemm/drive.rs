@@ -208,7 +208,7 @@ impl<E: Real> Run<'_, E> {
         let spec = &self.plan.spec;
         let steps = part(spec.k, spec.k.div_ceil(PACK_STEPS), part_of_k);
         let tile_rows = self.plan.rows_of_tile(tiles, tile);
-        let source = spec.a.source_of_a(self.a_of(batch)).at(steps.start, tile_rows.start);
+        let source = spec.a.source_of_a(self.plan.isa, self.a_of(batch)).at(steps.start, tile_rows.start);
         let (count, most) = (tile_rows.len().div_ceil(self.kernels.rows), self.kernels.rows);
         // SAFETY: the plan counted the packed matrices of the whole batch in the shared memory.
         unsafe {
@@ -236,7 +236,7 @@ impl<E: Real> Run<'_, E> {
         // SAFETY: the plan counted the packed matrices of the whole batch in the shared memory.
         unsafe {
             let out = self.shared_b(batch).add(slabs.start * slab_len + steps.start * E::SLAB);
-            pack_slabs(b.source_of_b(self.b_of(batch)), spec.n, slabs, steps, out, slab_len);
+            pack_slabs(b.source_of_b(self.plan.isa, self.b_of(batch)), spec.n, slabs, steps, out, slab_len);
         }
     }
 
@@ -280,12 +280,12 @@ impl<E: Real> Run<'_, E> {
 
     /// Adds one block of K to a tile.
     unsafe fn k_block(&self, tiles: &Tiles, place: &Place, block: usize, own: &TileScratch<E>) {
-        let spec = &self.plan.spec;
+        let (spec, isa) = (&self.plan.spec, self.plan.isa);
         let steps = part(spec.k, tiles.k_blocks, block);
         let row_count = place.rows.len();
         let kernel_tiles = row_count.div_ceil(self.kernels.rows);
         let row_parts = Parts::new(row_count, kernel_tiles);
-        let source_a = spec.a.source_of_a(self.a_of(place.batch)).at(steps.start, place.rows.start);
+        let source_a = spec.a.source_of_a(isa, self.a_of(place.batch)).at(steps.start, place.rows.start);
         // SAFETY: as in `tile`.
         unsafe {
             // A partial last slab of a B that is read where it lies is a group of its own.
@@ -370,7 +370,7 @@ impl<E: Real> Run<'_, E> {
     fn next_rows(&self, tiles: &Tiles, place: &Place, rows: Range<usize>) -> (*const E, isize) {
         let spec = &self.plan.spec;
         let next = place.rows.start + rows.end;
-        let source = spec.a.source_of_a(self.a_of(place.batch)).at(0, next);
+        let source = spec.a.source_of_a(self.plan.isa, self.a_of(place.batch)).at(0, next);
         let in_place = tiles.a == AMode::RowMajor && tiles.k_blocks == 1;
         let joined = in_place && spec.a.row_stride == spec.k as isize && next < spec.m;
         (source.ptr.cast(), if joined { rows.len() as isize } else { 0 })
@@ -403,7 +403,7 @@ impl<E: Real> Run<'_, E> {
             (BMode::Packed, _) => self.b_of(place.batch).cast(),
             (BMode::PackAll, _) => self.shared_b(place.batch).cast_const(),
             (BMode::PackFused, BLayout::Strided(b)) => {
-                let source = b.source_of_b(self.b_of(place.batch));
+                let source = b.source_of_b(self.plan.isa, self.b_of(place.batch));
                 return (source.at(step, slab * E::SLAB).ptr.cast(), b.row_stride);
             }
             _ => return (otherwise, 0),
@@ -431,7 +431,7 @@ impl<E: Real> Run<'_, E> {
         let (b, b_k_stride, b_slab_stride) = match (tiles.b, &spec.b) {
             (BMode::PackAll, _) => packed(self.shared_b(place.batch)),
             (_, BLayout::Strided(matrix)) => {
-                let source = matrix.source_of_b(self.b_of(place.batch));
+                let source = matrix.source_of_b(self.plan.isa, self.b_of(place.batch));
                 if slabs.end * slab > spec.n {
                     // SAFETY: the thread's memory has room for one slab of a block of K.
                     unsafe { pack_slabs(source, spec.n, slabs.clone(), steps.clone(), own.b, 0) };

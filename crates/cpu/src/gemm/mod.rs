@@ -149,11 +149,11 @@ pub fn packed_len(k: usize, n: usize, elem: Elem) -> Option<usize> {
 ///
 /// # Safety
 /// The matrix's elements must be readable, `packed` must be aligned for and hold [`packed_len`] elements of the
-/// accumulator's type and must not overlap the matrix.
-pub unsafe fn pack_b(b: &Matrix, ptr: *const u8, k: usize, n: usize, packed: *mut u8) {
+/// accumulator's type and must not overlap the matrix. The processor must have `isa`.
+pub unsafe fn pack_b(isa: Isa, b: &Matrix, ptr: *const u8, k: usize, n: usize, packed: *mut u8) {
     let slabs = n.div_ceil(slab_cols(b.elem));
     // SAFETY: the caller's contract.
-    unsafe { pack_b_slabs(b, ptr, k, n, 0..slabs, packed) }
+    unsafe { pack_b_slabs(isa, b, ptr, k, n, 0..slabs, packed) }
 }
 
 /// As [`pack_b`] for some of the slabs only, so that threads can share the work. `packed` is the whole buffer.
@@ -161,6 +161,7 @@ pub unsafe fn pack_b(b: &Matrix, ptr: *const u8, k: usize, n: usize, packed: *mu
 /// # Safety
 /// As [`pack_b`]; calls that run at once must have disjoint slabs.
 pub unsafe fn pack_b_slabs(
+    isa: Isa,
     b: &Matrix,
     ptr: *const u8,
     k: usize,
@@ -168,7 +169,7 @@ pub unsafe fn pack_b_slabs(
     slabs: std::ops::Range<usize>,
     packed: *mut u8,
 ) {
-    let source = b.source_of_b(ptr);
+    let source = b.source_of_b(isa, ptr);
     // SAFETY: the caller's contract.
     unsafe {
         match b.elem.accumulator() {

@@ -7,6 +7,7 @@ use half::{bf16, f16};
 
 use super::Elem;
 use super::simd::Real;
+use crate::isa::Isa;
 
 /// Element types that operands can be converted to while they are packed.
 pub trait Convert: Sized {
@@ -18,24 +19,38 @@ pub trait Convert: Sized {
     unsafe fn read(elem: Elem, src: *const u8, stride: isize, out: &mut [Self]);
 
     /// Packs the first steps of a whole slab that is contiguous along K (`src[lane * lane_stride + p]` to
-    /// `out[p * SLAB + lane]`) with vector instructions, where the processor has them; how many steps it packed.
+    /// `out[p * SLAB + lane]`) with an instruction set's vectors, where it has a way; how many steps it packed.
     ///
     /// # Safety
-    /// `k` steps must be readable and writable.
-    unsafe fn transpose_slab(src: *const Self, lane_stride: isize, k: usize, out: *mut Self) -> usize;
+    /// `k` steps must be readable and writable. The processor has `isa`.
+    unsafe fn transpose_slab(
+        isa: Isa,
+        src: *const Self,
+        lane_stride: isize,
+        k: usize,
+        out: *mut Self,
+    ) -> usize;
 }
 
 /// Implements [`Convert::transpose_slab`] for an element type.
 macro_rules! transpose_slab {
     ($elem:ty, $avx2:ident) => {
-        unsafe fn transpose_slab(src: *const $elem, lane_stride: isize, k: usize, out: *mut $elem) -> usize {
-            #[cfg(target_arch = "x86_64")]
-            if is_x86_feature_detected!("avx2") {
-                // SAFETY: the caller's contract; the instruction set was just found.
-                return unsafe { super::x86::$avx2(src, lane_stride, k, out) };
+        unsafe fn transpose_slab(
+            isa: Isa,
+            src: *const $elem,
+            lane_stride: isize,
+            k: usize,
+            out: *mut $elem,
+        ) -> usize {
+            match isa {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: the caller's contract.
+                Isa::Avx2 | Isa::Avx512 => unsafe { super::x86::$avx2(src, lane_stride, k, out) },
+                _ => {
+                    let _ = (src, lane_stride, k, out);
+                    0
+                }
             }
-            let _ = (src, lane_stride, k, out);
-            0
         }
     };
 }
@@ -97,6 +112,8 @@ unsafe fn read_strided<T: Copy, E: Copy>(
 /// What [`pack`] reads: element `(p, lane)` lies `p * k_stride + lane * lane_stride` elements after `ptr`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source {
+    /// What the copying may use.
+    pub(super) isa: Isa,
     pub(super) elem: Elem,
     pub(super) ptr: *const u8,
     pub(super) k_stride: isize,
@@ -117,7 +134,7 @@ const BLOCK: usize = 16;
 /// Packs `k` steps of `lanes` lanes: `out[p * width + lane]`, zero for the lanes from `lanes` to `width`.
 ///
 /// # Safety
-/// The source's elements must be readable and convert to `E`; `out` must hold `k * width` elements, `lanes <= width`.
+/// The source's elements must be readable and convert to `E`, the processor must have its instruction set; `out` must hold `k * width` elements, `lanes <= width`.
 pub(super) unsafe fn pack<E: Real>(source: Source, k: usize, lanes: usize, width: usize, out: *mut E) {
     debug_assert!(lanes <= width);
     // SAFETY: the caller's contract: p < k, lane < lanes.
@@ -135,7 +152,7 @@ pub(super) unsafe fn pack<E: Real>(source: Source, k: usize, lanes: usize, width
             std::slice::from_raw_parts_mut(out, k * width).fill(E::default());
         }
         let done = if source.elem == E::ELEM && lanes == E::SLAB && width == E::SLAB {
-            E::transpose_slab(source.ptr.cast(), source.lane_stride, k, out)
+            E::transpose_slab(source.isa, source.ptr.cast(), source.lane_stride, k, out)
         } else {
             0
         };

@@ -174,15 +174,19 @@ pub enum SliceB<'a, T: Operand> {
 /// Packs B; see the [module](super) for the layout.
 ///
 /// # Errors
-/// [`GemmError::Operand`] when the matrix reaches outside its slice, [`GemmError::TooLarge`] when its size overflows.
-pub fn pack_b_slice<T: Operand>(b: &MatRef<'_, T>) -> Result<Vec<T::Acc>, GemmError> {
+/// [`GemmError::Isa`] when this processor lacks the instruction set, [`GemmError::Operand`] when the matrix reaches outside
+/// its slice, [`GemmError::TooLarge`] when its size overflows.
+pub fn pack_b_slice<T: Operand>(isa: Isa, b: &MatRef<'_, T>) -> Result<Vec<T::Acc>, GemmError> {
+    if !isa.is_available() {
+        return Err(GemmError::Isa(isa));
+    }
     check_bounds("B", b.data.len(), (b.rows, b.cols), (b.row_stride, b.col_stride))?;
     let too_large = GemmError::TooLarge { batch: 1, m: 0, n: b.cols, k: b.rows };
     let len = packed_len(b.rows, b.cols, T::ELEM).ok_or(too_large)?;
     let mut packed = vec![T::Acc::default(); len];
-    // SAFETY: the elements are in bounds, and the buffer has its length.
+    // SAFETY: the elements are in bounds, the buffer has its length, the instruction set was checked.
     unsafe {
-        pack_b(&matrix(b), b.data.as_ptr().cast(), b.rows, b.cols, packed.as_mut_ptr().cast());
+        pack_b(isa, &matrix(b), b.data.as_ptr().cast(), b.rows, b.cols, packed.as_mut_ptr().cast());
     }
     Ok(packed)
 }

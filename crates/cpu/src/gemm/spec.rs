@@ -2,6 +2,7 @@
 
 use super::Elem;
 use super::pack::Source;
+use crate::isa::Isa;
 
 /// A strided matrix (a batch of them). Strides count elements and may be zero or negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,13 +44,13 @@ impl Matrix {
     }
 
     /// As B: K runs along rows, lanes are columns.
-    pub(super) fn source_of_b(&self, ptr: *const u8) -> Source {
-        Source { elem: self.elem, ptr, k_stride: self.row_stride, lane_stride: self.col_stride }
+    pub(super) fn source_of_b(&self, isa: Isa, ptr: *const u8) -> Source {
+        Source { isa, elem: self.elem, ptr, k_stride: self.row_stride, lane_stride: self.col_stride }
     }
 
     /// As A: K runs along columns, lanes are rows.
-    pub(super) fn source_of_a(&self, ptr: *const u8) -> Source {
-        self.transposed().source_of_b(ptr)
+    pub(super) fn source_of_a(&self, isa: Isa, ptr: *const u8) -> Source {
+        self.transposed().source_of_b(isa, ptr)
     }
 }
 

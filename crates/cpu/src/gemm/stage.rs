@@ -151,7 +151,7 @@ pub(super) unsafe fn unstage<E: Real>(staged: &Staged<E>, isa: Isa) {
 
 /// The body of [`unstage`].
 #[inline(always)]
-unsafe fn write<S: Simd>(t: &Staged<S::E>) {
+unsafe fn write<S: Simd>(t: &Staged<S::E>, isa: Isa) {
     let slab_cols = S::E::SLAB;
     for slab in 0..t.cols.div_ceil(slab_cols) {
         let first = slab * slab_cols;
@@ -162,7 +162,7 @@ unsafe fn write<S: Simd>(t: &Staged<S::E>) {
                 (t.sums.add(first), t.sums_stride)
             } else {
                 let (ptr, lane_stride) = (t.sums.add(first * t.sums_stride), t.sums_stride as isize);
-                let source = Source { elem: S::E::ELEM, ptr: ptr.cast(), k_stride: 1, lane_stride };
+                let source = Source { isa, elem: S::E::ELEM, ptr: ptr.cast(), k_stride: 1, lane_stride };
                 pack(source, t.rows, width, slab_cols, t.slab);
                 (t.slab.cast_const(), slab_cols)
             };
@@ -204,14 +204,14 @@ macro_rules! unstage {
             #[target_feature(enable = "avx2,fma")]
             unsafe fn avx2(staged: &Staged<$elem>) {
                 // SAFETY: the caller's contract; the instruction set is enabled here.
-                unsafe { write::<Avx2<$elem>>(staged) }
+                unsafe { write::<Avx2<$elem>>(staged, Isa::Avx2) }
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
             unsafe fn avx512(staged: &Staged<$elem>) {
                 // SAFETY: the caller's contract; the instruction set is enabled here.
-                unsafe { write::<Avx512<$elem>>(staged) }
+                unsafe { write::<Avx512<$elem>>(staged, Isa::Avx512) }
             }
 
             // SAFETY: the caller's contract.
@@ -221,7 +221,7 @@ macro_rules! unstage {
                     Isa::Avx2 => avx2(staged),
                     #[cfg(target_arch = "x86_64")]
                     Isa::Avx512 => avx512(staged),
-                    _ => write::<Portable<$elem, $lanes>>(staged),
+                    _ => write::<Portable<$elem, $lanes>>(staged, Isa::Portable),
                 }
             }
         }

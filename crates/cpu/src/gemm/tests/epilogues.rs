@@ -44,7 +44,7 @@ fn run_hooked(spec: &GemmSpec, into: Into, isa: Isa, pool: &Pool) {
     let mut b_operand = b.clone();
     if matches!(spec.b, BLayout::Packed { .. }) {
         let pack =
-            |z: usize| pack_b_slice(&MatRef::new(&b[z * k * n..(z + 1) * k * n], k, n)).expect("B fits");
+            |z: usize| pack_b_slice(isa, &MatRef::new(&b[z * k * n..(z + 1) * k * n], k, n)).expect("B fits");
         b_operand = (0..batch).flat_map(pack).collect();
     }
     let mut scratch = vec![f32::NAN; plan.scratch_bytes(3) / 4];

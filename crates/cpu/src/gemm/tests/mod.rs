@@ -197,7 +197,7 @@ fn check<T: TestElem>(case: &Case, isa: Isa, team: &Team<'_>, verify: bool) -> V
     let before = acc(values(m * c_stride, 4));
     let mut c_data = before.clone();
 
-    let packed = Guarded::new(&pack_b_slice(&b).expect("B fits its slice"));
+    let packed = Guarded::new(&pack_b_slice(isa, &b).expect("B fits its slice"));
     let operand = match case.b {
         Some(_) => SliceB::Strided(b),
         None => SliceB::Packed { data: packed.slice(), k, n },
@@ -320,14 +320,31 @@ fn nan_and_infinity_flow() {
 
 #[test]
 fn packed_layout_is_as_documented() {
-    let (k, n) = (5, 19);
-    let b: Vec<f64> = values(k * n, 9);
-    let packed = pack_b_slice(&MatRef::new(&b, k, n)).expect("B fits");
-    assert_eq!(Some(packed.len()), packed_len(k, n, Elem::F64));
-    for (at, &x) in packed.iter().enumerate() {
-        let (slab, p, j) = (at / 8 / k, at / 8 % k, at % 8);
-        let col = slab * 8 + j;
-        assert_eq!(x, if col < n { b[p * n + col] } else { 0.0 });
+    fn check<T: Operand<Acc = T>>(isa: Isa, elem: Elem, b: &[T], k: usize, n: usize)
+    where
+        T: PartialEq + Default + Copy + std::fmt::Debug,
+    {
+        let width = slab_cols(elem);
+        // The rows of B in order, and its columns: those are transposed.
+        for (row_stride, col_stride) in [(n, 1), (1, k)] {
+            let matrix = MatRef { data: b, rows: k, cols: n, row_stride, col_stride };
+            let packed = pack_b_slice(isa, &matrix).expect("B fits");
+            assert_eq!(Some(packed.len()), packed_len(k, n, elem));
+            for (at, &x) in packed.iter().enumerate() {
+                let (slab, p, j) = (at / width / k, at / width % k, at % width);
+                let col = slab * width + j;
+                let expected = if col < n { b[p * row_stride + col * col_stride] } else { T::default() };
+                assert_eq!(x, expected, "{isa} {elem:?} {k} x {n}, strides {row_stride}, {col_stride}: {at}");
+            }
+        }
+    }
+    for isa in Isa::available() {
+        for (k, n) in [(5, 19), (16, 16), (37, 40), (64, 32)] {
+            let b: Vec<f64> = values(k * n, 9);
+            let single: Vec<f32> = b.iter().map(|x| *x as f32).collect();
+            check(isa, Elem::F64, &b, k, n);
+            check(isa, Elem::F32, &single, k, n);
+        }
     }
 }
 
