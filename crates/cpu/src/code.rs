@@ -6,6 +6,9 @@
 // Reason: code runs on raw pointers.
 #![allow(unsafe_code)]
 
+#[cfg(test)]
+mod tests;
+
 use crate::isa::Isa;
 use crate::jit::{self, Context, Declined, Mapping, Written};
 use crate::perf_map;
@@ -13,11 +16,12 @@ use crate::vm::{self, Block};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::Range;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, Weak};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use wootz_ir::{Dims, Op};
 use wootz_plan::Kernel;
 use wootz_plan::kernel::{InstOp, Lanes};
 use wootz_plan::math::{expand, expand_with_origins};
+use wootz_runtime::ForkLock;
 
 /// Name of the environment variable that turns machine code off.
 pub const JIT_ENV: &str = "WOOTZ_JIT";
@@ -75,7 +79,7 @@ impl Hash for Key {
 }
 
 /// Code that some program still uses.
-static SHARED: Mutex<Option<HashMap<Key, Weak<Code>>>> = Mutex::new(None);
+static SHARED: ForkLock<HashMap<Key, Weak<Code>>> = ForkLock::new();
 
 /// Kernels being compiled.
 pub(crate) struct Batch {
@@ -101,8 +105,7 @@ impl Batch {
         if let Some(code) = self.known.get(&key) {
             return code.clone();
         }
-        let shared =
-            SHARED.lock().ok().and_then(|s| s.as_ref().and_then(|s| s.get(&key)).and_then(Weak::upgrade));
+        let shared = SHARED.with(|shared| shared.get(&key).and_then(Weak::upgrade));
         let code = shared.unwrap_or_else(|| self.compile(&key));
         self.known.insert(key, code.clone());
         code
@@ -150,13 +153,12 @@ impl Batch {
             };
             drop(code.body.set(body));
         }
-        if let Ok(mut shared) = SHARED.lock() {
-            let shared = shared.get_or_insert_with(HashMap::new);
+        SHARED.with(|shared| {
             if shared.len() > 64 && shared.len() == shared.capacity() {
                 shared.retain(|_, code| code.strong_count() > 0);
             }
             shared.extend(self.known.into_iter().map(|(key, code)| (key, Arc::downgrade(&code))));
-        }
+        });
     }
 }
 
@@ -279,7 +281,7 @@ impl Code {
         if units.is_empty() {
             return;
         }
-        let mut context = Code::context(args, work, units.len());
+        let mut context = Context::new(args, work, units.len());
         let mut point = units.start;
         if let Some(axis) = self.lane_axis {
             let tiles = self.grid[axis].div_ceil(width);
@@ -313,7 +315,7 @@ impl Code {
             true => (block.cols, block.row, block.rows),
             false => (block.rows, block.col, block.cols),
         };
-        let mut context = Code::context(args, work, outer * lanes.div_ceil(width));
+        let mut context = Context::new(args, work, outer * lanes.div_ceil(width));
         context.index[..3].copy_from_slice(&[block.batch as i64, block.row as i64, block.col as i64]);
         (context.lane_first, context.lane_end) = (first as i64, (first + lanes) as i64);
         let bytes = self.tile_bytes as i64;
@@ -322,19 +324,5 @@ impl Code {
         context.tile = block.data.wrapping_offset(-before as isize);
         // SAFETY: the caller's contract.
         unsafe { mapping.call(offset, &mut context) }
-    }
-
-    fn context(args: &[*mut u8], work: *mut u8, count: usize) -> Context {
-        Context {
-            args: args.as_ptr(),
-            work,
-            tile: std::ptr::null(),
-            tile_row: 0,
-            tile_column: 0,
-            count: count as i64,
-            lane_first: 0,
-            lane_end: 0,
-            index: Default::default(),
-        }
     }
 }

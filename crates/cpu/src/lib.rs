@@ -6,6 +6,10 @@ mod exec;
 mod fingerprint;
 pub mod gemm;
 pub mod isa;
+#[cfg(target_arch = "x86_64")]
+mod jit;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "jit/absent.rs"]
 mod jit;
 pub mod perf_map;
 pub mod pool;

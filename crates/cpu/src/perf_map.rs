@@ -1,8 +1,7 @@
 //! Names of machine code made at run time, for Linux `perf`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
 
 /// Name of the environment variable that asks for a perf map.
 pub const PERF_MAP_ENV: &str = "WOOTZ_PERF_MAP";
@@ -17,18 +16,12 @@ pub fn is_wanted() -> bool {
 /// Says that `bytes` bytes of code from `address` on are called `name`, if `WOOTZ_PERF_MAP=1`: a line of
 /// `/tmp/perf-<pid>.map`, where `perf report` looks (Linux, tools/perf/Documentation/jit-interface.txt).
 pub fn record(address: usize, bytes: usize, name: &str) {
-    // The process that the file is of: a forked child writes to its own.
-    static FILE: Mutex<Option<(u32, File)>> = Mutex::new(None);
     if !is_wanted() {
         return;
     }
-    let pid = std::process::id();
-    let mut file = FILE.lock().unwrap_or_else(PoisonError::into_inner);
-    if file.as_ref().is_none_or(|(of, _)| *of != pid) {
-        let path = format!("/tmp/perf-{pid}.map");
-        *file = OpenOptions::new().create(true).append(true).open(path).ok().map(|file| (pid, file));
-    }
-    if let Some((_, file)) = file.as_mut() {
+    // Opened each time: a forked child writes to its own, and no lock can be left taken.
+    let path = format!("/tmp/perf-{}.map", std::process::id());
+    if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path) {
         // Names are for a profiler: a disk that is full must not stop a program.
         let _ = file.write_all(line(address, bytes, name).as_bytes());
     }

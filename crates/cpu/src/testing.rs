@@ -5,6 +5,7 @@
 
 use crate::code::{Batch, Code};
 use crate::isa::Isa;
+use crate::vm::Block;
 use std::ops::Range;
 use std::sync::Arc;
 use wootz_plan::Kernel;
@@ -28,8 +29,18 @@ impl Compiled {
     /// Compiles a well-formed kernel for an available instruction set; `None` if the executor does not take it.
     #[must_use]
     pub fn new(kernel: &Kernel, executor: Executor, isa: Isa) -> Option<Compiled> {
+        Compiled::compile(kernel, false, executor, isa)
+    }
+
+    /// Compiles the epilogue of a product, run by [`Compiled::run_block`].
+    #[must_use]
+    pub fn epilogue(kernel: &Kernel, executor: Executor, isa: Isa) -> Option<Compiled> {
+        Compiled::compile(kernel, true, executor, isa)
+    }
+
+    fn compile(kernel: &Kernel, epilogue: bool, executor: Executor, isa: Isa) -> Option<Compiled> {
         let mut batch = Batch::new(isa, executor == Executor::Jit);
-        let code = batch.add(&Arc::new(kernel.clone()), false);
+        let code = batch.add(&Arc::new(kernel.clone()), epilogue);
         batch.finish();
         (executor == Executor::Vm || code.declined().is_none()).then_some(Compiled { code })
     }
@@ -54,5 +65,14 @@ impl Compiled {
     pub unsafe fn run(&self, args: &[*mut u8], units: Range<usize>, work: *mut u8) {
         // SAFETY: the caller's contract.
         unsafe { self.code.run(args, units, work) }
+    }
+
+    /// Runs an epilogue on a block of its product.
+    ///
+    /// # Safety
+    /// As [`Compiled::run`]; the block lies within the kernel's grid and its elements are readable.
+    pub unsafe fn run_block(&self, args: &[*mut u8], block: &Block, work: *mut u8) {
+        // SAFETY: the caller's contract.
+        unsafe { self.code.run_block(args, block, work) }
     }
 }

@@ -1,9 +1,10 @@
 //! The program cache: compiled graphs by what they compute, never by name.
 
-use crate::{Executable, Options, Stages};
+use crate::{Executable, ForkLock, Options, Stages};
 use std::hash::Hash;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use wootz_ir::{Graph, Target};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -35,12 +36,18 @@ struct Cache {
     misses: u64,
 }
 
-fn cache() -> MutexGuard<'static, Cache> {
-    static CACHE: OnceLock<Mutex<Cache>> = OnceLock::new();
-    let limit = NonZeroUsize::new(DEFAULT_LIMIT).unwrap_or(NonZeroUsize::MIN);
-    let cache =
-        CACHE.get_or_init(|| Mutex::new(Cache { entries: lru::LruCache::new(limit), hits: 0, misses: 0 }));
-    cache.lock().unwrap_or_else(PoisonError::into_inner)
+impl Default for Cache {
+    fn default() -> Cache {
+        Cache { entries: lru::LruCache::new(limit()), hits: 0, misses: 0 }
+    }
+}
+
+static CACHE: ForkLock<Cache> = ForkLock::new();
+/// For caches to come, too: a forked child may start with a new one.
+static LIMIT: AtomicUsize = AtomicUsize::new(DEFAULT_LIMIT);
+
+fn limit() -> NonZeroUsize {
+    NonZeroUsize::new(LIMIT.load(Ordering::Relaxed)).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// What a compilation depends on: the graph without its names (nested regions, constants' contents, shapes and dtypes included),
@@ -61,40 +68,42 @@ pub(crate) fn key(graph: &Graph, options: &Options, target: &Target) -> u128 {
 }
 
 pub(crate) fn get(key: u128) -> Option<Arc<Entry>> {
-    let mut cache = cache();
-    let found = cache.entries.get(&key).cloned();
-    match found {
-        Some(_) => cache.hits += 1,
-        None => cache.misses += 1,
-    }
-    found
+    CACHE.with(|cache| {
+        let found = cache.entries.get(&key).cloned();
+        match found {
+            Some(_) => cache.hits += 1,
+            None => cache.misses += 1,
+        }
+        found
+    })
 }
 
 pub(crate) fn put(key: u128, entry: Arc<Entry>) {
-    cache().entries.put(key, entry);
+    CACHE.with(|cache| cache.entries.put(key, entry));
 }
 
 /// How the program cache has been doing.
 pub fn cache_info() -> CacheInfo {
-    let cache = cache();
-    CacheInfo {
+    CACHE.with(|cache| CacheInfo {
         hits: cache.hits,
         misses: cache.misses,
         size: cache.entries.len(),
         limit: cache.entries.cap().get(),
-    }
+    })
 }
 
 /// Forgets every compiled graph (programs in use live on) and the counts.
 pub fn clear_cache() {
-    let mut cache = cache();
-    cache.entries.clear();
-    (cache.hits, cache.misses) = (0, 0);
+    CACHE.with(|cache| {
+        cache.entries.clear();
+        (cache.hits, cache.misses) = (0, 0);
+    });
 }
 
 /// Sets how many compiled graphs are kept (at least one).
 pub fn set_cache_limit(limit: usize) {
-    cache().entries.resize(NonZeroUsize::new(limit).unwrap_or(NonZeroUsize::MIN));
+    LIMIT.store(limit, Ordering::Relaxed);
+    CACHE.with(|cache| cache.entries.resize(self::limit()));
 }
 
 #[cfg(test)]

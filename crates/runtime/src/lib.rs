@@ -11,6 +11,7 @@ mod bindings;
 mod cache;
 mod compile;
 mod error;
+mod fork;
 pub mod nan;
 mod params;
 mod profile;
@@ -28,6 +29,7 @@ pub use backend::{
 pub use cache::{CacheInfo, cache_info, clear_cache, set_cache_limit};
 pub use compile::{Definition, Options, compile, specialise};
 pub use error::{CompileError, RunError};
+pub use fork::ForkLock;
 pub use params::Params;
 pub use profile::{Bound, Limit, Profile, Span, StepId, StepProfile, Trace};
 pub use program::{Outputs, Program, StepError};

@@ -60,15 +60,15 @@ pub(crate) struct Written {
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) args: *const *mut u8,
-    pub(crate) work: *mut u8,
+    args: *const *mut u8,
+    work: *mut u8,
     /// Where row 0 and column 0 of the product would lie that the kernel is the epilogue of.
     pub(crate) tile: *const u8,
     /// Bytes from one row of the product to the next, and from one column to the next.
     pub(crate) tile_row: i64,
     pub(crate) tile_column: i64,
     /// Tiles, or points of the grid, to compute.
-    pub(crate) count: i64,
+    count: i64,
     /// The range of the lanes' axis.
     pub(crate) lane_first: i64,
     pub(crate) lane_end: i64,
@@ -77,6 +77,21 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// At the first index of every loop, without a product.
+    pub(crate) fn new(args: &[*mut u8], work: *mut u8, count: usize) -> Context {
+        Context {
+            args: args.as_ptr(),
+            work,
+            tile: std::ptr::null(),
+            tile_row: 0,
+            tile_column: 0,
+            count: count as i64,
+            lane_first: 0,
+            lane_end: 0,
+            index: Default::default(),
+        }
+    }
+
     const ARGS: i32 = std::mem::offset_of!(Context, args) as i32;
     const WORK: i32 = std::mem::offset_of!(Context, work) as i32;
     const TILE: i32 = std::mem::offset_of!(Context, tile) as i32;

@@ -33,9 +33,9 @@ impl Fused<'_> {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Isa::Avx512 => unsafe { x86::avx512::fused(self, out) },
-            _ => return false,
+            _ => {}
         }
-        true
+        isa != Isa::Portable
     }
 }
 
@@ -97,7 +97,9 @@ impl Adam {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Isa::Avx512 => unsafe { x86::avx512::adam(self, gradient, held, scalars) },
-            _ => {}
+            _ => {
+                let _ = (gradient, held, scalars);
+            }
         }
     }
 }

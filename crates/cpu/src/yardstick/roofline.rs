@@ -3,12 +3,12 @@
 //! S. Williams, A. Waterman, D. Patterson, "Roofline: an insightful visual performance model for multicore
 //! architectures", CACM 52(4), 2009.
 
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::{BLOCK, Fma, Stream};
 use crate::isa::{Caches, Isa};
 use crate::pool::{Pool, PoolError, Team, default_threads};
+use wootz_runtime::ForkLock;
 
 /// What one machine can do at best.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,18 +108,19 @@ impl Roofline {
     #[must_use]
     pub fn quick(isa: Isa, threads: usize) -> Roofline {
         type Measured = Vec<((Isa, usize), Roofline)>;
-        static MEASURED: OnceLock<std::sync::Mutex<Measured>> = OnceLock::new();
-        let mut measured = MEASURED.get_or_init(Default::default).lock().unwrap_or_else(|e| e.into_inner());
-        if let Some((_, roofline)) = measured.iter().find(|(key, _)| *key == (isa, threads)) {
-            return roofline.clone();
-        }
-        let sample = Duration::from_millis(1);
-        // The fastest loops there are.
-        let streams = vec![Stream::Read, Stream::Update];
-        let options = Options { threads: vec![threads], isas: vec![isa], streams, sizes: 1, sample };
-        let roofline = Roofline::measure(&options);
-        measured.push(((isa, threads), roofline.clone()));
-        roofline
+        static MEASURED: ForkLock<Measured> = ForkLock::new();
+        MEASURED.with(|measured| {
+            if let Some((_, roofline)) = measured.iter().find(|(key, _)| *key == (isa, threads)) {
+                return roofline.clone();
+            }
+            let sample = Duration::from_millis(1);
+            // The fastest loops there are.
+            let streams = vec![Stream::Read, Stream::Update];
+            let options = Options { threads: vec![threads], isas: vec![isa], streams, sizes: 1, sample };
+            let roofline = Roofline::measure(&options);
+            measured.push(((isa, threads), roofline.clone()));
+            roofline
+        })
     }
 
     /// The fastest that any loop moves `bytes` bytes of a working set of that size, in bytes a nanosecond.

@@ -107,7 +107,10 @@ fn serial(stream: Stream, isa: Isa, x: &[f32], y: &[f32], z: &mut [f32], past: b
                 Stream::Update => x86::avx512::update(z),
             }
         },
-        _ => portable(stream, x, y, z),
+        _ => {
+            let _ = past;
+            portable(stream, x, y, z);
+        }
     }
 }
 
