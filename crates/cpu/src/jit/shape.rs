@@ -252,9 +252,13 @@ impl<'k> Shape<'k> {
                 let stored = self.kernel.args[arg.0 as usize].dtype;
                 let lane = self.lanes_of(stage).map_or(0, |a| at.stride(a));
                 let varies = lane != 0 || at.index.is_some_and(|r| self.info(r).varies);
-                let masked = mask.is_some_and(|m| self.info(m).varies) || (varies && mask.is_some());
                 let near = lane.saturating_abs() < MAX_STRIDE;
-                near && (!varies || stored.size() >= 4 || (self.contiguous(stage, at) && !masked))
+                // Lanes of their own, by their addresses or by what masks them, are gathered four bytes at a time.
+                let small = match mask {
+                    Some(mask) => !varies && !self.info(*mask).varies,
+                    None => !varies || self.contiguous(stage, at),
+                };
+                near && (stored.size() >= 4 || small)
             }
             InstOp::Tile => self.lane_axis == Some(2),
             InstOp::Cast(x) => {
