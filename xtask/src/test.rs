@@ -131,7 +131,8 @@ fn with_frameworks(repo: &Repo, frameworks: &Venv, wheel: &Path, steps: &mut Ste
         .env("PYTHONPATH", &packages)
         .env("WOOTZ_REQUIRED_FRAMEWORKS", "numpy,jax,torch,mlx");
     steps.run("Frameworks: pytest", &pytest)?;
-    let workers = peers_test(repo, frameworks, "numpy,wootz-python,jax,pytorch,onnxruntime");
+    let workers =
+        peers_test(repo, frameworks, "numpy,wootz-python,jax,pytorch,onnxruntime,pyhf-numpy,pyhf-jax");
     steps.run("Frameworks: workers", &workers.env("PYTHONPATH", &packages))?;
     let dir = repo.scratch("frameworks-example");
     fresh_dir(&dir)?;

@@ -160,6 +160,11 @@ impl WorkerProcess {
         }
     }
 
+    /// Whether the process is gone.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// The error for an answer of the wrong type.
     pub(crate) fn unexpected(request: &'static str, response: &Response) -> WorkerError {
         garbage(request, &format!("{response:?}"), "another response was due")

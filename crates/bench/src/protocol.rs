@@ -113,6 +113,14 @@ impl TensorFile {
         self.read(DType::F32, f32::from_le_bytes)
     }
 
+    /// Reads a file of floats of either width. Errors as [`TensorFile::read_f32`].
+    pub fn read_floats(&self) -> io::Result<Vec<f64>> {
+        match self.dtype {
+            DType::F64 => self.read(DType::F64, f64::from_le_bytes),
+            DType::F32 | DType::I64 => Ok(self.read_f32()?.into_iter().map(f64::from).collect()),
+        }
+    }
+
     /// Reads an `i64` file. Errors as [`TensorFile::read_f32`].
     pub fn read_i64(&self) -> io::Result<Vec<i64>> {
         self.read(DType::I64, i64::from_le_bytes)

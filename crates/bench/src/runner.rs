@@ -98,6 +98,7 @@ pub(crate) fn environment(threads: usize, isa: Option<Isa>, runner: &str) -> Vec
         "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
         "MKL_NUM_THREADS",
+        "RAYON_NUM_THREADS",
         "VECLIB_MAXIMUM_THREADS",
         "WOOTZ_THREADS",
     ]

@@ -1,6 +1,6 @@
 //! Times of inference on the shipped workloads, without Python: `cargo bench --package wootz-histfactory [-- WORKLOAD…]`.
 //!
-//! Medians over rounds, each long enough for the clock. Peers and a protocol are in `benchmarks/histfactory.py`.
+//! Medians over rounds, each long enough for the clock. Peers and a protocol: `wootz bench histfactory`.
 
 // Reason: a developer's tool ends where something is wrong.
 #![allow(clippy::unwrap_used)]

@@ -103,6 +103,9 @@ def load_numpy(file):
 
 
 class Server:
+    # Of the outputs that are checked.
+    dtype = "f32"
+
     def __init__(self, peer, start_ns):
         self.peer = peer
         self.start_ns = start_ns
@@ -160,10 +163,10 @@ class Server:
 
         files = []
         for name, value in self.session.outputs().items():
-            array = np.ascontiguousarray(value, dtype="<f4")
+            array = np.ascontiguousarray(value, dtype={"f32": "<f4", "f64": "<f8"}[self.dtype])
             path = os.path.join(directory, f"{name}.bin")
             array.tofile(path)
-            files.append({"name": name, "dtype": "f32", "shape": list(np.shape(value)), "path": path})
+            files.append({"name": name, "dtype": self.dtype, "shape": list(np.shape(value)), "path": path})
         return files
 
 

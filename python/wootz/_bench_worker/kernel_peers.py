@@ -131,27 +131,36 @@ class Session:
         self.step, self.outputs = step, outputs
 
 
-class KernelServer(Server):
+class OperationServer(Server):
+    """Runs one operation after the other; `prepare(stack, setup)` gives a session and versions."""
+
+    def __init__(self, stack, start_ns, prepare, dtype):
+        super().__init__(stack, start_ns)
+        self.prepare, self.dtype = prepare, dtype
+
     def setup(self, setup):
         # The threads are those of the process: one is started for each number of them.
         limit_cpus(setup["threads"])
-        if self.peer not in STACKS:
-            raise Unsupported(f"no stack is called {self.peer!r}")
-        operation = STACKS[self.peer](setup["threads"]).get(setup["operation"])
-        if operation is None:
-            raise Unsupported(f"{self.peer} has no operation {setup['operation']!r}")
-        inputs = [load_numpy(file) for file in setup["inputs"]]
-        self.session = Session(*operation(*inputs))
+        self.session, versions = self.prepare(self.peer, setup)
         self.session.step()
         ends = [{"phase": "process_start", "end_ns": self.start_ns}]
-        return {"type": "ready", "version": setup["version"], "versions": {}, "marks": ends}
+        return {"type": "ready", "version": setup["version"], "versions": versions, "marks": ends}
 
 
-def main(stack):
+def prepare(stack, setup):
+    if stack not in STACKS:
+        raise Unsupported(f"no stack is called {stack!r}")
+    operation = STACKS[stack](setup["threads"]).get(setup["operation"])
+    if operation is None:
+        raise Unsupported(f"{stack} has no operation {setup['operation']!r}")
+    return Session(*operation(*[load_numpy(file) for file in setup["inputs"]])), {}
+
+
+def serve(stack, prepare, dtype="f32"):
     # Responses keep the real standard output to themselves; what a stack prints goes to standard error.
     responses = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    server = KernelServer(stack, now_ns())
+    server = OperationServer(stack, now_ns(), prepare, dtype)
     for line in sys.stdin:
         request = json.loads(line)
         if request["type"] == "shutdown":
@@ -168,4 +177,4 @@ def main(stack):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(serve(sys.argv[1], prepare))

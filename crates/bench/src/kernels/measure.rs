@@ -1,5 +1,8 @@
 //! Measures the contenders of a case in interleaved rounds.
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use super::peer::{Absent, Peers};
 use super::report::{Measured, Outcome, Ratio, Row, verdict};
 use super::{Case, Contender, Goal, Options, Peer, Per};
@@ -8,6 +11,9 @@ use crate::stats::{Summary, bootstrap_median};
 
 /// Upper bound of steps a sample.
 const MAX_ITERATIONS: u64 = 1 << 24;
+
+/// A step that lasts so many samples is sampled without untimed ones where time is limited.
+const SLOW: f64 = 10.0;
 
 /// Measures the cases one after the other, each made when its turn has come; `announce` is told what is going on.
 pub fn measure(
@@ -24,7 +30,7 @@ pub fn measure(
     for case in cases {
         match case() {
             Ok(case) => rows.extend(measure_case(case, options, &mut peers, announce)?),
-            Err(reason) => rows.push(Row::failed("", "", 0, reason)),
+            Err(reason) => rows.push(Row::new("", "", 0, Outcome::Failed { reason })),
         }
     }
     Ok(rows)
@@ -35,7 +41,12 @@ struct Racer {
     name: String,
     who: Who,
     iterations: u64,
+    /// A step outlasts a sample by so much that it needs no untimed steps.
+    slow: bool,
+    /// What its samples have taken, their untimed steps included.
+    spent: Duration,
     samples_ns: Vec<f64>,
+    versions: BTreeMap<String, String>,
 }
 
 enum Who {
@@ -53,28 +64,26 @@ fn measure_case(
     let mut racers: Vec<Racer> = Vec::new();
     let mut rows: Vec<(usize, Row)> = Vec::new();
     let mut order = 0;
-    let failed = |name: &str, case: &Case, absent: Absent| match absent {
-        Absent::Missing(reason) => Row::missing(&case.name, name, case.threads, reason),
-        Absent::Failed(reason) => Row::failed(&case.name, name, case.threads, reason),
-    };
     for contender in std::mem::take(&mut case.contenders) {
         let name = contender.name().to_owned();
         match admit(contender, &case) {
-            Ok(contender) => racers.push(Racer::new(&name, Who::Local(contender))),
-            Err(reason) => rows.push((order, failed(&name, &case, Absent::Failed(reason)))),
+            Ok(contender) => racers.push(Racer::new(&name, Who::Local(contender), BTreeMap::new())),
+            Err(reason) => rows.push((order, absent_row(&name, &case, Absent::Failed(reason)))),
         }
         order += 1;
     }
     let taking_part: Vec<Peer> =
         case.peers.iter().filter(|p| !options.without.contains(&p.stack)).cloned().collect();
-    let inputs = if taking_part.is_empty() { Vec::new() } else { peers.write(&case)? };
+    let given = peers.write(&case)?;
     for peer in taking_part {
-        let first = peers
-            .setup(&peer, case.threads, &inputs)
-            .and_then(|output| check(&case, &output).map_err(Absent::Failed));
+        announce(&format!("{}: first result of {}", case.name, peer.name));
+        let first = peers.setup(&peer, case.threads, &given).and_then(|first| {
+            check(&case, &first.output).map_err(Absent::Failed)?;
+            Ok(first.versions)
+        });
         match first {
-            Ok(()) => racers.push(Racer::new(&peer.name.clone(), Who::Peer(peer))),
-            Err(absent) => rows.push((order, failed(&peer.name, &case, absent))),
+            Ok(versions) => racers.push(Racer::new(&peer.name.clone(), Who::Peer(peer), versions)),
+            Err(absent) => rows.push((order, absent_row(&peer.name, &case, absent))),
         }
         order += 1;
     }
@@ -83,6 +92,16 @@ fn measure_case(
     // Failures stand behind what was measured.
     rows.sort_by_key(|(order, row)| (!matches!(row.outcome, Outcome::Ok(_)), *order));
     Ok(rows.into_iter().map(|(_, row)| row).collect())
+}
+
+/// The row of somebody who does not take part.
+fn absent_row(name: &str, case: &Case, absent: Absent) -> Row {
+    let outcome = match absent {
+        Absent::Missing(reason) => Outcome::Missing { reason },
+        Absent::Unsupported(reason) => Outcome::Unsupported { reason },
+        Absent::Failed(reason) => Outcome::Failed { reason },
+    };
+    Row::new(&case.name, name, case.threads, outcome)
 }
 
 /// The first step of a contender in this process, held to the expectation.
@@ -127,8 +146,7 @@ fn rounds(
 ) {
     let mut lost = |racers: &mut Vec<Racer>, name: &str, absent: Absent| {
         racers.retain(|r| r.name != name);
-        let (Absent::Failed(reason) | Absent::Missing(reason)) = absent;
-        rows.push((usize::MAX, Row::failed(&case.name, name, case.threads, reason)));
+        rows.push((usize::MAX, absent_row(name, case, absent)));
     };
     let names: Vec<String> = racers.iter().map(|r| r.name.clone()).collect();
     for name in &names {
@@ -143,6 +161,9 @@ fn rounds(
             // Each round starts with another one, so that none always follows the same one.
             let name = &names[(turn + round) % names.len()];
             let Some(racer) = racers.iter_mut().find(|r| r.name == *name) else { continue };
+            if racer.is_done(options) || racer.slow && round < options.warmup_rounds {
+                continue;
+            }
             match racer.sample(racer.iterations, case, peers) {
                 Ok(ns) if round >= options.warmup_rounds => {
                     racer.samples_ns.push(ns as f64 / racer.iterations as f64);
@@ -155,25 +176,39 @@ fn rounds(
 }
 
 impl Racer {
-    fn new(name: &str, who: Who) -> Racer {
-        Racer { name: name.to_owned(), who, iterations: 1, samples_ns: Vec::new() }
+    fn new(name: &str, who: Who, versions: BTreeMap<String, String>) -> Racer {
+        let (iterations, slow, spent) = (1, false, Duration::ZERO);
+        Racer { name: name.to_owned(), who, iterations, slow, spent, samples_ns: Vec::new(), versions }
+    }
+
+    /// Whether it has used up the time for its samples.
+    fn is_done(&self, options: &Options) -> bool {
+        !self.samples_ns.is_empty() && options.budget.is_some_and(|budget| self.spent >= budget)
     }
 
     /// A sample after half as many untimed steps, which bring caches and threads back.
     fn sample(&mut self, iterations: u64, case: &Case, peers: &mut Peers) -> Result<u64, Absent> {
-        let warmup = iterations.div_ceil(2);
-        match &mut self.who {
+        let warmup = if self.slow { 0 } else { iterations.div_ceil(2) };
+        let start = Instant::now();
+        let sample = match &mut self.who {
             Who::Local(contender) => {
                 contender.sample(warmup).and_then(|_| contender.sample(iterations)).map_err(Absent::Failed)
             }
             Who::Peer(peer) => peers.sample(peer, case.threads, [warmup, iterations]),
-        }
+        };
+        self.spent += start.elapsed();
+        sample
     }
 
     /// Finds how many steps fill a sample.
     fn calibrate(&mut self, case: &Case, options: &Options, peers: &mut Peers) -> Result<(), Absent> {
         let wanted = options.sample_time.as_nanos() as f64;
-        self.sample(1, case, peers)?;
+        self.slow = options.budget.is_some();
+        let first = self.sample(1, case, peers)? as f64;
+        if self.slow && first >= SLOW * wanted {
+            return Ok(());
+        }
+        self.slow = false;
         loop {
             let elapsed = self.sample(self.iterations, case, peers)? as f64;
             if elapsed >= wanted || self.iterations >= MAX_ITERATIONS {
@@ -189,7 +224,7 @@ impl Racer {
 
 fn summarize(racers: &[Racer], case: &Case) -> Vec<Row> {
     // Without its subject a case has no ratios.
-    let subject = racers.first().filter(|racer| racer.name == case.subject);
+    let subject = racers.iter().find(|racer| racer.name == case.subject);
     let row = |racer: &Racer| {
         let is_subject = racer.name == case.subject;
         let step_ns = Summary::of(&racer.samples_ns)?;
@@ -217,6 +252,7 @@ fn summarize(racers: &[Racer], case: &Case) -> Vec<Row> {
             iterations: racer.iterations,
             step_ns,
             samples_ns: racer.samples_ns.clone(),
+            versions: racer.versions.clone(),
             per: case.per.clone(),
             ratio,
             goal: goal.cloned(),

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::cases::Tensor;
 pub use measure::measure;
-pub use peer::Peer;
-pub use report::{KERNELS_VERSION, Report, Row, Verdict};
+pub use peer::{Peer, Script};
+pub use report::{KERNELS_VERSION, Measured, Outcome, Report, Row, Verdict};
 
 /// Something that is timed.
 pub trait Contender {
@@ -61,6 +61,8 @@ pub struct Case {
     pub peers: Vec<Peer>,
     /// What peers compute on.
     pub inputs: Vec<Tensor>,
+    /// A text that peers read as a file, such as a statistical workspace.
+    pub document: Option<String>,
     /// What should be reached.
     pub goals: Vec<Goal>,
 }
@@ -120,6 +122,8 @@ pub struct Options {
     pub without: Vec<String>,
     /// How long a peer may take to answer.
     pub timeout: Duration,
+    /// Somebody whose samples of a case have taken this long together gets no more of them, but always one.
+    pub budget: Option<Duration>,
 }
 
 impl Default for Options {
@@ -130,6 +134,7 @@ impl Default for Options {
             sample_time: Duration::from_millis(20),
             without: Vec::new(),
             timeout: Duration::from_secs(300),
+            budget: None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What came of it, as JSON.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Goal, Options, Per};
@@ -66,13 +68,7 @@ pub struct Row {
 }
 
 impl Row {
-    pub(super) fn failed(case: &str, contender: &str, threads: usize, reason: String) -> Row {
-        let outcome = Outcome::Failed { reason };
-        Row { case: case.to_owned(), contender: contender.to_owned(), threads, outcome }
-    }
-
-    pub(super) fn missing(case: &str, contender: &str, threads: usize, reason: String) -> Row {
-        let outcome = Outcome::Missing { reason };
+    pub(super) fn new(case: &str, contender: &str, threads: usize, outcome: Outcome) -> Row {
         Row { case: case.to_owned(), contender: contender.to_owned(), threads, outcome }
     }
 }
@@ -83,6 +79,11 @@ impl Row {
 pub enum Outcome {
     /// Checked and measured.
     Ok(Box<Measured>),
+    /// The stack cannot do this case.
+    Unsupported {
+        /// One line.
+        reason: String,
+    },
     /// Wrong result, error or crash.
     Failed {
         /// One line.
@@ -102,8 +103,11 @@ pub struct Measured {
     pub iterations: u64,
     /// Summary of the samples, nanoseconds a step.
     pub step_ns: Summary,
-    /// Nanoseconds a step, one value a round.
+    /// Nanoseconds a step, one value a round; fewer than the rounds where the time for them ran out.
     pub samples_ns: Vec<f64>,
+    /// The versions of the packages that ran, of workers that tell.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, String>,
     /// What the time is shown by.
     pub per: Per,
     /// The subject's time over this one's; absent for the subject itself.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::report::{Measured, Outcome, Report, Verdict};
+use super::report::{Measured, Outcome, Report, Row, Verdict};
 use super::{Goal, Per};
 use crate::table::{interval, new_table, right_align, time};
 
@@ -10,8 +10,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let machine = &self.machine;
         writeln!(f, "{} ({} cores), {}, {}", machine.cpu, machine.cores, self.subject, self.started)?;
-        let headings =
-            ["kernel", "threads", "who", "time", "rate", "spread", "wootz ÷ it", "goal", "reached"];
+        let headings = ["case", "threads", "who", "time", "rate", "spread", "wootz ÷ it", "goal", "reached"];
         let mut table = new_table(&headings);
         let mut previous = "";
         for row in &self.rows {
@@ -20,6 +19,7 @@ impl fmt::Display for Report {
             let mut cells = vec![case.to_owned(), row.threads.to_string(), row.contender.clone()];
             match &row.outcome {
                 Outcome::Ok(measured) => cells.extend(measurements(measured)),
+                Outcome::Unsupported { .. } => cells.push("cannot".to_owned()),
                 Outcome::Failed { .. } => cells.push("failed".to_owned()),
                 Outcome::Missing { .. } => cells.push("missing".to_owned()),
             }
@@ -34,8 +34,23 @@ impl fmt::Display for Report {
             self.rounds
         )?;
         for row in &self.rows {
-            let (Outcome::Failed { reason } | Outcome::Missing { reason }) = &row.outcome else { continue };
-            writeln!(f, "{}, {}: {reason}", row.case, row.contender)?;
+            let Row { case, contender, .. } = row;
+            match &row.outcome {
+                Outcome::Failed { reason }
+                | Outcome::Missing { reason }
+                | Outcome::Unsupported { reason } => {
+                    writeln!(f, "{case}, {contender}: {reason}")?;
+                }
+                Outcome::Ok(measured) if measured.samples_ns.len() < self.rounds => {
+                    let rounds = measured.samples_ns.len();
+                    writeln!(
+                        f,
+                        "{case}, {contender}: {rounds} of {} rounds in the time for it",
+                        self.rounds
+                    )?;
+                }
+                Outcome::Ok(_) => {}
+            }
         }
         Ok(())
     }

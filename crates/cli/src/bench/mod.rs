@@ -1,6 +1,7 @@
 //! `wootz bench`: compile against execution, by the method of the suite in `wootz-bench`.
 
 mod compare;
+mod histfactory;
 mod kernels;
 mod report;
 mod roofline;
@@ -16,6 +17,7 @@ pub(crate) enum Command {
     Report(report::Args),
     Compare(compare::Args),
     Kernels(kernels::Args),
+    Histfactory(histfactory::Args),
     Roofline(roofline::Args),
 }
 
@@ -25,6 +27,7 @@ pub(crate) fn dispatch(command: Command) -> Result<()> {
         Command::Report(args) => report::report(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Kernels(args) => kernels::kernels(&args),
+        Command::Histfactory(args) => histfactory::histfactory(&args),
         Command::Roofline(args) => roofline::roofline(&args),
     }
 }

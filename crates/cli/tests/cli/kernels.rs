@@ -1,4 +1,4 @@
-//! `wootz bench kernels` and `wootz bench roofline`.
+//! `wootz bench kernels`, `wootz bench histfactory` and `wootz bench roofline`.
 
 use serde_json::Value;
 
@@ -28,6 +28,7 @@ fn kernels_are_checked_and_measured() {
     let args = ["bench", "kernels", "chain of 10 ops, 4K", "64 f64", "a of 64K"];
     let rest = ["--without", "numpy", "--sample-time", "1", "--json"];
     let report: Value = serde_json::from_str(&stdout(&[&args[..], &rest].concat())).unwrap();
+    check_schema(&report);
     let rows = report["rows"].as_array().unwrap();
     assert!(rows.iter().all(|row| row["status"] == "ok"), "{rows:?}");
     let of = |case: &str| rows.iter().filter(|row| row["case"].as_str().unwrap().contains(case)).count();
@@ -47,6 +48,37 @@ fn a_stack_that_is_not_installed_is_a_row() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("NumPy") && text.contains("failed"), "{text}");
     assert_eq!(output.status.code(), Some(1));
+}
+
+fn check_schema(report: &Value) {
+    let schema: Value =
+        serde_json::from_str(include_str!("../../../bench/schema/kernels.schema.json")).unwrap();
+    jsonschema::meta::validate(&schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<String> = validator.iter_errors(report).map(|e| e.to_string()).collect();
+    assert_eq!(errors, [""; 0]);
+}
+
+#[test]
+fn inference_is_checked_and_measured() {
+    let names = stdout(&["bench", "histfactory", "--list"]);
+    for name in ["simple: NLL", "complex-8p: free fit", "thu-like: CLs, observed", "stress: CLs by toys"] {
+        assert!(names.lines().any(|line| line == name), "{name} is missing in {names}");
+    }
+    // Whatever stacks there are: wootz from Rust is one of them.
+    let args =
+        ["--without", "nextstat,pyhf-numpy,pyhf-jax", "--only", "simple: ", "--sample-time", "1", "--json"];
+    let missing = [("WOOTZ_PEERS_PYTHON", "/nonexistent")];
+    let output = crate::common::wootz(&[&["bench", "histfactory"][..], &args].concat(), &missing);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    check_schema(&report);
+    let rows = report["rows"].as_array().unwrap();
+    let of = |name: &str| rows.iter().filter(|row| row["contender"] == name).collect::<Vec<_>>();
+    let (native, python) = (of("wootz"), of("wootz from Python"));
+    assert_eq!((native.len(), python.len()), (10, 10));
+    assert!(native.iter().all(|row| row["status"] == "ok"), "{native:?}");
+    assert!(python.iter().all(|row| row["status"] == "failed"), "{python:?}");
+    check_error(&["bench", "histfactory", "--only", "abacus"], 1, "no case's name contains abacus");
 }
 
 #[test]

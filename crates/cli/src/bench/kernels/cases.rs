@@ -13,13 +13,13 @@ use super::program::{Running, f32s, graph, tensor};
 use super::{compiling, reductions, training};
 
 /// A case that is made when its turn has come: the operands of all together would not fit into memory.
-pub(super) struct Planned {
-    pub(super) name: String,
-    pub(super) make: Box<dyn FnOnce() -> Result<Case, String>>,
+pub(in crate::bench) struct Planned {
+    pub(in crate::bench) name: String,
+    pub(in crate::bench) make: Box<dyn FnOnce() -> Result<Case, String>>,
 }
 
 impl Planned {
-    pub(super) fn new(
+    pub(in crate::bench) fn new(
         name: impl Into<String>,
         make: impl FnOnce(String) -> Result<Case, String> + 'static,
     ) -> Planned {
@@ -68,6 +68,7 @@ pub(super) fn base(name: String, threads: usize, per: Per, expected: Vec<f64>, t
         contenders: Vec::new(),
         peers: Vec::new(),
         inputs: Vec::new(),
+        document: None,
         goals: Vec::new(),
     }
 }
@@ -208,7 +209,10 @@ fn math(name: String, function: &str, goal: f64) -> Result<Case, String> {
 }
 
 /// A graph's outputs by the reference interpreter.
-pub(super) fn interpret(graph: &wootz::ir::Graph, inputs: &[wootz::HostTensor]) -> Result<Vec<f64>, String> {
+pub(in crate::bench) fn interpret(
+    graph: &wootz::ir::Graph,
+    inputs: &[wootz::HostTensor],
+) -> Result<Vec<f64>, String> {
     let outputs = wootz::ir::eval::region(&graph.body, inputs).map_err(|e| e.to_string())?;
     Ok(outputs.iter().flat_map(wootz::HostTensor::to_f64).collect())
 }

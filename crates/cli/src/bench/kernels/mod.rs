@@ -17,6 +17,8 @@ use wootz_bench::kernels::{Options, Report, measure};
 
 use crate::output::{print, print_json};
 
+pub(super) use cases::{Planned, interpret};
+
 /// Measure single kernels against hand-written loops, bandwidth and other stacks
 ///
 /// Elementwise chains, softmax, layer norm, reductions, the optimizer's step, small programs, compiling. Every result is
@@ -79,14 +81,15 @@ pub(crate) fn kernels(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn subject() -> Result<String> {
+/// What wootz says of itself.
+pub(super) fn subject() -> Result<String> {
     let backend = Cpu::default();
     backend.check()?;
     Ok(format!("wootz {} ({})", env!("CARGO_PKG_VERSION"), backend.target().isa))
 }
 
 /// Says on a terminal what is going on.
-fn log(what: &str) {
+pub(super) fn log(what: &str) {
     use std::io::{IsTerminal, Write};
     let mut stderr = std::io::stderr();
     if stderr.is_terminal() {
