@@ -225,6 +225,10 @@ class HistFactoryInference:
         """
         Pull and constraint of each parameter that has them.
         """
+    def profile(self, /, index: SupportsIndex, values: SupportsGetItem[int, SupportsFloat | SupportsIndex], fit: Incomplete, data: Incomplete, options: Incomplete) -> Incomplete:
+        """
+        −2 ln λ of a parameter at each value.
+        """
     def ranking(self, /, fit: Incomplete, data: Incomplete, options: Incomplete) -> list[tuple[int, tuple[float, float], tuple[float, float] | None]]:
         """
         Impacts, the largest first: position, impacts after and before the fit.

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use wootz_histfactory::workload::complex_8p;
-use wootz_histfactory::workspace::PatchSet;
+use wootz_histfactory::workspace::{DigestAlgorithm, PatchKey, PatchSet};
 use wootz_histfactory::{ModelOptions, Workspace, WorkspaceError};
 
 /// Something that may stand anywhere in a damaged document.
@@ -90,6 +90,27 @@ fn apply(document: &mut Value, place: &str, damage: &Damage) {
     }
 }
 
+/// A patch set of one signal for a workspace.
+fn patch_set(workspace: &Workspace) -> Value {
+    json!({
+        "version": "1.0.0",
+        "metadata": {
+            "references": {"hepdata": "ins1234567"},
+            "digests": {"sha256": workspace.digest(DigestAlgorithm::Sha256)},
+            "labels": ["mass"],
+            "description": "one signal",
+        },
+        "patches": [{
+            "metadata": {"name": "heavy", "values": [500]},
+            "patch": [
+                {"op": "replace", "path": "/channels/0/samples/0/data", "value": [3.0, 4.0]},
+                {"op": "add", "path": "/channels/0/samples/0/modifiers/-", "value": {"name": "k", "type": "normfactor", "data": null}},
+                {"op": "test", "path": "/version", "value": "1.0.0"},
+            ],
+        }],
+    })
+}
+
 fn check(text: &[u8]) {
     let workspace = match Workspace::from_json(text) {
         Ok(workspace) => workspace,
@@ -134,7 +155,32 @@ proptest! {
     }
 
     #[test]
-    fn patch_sets_of_anything(value in anything()) {
+    fn damaged_patch_sets(damages in prop::collection::vec(damage(), 0..3)) {
+        let workspace = complex_8p();
+        let mut document = patch_set(&workspace);
+        for (index, damage) in &damages {
+            let mut list = Vec::new();
+            places(&document, String::new(), &mut list);
+            let place = index.get(&list).clone();
+            apply(&mut document, &place, damage);
+        }
+        match PatchSet::from_json(document.to_string().as_bytes()) {
+            Err(error) => {
+                prop_assert!(!damages.is_empty(), "{error}");
+                prop_assert!(!error.to_string().is_empty());
+            }
+            Ok(set) => match set.apply(&workspace, PatchKey::Name("heavy")) {
+                Ok(patched) => check(patched.to_json().as_bytes()),
+                Err(error) => {
+                    prop_assert!(!damages.is_empty(), "{error}");
+                    prop_assert!(!error.to_string().is_empty());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_a_patch_set(value in anything()) {
         prop_assert!(PatchSet::from_json(value.to_string().as_bytes()).is_err());
     }
 }

@@ -1,10 +1,12 @@
 //! Intervals, rankings, goodness of fit, pulls and yields, against closed forms and against fits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use wootz_cpu::Cpu;
 use wootz_histfactory::workload::Workload;
 use wootz_histfactory::{
-    FitOptions, Inference, InferenceError, InferenceOptions, ModelOptions, Statistic, Workspace,
+    FitOptions, Inference, InferenceError, InferenceOptions, LimitOptions, ModelOptions, Observer, Statistic,
+    ToyOptions, Workspace,
 };
 
 fn load(workspace: &Workspace) -> (Inference, Vec<f64>) {
@@ -46,6 +48,60 @@ fn intervals_end_where_the_profiled_likelihood_says() {
             }
         }
     }
+}
+
+struct Counter(AtomicUsize);
+
+impl Observer for Counter {
+    fn advance(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn observers_see_every_step() {
+    let (mut inference, data) = load(&Workload::Simple.workspace());
+    let counter = Arc::new(Counter(AtomicUsize::new(0)));
+    inference.observe(Some(counter.clone()));
+    let fit = inference.fit(&data, &FitOptions::default()).unwrap();
+    let mut check = |steps: usize, run: &mut dyn FnMut(&mut Inference)| {
+        run(&mut inference);
+        assert_eq!(counter.0.swap(0, Ordering::Relaxed), steps);
+    };
+    let options = FitOptions::default();
+    check(3, &mut |i| drop(i.scan(&[0.5, 1.0, 2.0], &data, &LimitOptions::default()).unwrap()));
+    check(2, &mut |i| drop(i.profile(0, &[0.5, 1.0], &fit, &data, &options).unwrap()));
+    check(2, &mut |i| drop(i.ranking(&fit, &data, &options).unwrap()));
+    let toys = ToyOptions { toys: 10, threads: Some(2), ..ToyOptions::default() };
+    check(20, &mut |i| drop(i.toys(1.0, &data, &toys).unwrap()));
+}
+
+#[test]
+fn a_profile_is_the_statistic_of_each_value() {
+    let options = FitOptions::default();
+    let (mut inference, data) = load(&Workload::Complex8p.workspace());
+    let fit = inference.fit(&data, &options).unwrap();
+    let poi = inference.model().config().poi.unwrap();
+    let values = [0.0, 0.4, fit.parameters[poi], 1.5, 3.0];
+    let profile = inference.profile(poi, &values, &fit, &data, &options).unwrap();
+    for (value, rise) in values.into_iter().zip(&profile) {
+        let t = inference.test_statistic(Statistic::TmuTilde, value, &data, &options).unwrap().value;
+        assert!((rise - t).abs() < 1e-9, "{value}: {rise} {t}");
+    }
+    let interval = inference.interval(2, 1.0, &fit, &data, &options).unwrap();
+    let ends: Vec<f64> = [interval.lower, interval.upper].into_iter().flatten().collect();
+    for rise in inference.profile(2, &ends, &fit, &data, &options).unwrap() {
+        assert!((rise - 1.0).abs() < 1e-6, "{rise}");
+    }
+    // Held outside its bounds, it is profiled as well.
+    let outside = inference.profile(poi, &[11.0], &fit, &data, &options).unwrap();
+    assert!(outside[0] > *profile.last().unwrap());
+    let conditional = inference.fit(&data, &options.at_poi(1.0)).unwrap();
+    assert!(matches!(
+        inference.profile(poi, &[1.0], &conditional, &data, &options),
+        Err(InferenceError::ParameterFixed { .. })
+    ));
+    assert!(inference.profile(poi, &[f64::NAN], &fit, &data, &options).is_err());
 }
 
 #[test]

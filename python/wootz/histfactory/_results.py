@@ -30,6 +30,15 @@ class Interval(NamedTuple):
     upper: float | None
 
 
+class Profile(NamedTuple):
+    """-2 ln λ of a parameter, all others fitted again at each value."""
+
+    name: str
+    values: np.ndarray
+    rises: np.ndarray
+    """-2 ln λ; negative where such a fit is better than the free one, which then was not the best."""
+
+
 class GoodnessOfFit(NamedTuple):
     """A test against the saturated model, in which every count and auxiliary measurement has its own free mean."""
 
@@ -154,6 +163,19 @@ class Fit:
             raise UnknownNameError(f"there is no parameter `{name}`; there are: {', '.join(self.names)}")
         index = self.names.index(name)
         return Interval(*self.model._inference.interval(index, sigmas, self, self.data, self.options))
+
+    def profile(self, name: str, values: Any = None, sigmas: float = 2.5, points: int = 25) -> Profile:
+        """-2 ln λ of a parameter at `values`, by default at `points` values within `sigmas` uncertainties and its bounds."""
+        if name not in self.names:
+            raise UnknownNameError(f"there is no parameter `{name}`; there are: {', '.join(self.names)}")
+        index = self.names.index(name)
+        if values is None:
+            best, reach = self.parameters[index], sigmas * self.uncertainties[name]
+            low, high = self.model.config.suggested_bounds[index]
+            values = np.linspace(max(low, best - reach), min(high, best + reach), points)
+        values = np.asarray(values, dtype=float)
+        rises = self.model._inference.profile(index, values.tolist(), self, self.data, self.options)
+        return Profile(name, values, rises)
 
     def ranking(self) -> list[Impact]:
         """The impacts of nuisance parameters on the parameter of interest, the largest first. Four fits a parameter."""

@@ -92,19 +92,25 @@ impl Inference {
         fit: &Fit,
         data: &[f64],
     ) -> Result<f64, InferenceError> {
+        self.require_free(index, fit)?;
         let n = fit.parameters.len();
-        if index >= n {
+        // At a bound the others' covariance still stands; a step for the parameter itself comes from its own curvature.
+        let mut moving: Vec<bool> = fit.fitted.iter().zip(&fit.held).map(|(f, h)| *f && !h).collect();
+        moving[index] = true;
+        let variance = self.covariance_of(&fit.parameters, data, &moving)?[index * n + index];
+        Ok(variance.sqrt())
+    }
+
+    /// Refuses positions without a parameter, and parameters that the fit did not move.
+    pub(super) fn require_free(&self, index: usize, fit: &Fit) -> Result<(), InferenceError> {
+        if index >= fit.parameters.len() {
             let (what, needs) = ("the position of a parameter", "it must be one of the model's");
             return Err(InferenceError::Value { what, value: index as f64, needs });
         }
         if !fit.fitted[index] {
             return Err(InferenceError::ParameterFixed { name: self.model().config().names[index].clone() });
         }
-        // At a bound the others' covariance still stands; a step for the parameter itself comes from its own curvature.
-        let mut moving: Vec<bool> = fit.fitted.iter().zip(&fit.held).map(|(f, h)| *f && !h).collect();
-        moving[index] = true;
-        let variance = self.covariance_of(&fit.parameters, data, &moving)?[index * n + index];
-        Ok(variance.sqrt())
+        Ok(())
     }
 
     pub(super) fn bounds(&self, index: usize, options: &FitOptions) -> (f64, f64) {

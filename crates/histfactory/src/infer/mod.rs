@@ -20,6 +20,7 @@ mod limit;
 mod newton;
 mod objective;
 mod prediction;
+mod profile;
 mod ranking;
 mod session;
 mod statistic;

@@ -135,6 +135,7 @@ fn round(value: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::ModelOptions;
+    use crate::workspace::DigestAlgorithm;
     use std::collections::BTreeMap;
 
     fn entries(workload: Workload) -> BTreeMap<&'static str, usize> {
@@ -161,6 +162,19 @@ mod tests {
         }
         let model = scaling(100, 30).model(&ModelOptions::default()).unwrap();
         assert_eq!((model.config().bins(), model.config().parameters()), (100, 31));
+    }
+
+    /// Numbers that were measured with a workload are those of this workload.
+    #[test]
+    fn workloads_never_change() {
+        let check = |workspace: Workspace, digest: &str| {
+            assert_eq!(workspace.digest(DigestAlgorithm::Sha256), digest);
+        };
+        check(simple(), "38eec078edd7f7620b2889a0802389a86172d0713cb7b1641458fd8c5270f279");
+        check(complex_8p(), "f6ea225048d35f68f28a9ba230d5cd980ce8938a3d71cc30c44e00d97df0c472");
+        check(thu_like(), "1c872b8fc194ea5bbe044fb1dcfd746cfe25a2664da8deec1e7f464c497feb09");
+        check(stress(50, 4), "934162ea7b9c1bf033a9b8f353fa6f6f8bcfc2f13758a40bee7c532311287c77");
+        check(scaling(100, 30), "fad15415352e851d234c4563b123d4af540157208f3bc429da71d9bf6c376a3a");
     }
 
     #[test]

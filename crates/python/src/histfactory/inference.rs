@@ -332,6 +332,21 @@ impl HistFactoryInference {
         Ok((interval.lower, interval.upper))
     }
 
+    /// −2 ln λ of a parameter at each value.
+    fn profile<'py>(
+        &self,
+        py: Python<'py>,
+        index: usize,
+        values: Vec<f64>,
+        fit: PastFit,
+        data: Data<'py>,
+        options: Options,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let (fit, data, options) = (fit.get(), data.to_vec()?, options.get());
+        let rises = self.run(py, |i| i.profile(index, &values, &fit, &data, &options))?;
+        Ok(PyArray1::from_vec(py, rises))
+    }
+
     /// Impacts, the largest first: position, impacts after and before the fit.
     fn ranking<'py>(
         &self,
