@@ -18,19 +18,20 @@ use crate::model::{self, MODELS, Source};
 use crate::output::{print, print_json};
 use crate::profile;
 use crate::shape::{NamedShape, parse_shape};
+use crate::workspace;
 
 /// Show a model's graph after any pass, its plan, its kernels and what compiling it costs
 ///
-/// Without options: the graph as it was defined, with open sizes by name.
+/// Without options: the graph as it was defined, with open sizes by name; of a workspace what --summary shows.
 #[derive(clap::Args)]
 #[command(after_help = MODELS)]
 pub(crate) struct Args {
-    /// A named model or a graph file
+    /// A named model, a workspace or a graph file
     model: String,
     /// Sizes of an input, for example x=32x784 (repeatable) [default for named models: 32 rows]
     #[arg(long, value_name = "NAME=SIZES", value_parser = parse_shape)]
     shape: Vec<NamedShape>,
-    /// The training step (gradients and an update by SGD) instead of inference
+    /// The training step (gradients and an update by SGD) instead of inference; of a workspace, the gradient
     #[arg(long)]
     training: bool,
     /// The graph after this pass, or after all passes of a level: none, basic, full
@@ -56,7 +57,7 @@ pub(crate) struct Args {
     stages: bool,
     #[command(flatten)]
     profile: profile::Args,
-    /// The table of blocks with their outputs and parameters (named models)
+    /// The table of blocks with their outputs and parameters (named models); channels, samples, modifiers and parameters (workspaces)
     #[arg(long)]
     summary: bool,
     /// The backend to plan and compile for
@@ -72,8 +73,12 @@ pub(crate) fn inspect(args: &Args) -> Result<()> {
     let source = model::load(&args.model, if args.training { Mode::Training } else { Mode::Inference })?;
     let shapes = source.shapes(&args.shape);
     let mut view = View { title: args.model.clone(), ..View::default() };
-    if args.summary {
-        view.summary = Some(summary(args, &source)?);
+    match &source.workspace {
+        Some(statistical) if args.summary || args.only_names_a_model() => {
+            view.workspace = Some(workspace::Shown::of(statistical));
+        }
+        None if args.summary => view.summary = Some(summary(args, &source)?),
+        _ => {}
     }
     if let Some(after) = &args.after {
         let graph = runtime::specialise(&source.definition.graph, &shapes)?;
@@ -114,6 +119,14 @@ pub(crate) fn inspect(args: &Args) -> Result<()> {
     if args.json { print_json(&view.json()) } else { print(&view.text()) }
 }
 
+impl Args {
+    /// Whether nothing is asked for in particular.
+    fn only_names_a_model(&self) -> bool {
+        let Args { after, plan, emit, kernels, stages, profile, .. } = self;
+        after.is_none() && !plan && emit.is_none() && !kernels && !stages && profile.profile.is_none()
+    }
+}
+
 fn summary(args: &Args, source: &Source) -> Result<wootz::nn::Summary> {
     let summary = source.summary.clone();
     summary.with_context(|| {
@@ -145,6 +158,7 @@ fn graph_after(graph: &Graph, after: &str, target: &Target) -> Result<Graph> {
 struct View {
     title: String,
     summary: Option<wootz::nn::Summary>,
+    workspace: Option<workspace::Shown>,
     graph: Option<Graph>,
     plan: Option<String>,
     source: Option<String>,
@@ -155,8 +169,9 @@ struct View {
 
 impl View {
     fn is_empty(&self) -> bool {
-        let View { title: _, summary, graph, plan, source, kernels, stages, profile } = self;
+        let View { title: _, summary, workspace, graph, plan, source, kernels, stages, profile } = self;
         summary.is_none()
+            && workspace.is_none()
             && graph.is_none()
             && plan.is_none()
             && source.is_none()
@@ -168,6 +183,7 @@ impl View {
     fn text(&self) -> String {
         let mut parts = Vec::new();
         parts.extend(self.summary.as_ref().map(ToString::to_string));
+        parts.extend(self.workspace.as_ref().map(workspace::Shown::text));
         parts.extend(self.graph.as_ref().map(|graph| text::print(graph).trim_end().to_owned()));
         parts.extend(self.plan.clone());
         parts.extend(self.source.as_ref().map(|source| source.trim_end().to_owned()));
@@ -187,6 +203,7 @@ impl View {
         };
         put("model", Some(json!(self.title)));
         put("summary", self.summary.as_ref().map(summary_json));
+        put("workspace", self.workspace.as_ref().map(workspace::Shown::json));
         put("graph", self.graph.as_ref().map(|graph| json!(text::print(graph))));
         put("plan", self.plan.as_ref().map(|plan| json!(plan)));
         put("source", self.source.as_ref().map(|source| json!(source)));

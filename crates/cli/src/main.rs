@@ -11,6 +11,7 @@ mod output;
 mod profile;
 mod run;
 mod shape;
+mod workspace;
 
 use std::process::ExitCode;
 

@@ -1,11 +1,13 @@
-//! Where graphs come from: named models and graph files.
+//! Where graphs come from: named models, statistical workspaces and graph files.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use wootz::ir::{DType, Dim, Dims, Graph, TensorType, text};
+use wootz::histfactory::workload::Workload;
+use wootz::histfactory::{self, GraphOptions, ModelOptions, Workspace};
+use wootz::ir::{DType, Dim, Dims, TensorType, text};
 use wootz::nn::{self, Mode, Model, Optimizer, Summary, Traced};
 use wootz::runtime::Definition;
 
@@ -18,7 +20,10 @@ MODEL is one of
   linear:64-10     the same with other sizes
   mlp              a perceptron with ReLU, 784-1024-512-256-10
   mlp:64-128-10    the same with other sizes
-  FILE             a file with the text form of a graph, as `wootz inspect` prints it";
+  simple           a statistical workspace that ships with wootz; also complex-8p, thu-like, stress
+  FILE             a pyhf workspace (JSON), or a file with the text form of a graph, as `wootz inspect` prints it
+
+A workspace's graph is its log-density; with --training it also has the gradient by the parameters";
 
 /// The rows of named models where a size is needed and none was given.
 const DEFAULT_ROWS: usize = 32;
@@ -29,25 +34,54 @@ const LEARNING_RATE: f64 = 0.01;
 pub(crate) struct Source {
     pub(crate) definition: Definition,
     pub(crate) summary: Option<Summary>,
+    /// Of statistical workspaces.
+    pub(crate) workspace: Option<Statistical>,
     /// Columns of the input of named models.
     features: Option<usize>,
 }
 
-/// Finds the model; `mode` is for named models.
+/// A workspace and its model.
+pub(crate) struct Statistical {
+    pub(crate) workspace: Workspace,
+    pub(crate) model: histfactory::Model,
+}
+
+/// Finds the model; `mode` is for named models and workspaces.
 pub(crate) fn load(model: &str, mode: Mode) -> Result<Source> {
-    match named(model)? {
-        Some(named) => named.trace(mode),
-        None if mode == Mode::Training => {
-            bail!(
-                "`{model}` is a file: its graph is what it is; --training needs a named model ({})",
-                known()
-            )
-        }
-        None => {
-            let graph = read(Path::new(model))?;
-            Ok(Source { definition: graph.into(), summary: None, features: None })
-        }
+    if let Some(named) = named(model)? {
+        return named.trace(mode);
     }
+    let path = Path::new(model);
+    if let Some(workload) = Workload::parse(model).filter(|_| !path.exists()) {
+        return statistical(workload.workspace(), mode);
+    }
+    let contents = read(path)?;
+    if contents.trim_ascii_start().starts_with(b"{") {
+        return statistical(Workspace::from_json(&contents)?, mode);
+    }
+    if mode == Mode::Training {
+        bail!(
+            "`{model}` is the file of a graph, which is what it is; --training needs a named model ({}) or a workspace",
+            known()
+        )
+    }
+    let shown = path.display();
+    let contents = std::str::from_utf8(&contents).with_context(|| format!("`{shown}` is no text"))?;
+    let graph =
+        text::parse(contents).with_context(|| format!("`{shown}` is not the text form of a graph"))?;
+    Ok(Source { definition: graph.into(), summary: None, workspace: None, features: None })
+}
+
+/// The log-density of a workspace's first measurement; in training with its gradient.
+fn statistical(workspace: Workspace, mode: Mode) -> Result<Source> {
+    let model = workspace.model(&ModelOptions::default())?;
+    let density = model.logpdf_graph(&GraphOptions::default())?;
+    let graph = match mode {
+        Mode::Inference => density,
+        Mode::Training => wootz::transform::grad(&density, 0, &[0])?,
+    };
+    let workspace = Some(Statistical { workspace, model });
+    Ok(Source { definition: graph.into(), summary: None, workspace, features: None })
 }
 
 impl Source {
@@ -60,13 +94,12 @@ impl Source {
     }
 }
 
-fn read(path: &Path) -> Result<Graph> {
+fn read(path: &Path) -> Result<Vec<u8>> {
     let shown = path.display();
     if !path.exists() {
         bail!("there is no model and no file `{shown}`; named models are {}", known());
     }
-    let contents = fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
-    text::parse(&contents).with_context(|| format!("`{shown}` is not the text form of a graph"))
+    fs::read(path).with_context(|| format!("cannot read `{shown}`"))
 }
 
 fn known() -> &'static str {
@@ -125,6 +158,6 @@ impl Named {
             }
         };
         let (summary, features) = (Some(traced.summary.clone()), Some(self.features));
-        Ok(Source { definition: traced.into(), summary, features })
+        Ok(Source { definition: traced.into(), summary, workspace: None, features })
     }
 }

@@ -24,13 +24,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     interval: Vec<String>,
     /// A picture of the pulls
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(long, value_name = "FILE.svg|png")]
     pulls: Option<PathBuf>,
     /// A picture of the yields before and after the fit
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(long, value_name = "FILE.svg|png")]
     yields: Option<PathBuf>,
     /// A picture of the correlations
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(long, value_name = "FILE.svg|png")]
     correlations: Option<PathBuf>,
 }
 
@@ -45,6 +45,7 @@ struct Summary {
 }
 
 pub(crate) fn fit(args: &Args) -> Result<()> {
+    picture::check([&args.pulls, &args.yields, &args.correlations])?;
     let mut analysis = args.source.open()?;
     let summary = summary(args, &mut analysis)?;
     let names = &analysis.model.config().names;

@@ -1,11 +1,14 @@
-//! Pictures of results, as SVG.
+//! Pictures of results, as SVG and PNG.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use resvg::{tiny_skia, usvg};
 use wootz::histfactory::{Impact, Model, Prediction, Pull, Scan};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -21,11 +24,38 @@ fn drawn<T, E: std::error::Error + Send + Sync>(result: Result<T, DrawingAreaErr
     result.map_err(|error| anyhow!("cannot draw: {error}"))
 }
 
-/// Draws to a file, which must be an SVG.
-fn draw(path: &Path, size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
-    if path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("svg")) {
-        return Err(anyhow!("{}: pictures are SVG; give a name that ends in .svg", path.display()));
+/// Pixels of a PNG for each unit of the SVG.
+const SCALE: f32 = 2.0;
+
+/// The form of a picture.
+#[derive(Clone, Copy)]
+enum Form {
+    Svg,
+    Png,
+}
+
+impl Form {
+    fn of(path: &Path) -> Result<Form> {
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+        match extension.to_str() {
+            Some("svg") => Ok(Form::Svg),
+            Some("png") => Ok(Form::Png),
+            _ => Err(anyhow!(
+                "{}: pictures are SVG or PNG; give a name that ends in .svg or .png",
+                path.display()
+            )),
+        }
     }
+}
+
+/// Refuses names of pictures that are of no known form, before any work is done for them.
+pub(super) fn check<'a>(paths: impl IntoIterator<Item = &'a Option<PathBuf>>) -> Result<()> {
+    paths.into_iter().flatten().try_for_each(|path| Form::of(path).map(|_| ()))
+}
+
+/// Draws to a file; its name says in which form.
+fn draw(path: &Path, size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
+    let form = Form::of(path)?;
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
@@ -33,7 +63,28 @@ fn draw(path: &Path, size: (u32, u32), paint: impl FnOnce(&Area<'_>) -> Result<(
         paint(&area)?;
         drawn(area.present())?;
     }
-    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    let bytes = match form {
+        Form::Svg => text.into_bytes(),
+        Form::Png => png(&text).context("cannot turn the picture into a PNG")?,
+    };
+    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The pixels of an SVG. Its font comes with the binary, so that a picture does not depend on those of the machine.
+fn png(svg: &str) -> Result<Vec<u8>> {
+    let mut options = usvg::Options::default();
+    let fonts = Arc::make_mut(&mut options.fontdb);
+    fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
+    let family = fonts.faces().next().and_then(|face| face.families.first()).map(|(name, _)| name.clone());
+    if let Some(family) = family {
+        fonts.set_sans_serif_family(&family);
+        options.font_family = family;
+    }
+    let tree = usvg::Tree::from_str(svg, &options)?;
+    let size = tree.size().to_int_size().scale_by(SCALE).context("it has no size")?;
+    let mut pixels = tiny_skia::Pixmap::new(size.width(), size.height()).context("it is too large")?;
+    resvg::render(&tree, tiny_skia::Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
+    Ok(pixels.encode_png()?)
 }
 
 /// Pulls and constraints of parameters.
@@ -143,7 +194,6 @@ pub(super) fn correlations(path: &Path, names: &[String], covariance: &[f64]) ->
     draw(path, (side, side), |area| {
         let of = |i: usize| names[kept[i]].as_str();
         let row = |y: &f64| row_name(*y, count, of);
-        let column = |x: &f64| row_name(count as f64 - *x, count, of);
         let span = || 0.0..count.max(1) as f64;
         let mut chart = drawn(
             ChartBuilder::on(area)
@@ -157,14 +207,19 @@ pub(super) fn correlations(path: &Path, names: &[String], covariance: &[f64]) ->
             chart
                 .configure_mesh()
                 .disable_mesh()
-                .x_labels(2 * count + 1)
+                .x_labels(0)
                 .y_labels(2 * count + 1)
-                .x_label_formatter(&column)
                 .y_label_formatter(&row)
-                .x_label_style(style().transform(FontTransform::Rotate90))
                 .y_label_style(style())
                 .draw(),
         )?;
+        // Names of columns hang from the axis; the mesh would centre them on it.
+        let hanging = TextStyle::from(style().transform(FontTransform::Rotate90));
+        let hanging = hanging.pos(Pos::new(HPos::Left, VPos::Center));
+        for column in 0..count {
+            let (x, y) = chart.backend_coord(&(column as f64 + 0.5, 0.0));
+            drawn(area.draw_text(of(column), &hanging, (x, y + 8)))?;
+        }
         drawn(chart.draw_series((0..count * count).map(|cell| {
             let (i, j) = (cell / count, cell % count);
             let (a, b) = (kept[i], kept[j]);
@@ -221,6 +276,37 @@ pub(super) fn cls(path: &Path, poi: &str, level: f64, scan: &Scan) -> Result<()>
     })
 }
 
+/// −2 ln λ of a parameter, with the levels of one and two standard deviations.
+pub(super) fn likelihood(path: &Path, name: &str, values: &[f64], rises: &[f64]) -> Result<()> {
+    let Some((first, last)) = values.first().zip(values.last()) else { return Ok(()) };
+    let top = 1.05 * rises.iter().copied().fold(1e-9, f64::max);
+    draw(path, (720, 480), |area| {
+        let mut chart = drawn(
+            ChartBuilder::on(area)
+                .margin(12)
+                .x_label_area_size(40)
+                .y_label_area_size(48)
+                .build_cartesian_2d(*first..*last, rises.iter().copied().fold(0.0, f64::min)..top),
+        )?;
+        drawn(
+            chart
+                .configure_mesh()
+                .light_line_style(TRANSPARENT)
+                .x_desc(name)
+                .y_desc("−2 ln λ")
+                .label_style((FONT, 14))
+                .draw(),
+        )?;
+        for level in [1.0, 4.0].into_iter().filter(|level| *level < top) {
+            drawn(chart.draw_series([PathElement::new([(*first, level), (*last, level)], RED)]))?;
+        }
+        let line: Vec<(f64, f64)> = values.iter().copied().zip(rises.iter().copied()).collect();
+        drawn(chart.draw_series([PathElement::new(line.clone(), BLACK.stroke_width(2))]))?;
+        drawn(chart.draw_series(line.into_iter().map(|at| Circle::new(at, 2, BLACK.filled()))))?;
+        Ok(())
+    })
+}
+
 /// Stacked yields with counts, before and after a fit, one row a channel.
 pub(super) fn yields(
     path: &Path,
@@ -260,11 +346,14 @@ fn panel_of_yields(
         ChartBuilder::on(area)
             .caption(title, (FONT, 14))
             .margin(6)
-            .x_label_area_size(24)
+            .x_label_area_size(36)
             .y_label_area_size(52)
             .build_cartesian_2d(0.0..bins.len() as f64, 0.0..top),
     )?;
-    drawn(chart.configure_mesh().disable_mesh().x_desc("bin").label_style((FONT, 12)).draw())?;
+    let whole = |x: &f64| if (x - x.round()).abs() < 1e-6 { format!("{x:.0}") } else { String::new() };
+    let mut mesh = chart.configure_mesh();
+    let mesh = mesh.disable_mesh().x_desc("bin").x_labels(bins.len() + 1).x_label_formatter(&whole);
+    drawn(mesh.label_style((FONT, 12)).draw())?;
     let mut floor = vec![0.0; bins.len()];
     for (s, name) in samples.iter().enumerate() {
         let colour = Palette99::pick(s).to_rgba();

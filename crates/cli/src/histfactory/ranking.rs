@@ -19,11 +19,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
     /// A picture of the impacts and pulls
-    #[arg(long, value_name = "FILE.svg")]
+    #[arg(long, value_name = "FILE.svg|png")]
     picture: Option<PathBuf>,
 }
 
 pub(crate) fn ranking(args: &Args) -> Result<()> {
+    picture::check([&args.picture])?;
     let Analysis { mut inference, data, model } = args.source.open()?;
     let options = args.fits.options();
     let fit = inference.fit(&data, &options)?;

@@ -1,7 +1,9 @@
 //! `wootz fit`, `hypotest`, `limit`, `scan`, `significance`, `toys`, `ranking`.
 
 use crate::common::{Folder, check_error, stdout};
-use serde_json::Value;
+use serde_json::{Value, json};
+use wootz::histfactory::Workspace;
+use wootz::histfactory::workspace::DigestAlgorithm;
 
 /// s = 10, b = 50 ± 7 in one bin.
 const ONE_BIN: &str = r#"{"version": "1.0.0",
@@ -54,6 +56,39 @@ fn workloads_have_names_and_data_can_be_asimov() {
 }
 
 #[test]
+fn measurements_and_patches_are_chosen() {
+    let folder = Folder::new();
+    let mut spec: Value = serde_json::from_str(ONE_BIN).unwrap();
+    let mut second = spec["measurements"][0].clone();
+    second["name"] = "second".into();
+    second["config"]["parameters"] = json!([{"name": "mu", "inits": [0.5], "fixed": true}]);
+    spec["measurements"].as_array_mut().unwrap().push(second);
+    let text = spec.to_string();
+    let workspace = folder.write("two.json", text.as_bytes());
+    let fit = json(&["fit", &workspace, "--measurement", "second"]);
+    assert_eq!(
+        (&fit["parameters"]["mu"]["value"], &fit["parameters"]["mu"]["fixed"]),
+        (&json!(0.5), &json!(true))
+    );
+    check_error(&["fit", &workspace, "--measurement", "third"], 1, "there is no measurement named `third`");
+
+    let digest = Workspace::from_json(text.as_bytes()).unwrap().digest(DigestAlgorithm::Sha256);
+    let patches = json!({
+        "version": "1.0.0",
+        "metadata": {"references": {"hepdata": "ins1"}, "digests": {"sha256": digest}, "labels": ["mass"], "description": "twice the signal"},
+        "patches": [{
+            "metadata": {"name": "twice", "values": [2]},
+            "patch": [{"op": "replace", "path": "/channels/0/samples/0/data", "value": [20]}],
+        }],
+    });
+    let patches = folder.write("patches.json", patches.to_string().as_bytes());
+    let fit = json(&["fit", &workspace, "--patch", &format!("{patches}:twice")]);
+    assert!((number(&fit["parameters"]["mu"]["value"]) - 0.5).abs() < 1e-6);
+    check_error(&["fit", &workspace, "--patch", &format!("{patches}:none")], 1, "`none`");
+    check_error(&["fit", &workspace, "--patch", "patches.json"], 1, "FILE:NAME");
+}
+
+#[test]
 fn toys_repeat_whatever_the_threads() {
     let args = ["toys", "simple", "--toys", "200", "--seed", "3", "--statistics", "--threads"];
     let one = json(&[&args[..], &["1"]].concat());
@@ -76,6 +111,76 @@ fn rankings_are_ordered() {
     assert_eq!(shown.lines().count(), 3, "{shown}");
 }
 
+/// Width and height of a PNG, and how many different grey levels its pixels have.
+fn png(path: &str) -> ([u32; 2], usize) {
+    let pixels = resvg::tiny_skia::Pixmap::load_png(path).unwrap();
+    let levels: std::collections::BTreeSet<u8> = pixels.data().iter().copied().collect();
+    ([pixels.width(), pixels.height()], levels.len())
+}
+
+#[test]
+fn every_picture_is_a_png_too() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.path(name);
+    let [pulls, yields, correlations] = ["pulls.png", "yields.png", "correlations.PNG"].map(path);
+    stdout(&["fit", "complex-8p", "--pulls", &pulls, "--yields", &yields, "--correlations", &correlations]);
+    let [cls, likelihood, ranking] = ["cls.png", "likelihood.png", "ranking.png"].map(path);
+    stdout(&["scan", "complex-8p", "--points", "5", "--picture", &cls]);
+    stdout(&["scan", "complex-8p", "--parameter", "jes", "--points", "5", "--picture", &likelihood]);
+    stdout(&["ranking", "complex-8p", "--picture", &ranking]);
+    for (file, width) in [
+        (&pulls, 1280),
+        (&yields, 1800),
+        (&correlations, 0),
+        (&cls, 1440),
+        (&likelihood, 1440),
+        (&ranking, 1800),
+    ] {
+        let (size, levels) = png(file);
+        assert!(size[0] == width || width == 0 && size[0] == size[1], "{file}: {size:?}");
+        assert!(levels > 16, "{file} has {levels} levels: no letters");
+    }
+}
+
+#[test]
+fn any_parameter_has_a_profile() {
+    let args = ["scan", "complex-8p", "--parameter", "jes", "--points", "9"];
+    let found = json(&args);
+    let rises: Vec<f64> = found["twice_nll_rises"].as_array().unwrap().iter().map(number).collect();
+    let values: Vec<f64> = found["values"].as_array().unwrap().iter().map(number).collect();
+    assert_eq!(rises.len(), 9);
+    assert!((values[0] + values[8] - 2.0 * number(&found["best_fit"])).abs() < 1e-9);
+    // 2.5 standard deviations away, and 0 at the best fit in the middle.
+    assert!(
+        rises[4].abs() < 1e-9 && (rises[0] - 6.25).abs() < 1.0 && (rises[8] - 6.25).abs() < 1.0,
+        "{rises:?}"
+    );
+    assert_eq!(stdout(&args).lines().count(), 10);
+    check_error(&["scan", "simple", "--parameter", "nobody"], 1, "there is no parameter `nobody`");
+    check_error(&["scan", "simple", "--parameter", "mu", "--level", "0.1"], 2, "--level");
+}
+
+#[test]
+fn workspaces_are_inspected() {
+    let folder = Folder::new();
+    let workspace = folder.write("one.json", ONE_BIN.as_bytes());
+    let text = stdout(&["inspect", &workspace]);
+    for part in ["channels  1 (1 bins)", "SR", "background", "shapesys", "[0, 10]", "parameter of interest"] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    let shown = json(&["inspect", "complex-8p", "--summary"]);
+    assert_eq!(shown["workspace"]["channels"]["SR"], 2);
+    assert_eq!(shown["workspace"]["parameters"].as_array().unwrap().len(), 8);
+    let kernels = stdout(&["inspect", &workspace, "--kernels", "--stages"]);
+    assert!(kernels.contains("FLOPs") && kernels.contains("# step run 0"), "{kernels}");
+    assert!(stdout(&["inspect", "simple", "--plan"]).contains("kernel"));
+    assert!(stdout(&["inspect", "simple", "--emit", "numpy"]).contains("def "));
+    let gradient = stdout(&["inspect", "simple", "--training", "--after", "none"]);
+    assert!(gradient.contains("grad.parameters"), "{gradient}");
+    let broken = folder.write("broken.json", b"{\"version\": \"1.0.0\"}");
+    check_error(&["inspect", &broken], 1, "channels");
+}
+
 #[test]
 fn pictures_are_svg_and_show_the_names() {
     let folder = Folder::new();
@@ -96,7 +201,10 @@ fn pictures_are_svg_and_show_the_names() {
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{file}");
         assert!(svg.contains(text), "{file} does not name {text}");
     }
-    check_error(&["fit", "simple", "--pulls", &folder.path("pulls.gif")], 1, "pictures are SVG");
+    check_error(&["fit", "simple", "--pulls", &folder.path("pulls.gif")], 1, "pictures are SVG or PNG");
+    let profile = folder.path("profile.svg");
+    stdout(&["scan", "complex-8p", "--parameter", "jes", "--points", "5", "--picture", &profile]);
+    assert!(std::fs::read_to_string(&profile).unwrap().contains("jes"));
 }
 
 #[test]
