@@ -74,3 +74,34 @@ def test_yields(fit):
     np.testing.assert_allclose(highest.values, prediction.bins[0][place])
     with pytest.raises(wz.UnknownNameError):
         plot.yields(prediction, "nowhere")
+
+
+def test_rankings_have_pulls_beside_them(fit):
+    impacts = fit.ranking()
+    ax = plot.ranking(impacts, fit=fit)
+    above = next(a for a in ax.figure.axes if a is not ax)
+    points = above.lines[0]
+    shown = [i.name for i in impacts if i.name in fit.pulls]
+    np.testing.assert_allclose(np.array(points.get_xdata(), float), [fit.pulls[name].value for name in shown])
+    assert [impacts[int(row)].name for row in points.get_ydata()] == shown
+    np.testing.assert_allclose(sum(ax.get_xlim()), 0, atol=1e-12)
+    np.testing.assert_allclose(sum(above.get_xlim()), 0, atol=1e-12)
+
+
+def test_small_matrices_have_their_numbers(fit):
+    ax = plot.correlations(fit)
+    assert "1.00" in [text.get_text() for text in ax.texts]
+
+
+def test_yields_have_edges_and_a_ratio(fit):
+    figure, (ax, below) = pyplot.subplots(2, 1)
+    prediction = fit.prediction()
+    plot.yields(prediction, "SR", fit.data, ax=ax, edges=[0.0, 50.0, 200.0], ratio=below)
+    assert ax.get_xlim() == below.get_xlim() == (0.0, 200.0)
+    place = fit.model.config.channel_slices["SR"]
+    points = below.lines[0]
+    np.testing.assert_allclose(np.array(points.get_xdata(), float), [25.0, 125.0])
+    np.testing.assert_allclose(np.array(points.get_ydata(), float), fit.data[place] / prediction.bins[0][place])
+    with pytest.raises(wz.ShapeError, match="3 ascending numbers"):
+        plot.yields(prediction, "SR", edges=[0.0, 1.0])
+    assert figure.axes == [ax, below]

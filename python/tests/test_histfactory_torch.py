@@ -80,6 +80,17 @@ def test_the_significance_of_one_bin_has_its_closed_form():
     assert loss.fit.mu_hat == 1.0
 
 
+def test_the_variance_of_a_background_is_that_of_its_shapesys():
+    loss = wz.torch.SignificanceLoss(one_bin(), {"SR": "signal"})
+    variance = tensor([36.0])
+    value = loss({"SR": {"signal": tensor([10.0]), "background": {"nominal": tensor([40.0]), "variance": variance}}})
+    assert abs(value.item() + z_of_one_bin(10.0, 40.0, 6.0)) < 1e-9
+    value.backward()
+    h = 1e-3
+    up, down = (z_of_one_bin(10.0, 40.0, math.sqrt(36.0 + d)) for d in (h, -h))
+    assert abs(variance.grad.item() + (up - down) / (2 * h)) < 1e-7
+
+
 @pytest.mark.parametrize("objective", ["z0", "q0", "cls", "upper_limit", "sigma_mu"])
 @pytest.mark.parametrize("convention", ["frozen", "recomputed"])
 def test_gradients_pass_gradcheck(objective, convention):

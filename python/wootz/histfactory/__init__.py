@@ -13,6 +13,7 @@ Arrays have pyhf's meaning and order, so that they can be exchanged with pyhf.
 """
 
 from wootz.histfactory._model import Config, Model, ParameterSet
+from wootz.histfactory._objective import Evaluation, Objective
 from wootz.histfactory._results import (
     Fit,
     GoodnessOfFit,
@@ -20,6 +21,7 @@ from wootz.histfactory._results import (
     Impact,
     Interval,
     Prediction,
+    Profile,
     Pull,
     Scan,
     Significance,
@@ -31,15 +33,18 @@ from wootz.histfactory._workspace import PatchSet, Workspace, load, workload
 
 __all__ = [
     "Config",
+    "Evaluation",
     "Fit",
     "GoodnessOfFit",
     "Hypotest",
     "Impact",
     "Interval",
     "Model",
+    "Objective",
     "ParameterSet",
     "PatchSet",
     "Prediction",
+    "Profile",
     "Pull",
     "Scan",
     "Significance",

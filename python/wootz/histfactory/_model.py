@@ -10,6 +10,7 @@ from wootz import _native
 from wootz._compile import compile_definition
 from wootz._errors import ShapeError, UnknownNameError
 from wootz.histfactory._inference import Inference
+from wootz.histfactory._objective import Objective
 
 # Batch sizes that one model keeps programs for.
 _LIMIT = 64
@@ -127,6 +128,32 @@ class Model(Inference):
         if convention not in ("frozen", "recomputed"):
             raise UnknownNameError(f"the convention is `frozen` or `recomputed`, not `{convention}`")
         return self._native.graph(name, list(templates), convention == "recomputed")
+
+    def objective(
+        self,
+        kind: str = "z0",
+        templates: Sequence[str] = ("nominal",),
+        convention: str = "frozen",
+        data: Any = "asimov",
+        *,
+        name: str | None = None,
+        mu: float = 1.0,
+        level: float = 0.05,
+        sigmas: float | None = 0.0,
+        **options: Any,
+    ) -> Objective:
+        """What an analysis is judged by, as a function of some of its templates, with derivatives by them and by the data.
+
+        * `kind`: `"z0"`, √(q0 + 1e-12), the significance of a discovery; `"q0"`; `"cls"` of `mu`; `"upper_limit"`, the value of the parameter
+          of interest at which CLs is `level`; `"parameter"` and `"uncertainty"`: a fitted parameter (`name`, by default the one of
+          interest) and its uncertainty.
+        * `sigmas`: which CLs or limit: expected, so many standard deviations from the median, or `None` for observed.
+        * `templates`, `convention`: as for `graph`.
+        * `data`: counts, one a bin, or `"asimov"`: what the templates predict at the initial parameters, with a parameter of interest of 1 (of 0
+          for CLs and limits).
+        * `tolerance` (1e-10 by default) and `max_iterations` of the fits.
+        """
+        return Objective(self, kind, templates, convention, data, name, mu, level, sigmas, **options)
 
     def template(self, name: str) -> np.ndarray:
         """A template's values in the workspace, in the order of channel, sample, modifier, bin."""

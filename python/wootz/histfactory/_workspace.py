@@ -12,7 +12,16 @@ from wootz import _native
 from wootz._errors import ModelError
 from wootz.histfactory import _json
 from wootz.histfactory._model import Model
-from wootz.histfactory._results import Fit, Hypotest, Scan, Significance, Toys, UpperLimit
+from wootz.histfactory._results import (
+    Fit,
+    Hypotest,
+    Prediction,
+    Scan,
+    Significance,
+    TestStatistic,
+    Toys,
+    UpperLimit,
+)
 
 # What `Workspace.model` takes for the measurement's parameter of interest.
 _MEASURED: Any = object()
@@ -169,6 +178,20 @@ class Workspace:
         """`Model.toys` with the first measurement and the observed data."""
         model, data = self._first
         return model.toys(mu, data, **options)
+
+    def test_statistic(self, mu: float, **options: Any) -> TestStatistic:
+        """`Model.test_statistic` with the first measurement and the observed data."""
+        model, data = self._first
+        return model.test_statistic(mu, data, **options)
+
+    def asimov_data(self, mu: float, **options: Any) -> np.ndarray:
+        """`Model.asimov_data` with the first measurement and the observed data."""
+        model, data = self._first
+        return model.asimov_data(mu, data, **options)
+
+    def prefit(self) -> Prediction:
+        """`Model.prefit` of the first measurement."""
+        return self._first[0].prefit()
 
     def to_dict(self) -> dict:
         """The workspace as a JSON-like dict."""

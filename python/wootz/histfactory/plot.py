@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from wootz._errors import BackendError, UnknownNameError
+from wootz._errors import BackendError, ShapeError, UnknownNameError
 from wootz.histfactory._results import Fit, Impact, Prediction, Scan
 
 try:
@@ -22,6 +22,8 @@ except ImportError as error:
     raise BackendError("wootz.histfactory.plot needs matplotlib: pip install matplotlib") from error
 
 ONE_SIGMA, TWO_SIGMA = "#009e73", "#f0e442"
+# The most rows of a matrix that has its numbers written into it.
+_MOST_NUMBERS = 15
 _UP, _DOWN = "#009e73", "#56b4e9"
 
 
@@ -41,8 +43,8 @@ def pulls(fit: Fit, ax: Any = None, exclude: Iterable[str] = ()) -> Any:
     return ax
 
 
-def ranking(impacts: Sequence[Impact], ax: Any = None, top: int = 20) -> Any:
-    """Impacts on the parameter of interest: filled after the fit, outlined before it."""
+def ranking(impacts: Sequence[Impact], ax: Any = None, top: int = 20, fit: Fit | None = None) -> Any:
+    """Impacts on the parameter of interest: filled after the fit, outlined before it. With their `fit`, pulls on an axis above."""
     shown = list(impacts)[:top]
     ax = _axes(ax, 6, 1.2 + 0.26 * len(shown))
     rows = np.arange(len(shown))
@@ -53,12 +55,22 @@ def ranking(impacts: Sequence[Impact], ax: Any = None, top: int = 20) -> Any:
     ax.axvline(0, color="black", linewidth=0.5)
     _names(ax, [i.name for i in shown])
     ax.set_xlabel("impact on the parameter of interest")
+    if fit is not None:
+        pulled = [(row, fit.pulls[i.name]) for row, i in enumerate(shown) if i.name in fit.pulls]
+        reach = max([2.0, *(abs(p.value) + p.uncertainty for _, p in pulled)])
+        above = ax.twiny()
+        values, errors = ([p[i] for _, p in pulled] for i in (0, 1))
+        above.errorbar(values, [row for row, _ in pulled], xerr=errors, fmt="o", color="black", markersize=3, linewidth=1)
+        above.set(xlim=(-1.1 * reach, 1.1 * reach), xlabel="pull")
+        # Both axes have their zero in the middle.
+        widest = max([1e-12, *(abs(x) for i in shown for x in (*i.postfit, *(i.prefit or ())))])
+        ax.set_xlim(-1.1 * widest, 1.1 * widest)
     ax.legend(frameon=False)
     return ax
 
 
 def correlations(fit: Fit, ax: Any = None, least: float = 0.0) -> Any:
-    """Correlations of parameters; of those with at least one that is larger than `least`."""
+    """Correlations of parameters; of those with at least one that is larger than `least`. Up to 15 of them with their numbers."""
     found = fit.correlations
     others = np.abs(found - np.diag(np.diag(found))).max(axis=1)
     kept = np.flatnonzero((np.diag(found) > 0) & (others >= least))
@@ -67,6 +79,11 @@ def correlations(fit: Fit, ax: Any = None, least: float = 0.0) -> Any:
     names = [fit.names[i] for i in kept]
     ax.set_xticks(range(len(kept)), names, rotation=90)
     ax.set_yticks(range(len(kept)), names)
+    if len(kept) <= _MOST_NUMBERS:
+        for row, i in enumerate(kept):
+            for column, j in enumerate(kept):
+                colour = "white" if abs(found[i, j]) > 0.6 else "black"
+                ax.text(column, row, f"{found[i, j]:.2f}", ha="center", va="center", color=colour, fontsize=7)
     ax.figure.colorbar(image, ax=ax)
     return ax
 
@@ -87,34 +104,33 @@ def cls(scan: Scan, ax: Any = None, level: float = 0.05) -> Any:
 
 def likelihood(fit: Fit, name: str, ax: Any = None, sigmas: float = 2.5, points: int = 25) -> Any:
     """-2 ln λ of a parameter, all others fitted again at each of `points` values."""
-    if name not in fit.names:
-        raise UnknownNameError(f"there is no parameter `{name}`; there are: {', '.join(fit.names)}")
+    profile = fit.profile(name, sigmas=sigmas, points=points)
     ax = _axes(ax, 6, 4.5)
-    index, best, error = fit.names.index(name), fit.parameters, fit.uncertainties[name]
-    low, high = fit.model.config.suggested_bounds[index]
-    values = np.linspace(max(low, best[index] - sigmas * error), min(high, best[index] + sigmas * error), points)
-    fixed = ~fit.fitted
-    fixed[index] = True
-    rises = []
-    for value in values:
-        init = best.copy()
-        init[index] = value
-        rises.append(fit.model.fit(fit.data, **{**fit.options, "init": init, "fixed": fixed, "mu": None}).twice_nll)
-    ax.plot(values, np.array(rises) - fit.twice_nll, color="black")
+    ax.plot(profile.values, profile.rises, color="black")
     for n in (1, 2):
         ax.axhline(n * n, color="grey", linestyle="--", linewidth=0.8)
     ax.set(xlabel=name, ylabel="-2 ln λ", ylim=(0, None))
     return ax
 
 
-def yields(prediction: Prediction, channel: str, data: Any = None, ax: Any = None) -> Any:
-    """Stacked samples of a channel with the total's uncertainty, and the counts if there are data."""
+def yields(
+    prediction: Prediction, channel: str, data: Any = None, ax: Any = None, edges: Any = None, ratio: Any = None
+) -> Any:
+    """Stacked samples of a channel with the total's uncertainty, and the counts if there are data.
+
+    `edges` are those of the bins, one more than there are; by default 0, 1, 2 and so on. On the axes `ratio`, if given, come counts and
+    uncertainty over the total.
+    """
     config = prediction.model.config
     if channel not in config.channel_slices:
         raise UnknownNameError(f"there is no channel `{channel}`; there are: {', '.join(config.channels)}")
     ax = _axes(ax, 6, 4.5)
     place = config.channel_slices[channel]
-    edges = np.arange(place.stop - place.start + 1)
+    bins = place.stop - place.start
+    edges = np.arange(bins + 1) if edges is None else np.asarray(edges, dtype=float)
+    if edges.shape != (bins + 1,) or not (np.diff(edges) > 0).all():
+        raise ShapeError(f"channel `{channel}` has {bins} bins: edges are {bins + 1} ascending numbers")
+    centres = (edges[:-1] + edges[1:]) / 2
     floor = np.zeros(len(edges) - 1)
     for sample, values in zip(config.samples, prediction.samples[0][:, place], strict=True):
         ax.stairs(floor + values, edges, baseline=floor, fill=True, label=sample)
@@ -124,8 +140,16 @@ def yields(prediction: Prediction, channel: str, data: Any = None, ax: Any = Non
     ax.stairs(total + error, edges, baseline=total - error, label="uncertainty", **band)
     if data is not None:
         counts = np.asarray(data)[place]
-        ax.errorbar(edges[:-1] + 0.5, counts, yerr=np.sqrt(counts), fmt="o", color="black", label="data")
-    ax.set(xlim=(0, edges[-1]), ylim=(0, None), xlabel="bin", ylabel="events", title=channel)
+        ax.errorbar(centres, counts, yerr=np.sqrt(counts), fmt="o", color="black", label="data")
+    if ratio is not None:
+        scale = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+        ratio.stairs(1 + error * scale, edges, baseline=1 - error * scale, **band)
+        if data is not None:
+            errors = np.sqrt(counts) * scale
+            ratio.errorbar(centres, counts * scale, yerr=errors, fmt="o", color="black")
+        ratio.axhline(1, color="grey", linewidth=0.8)
+        ratio.set(xlim=(edges[0], edges[-1]), xlabel="bin", ylabel="data / total")
+    ax.set(xlim=(edges[0], edges[-1]), ylim=(0, None), xlabel="bin", ylabel="events", title=channel)
     ax.legend(frameon=False)
     return ax
 

@@ -55,7 +55,7 @@ class SignificanceLoss(nn.Module):
 
     The input is a tensor `[bins]` (for one channel), or a dict of them by channel: the signal's yields. A dict's value may be a dict by sample, to
     give backgrounds as well; and a sample's a dict again: `"nominal"` the yields, `"variance"` their variances (for its staterror
-    modifier), and by the name of a histosys or normsys modifier a pair, its templates at -1 and +1. What is not given stays as
+    modifier, or shapesys where it has none), and by the name of a histosys or normsys modifier a pair, its templates at -1 and +1. What is not given stays as
     it is in the workspace.
 
     Inputs are float32 or float64, fits are float64, gradients have the dtype of their input. Fits start where those of the last step ended; `reset`
@@ -169,12 +169,17 @@ class SignificanceLoss(nn.Module):
                 part = part.clamp(min=self.min_background)
             return [("nominal", place, _checked(where, place, part))]
         if name == "variance":
-            place = self.model.modifier_slice("staterror", channel, sample)
+            template = "staterror"
+            try:
+                place = self.model.modifier_slice(template, channel, sample)
+            except UnknownNameError:
+                template = "shapesys"
+                place = self.model.modifier_slice(template, channel, sample)
             # The root has no derivative at 0, where an empty bin is.
             variance = _checked(where, place, part)
             is_empty = variance <= 0
             error = torch.where(is_empty, 0.0, torch.where(is_empty, 1.0, variance).sqrt())
-            return [("staterror", place, error)]
+            return [(template, place, error)]
         if not isinstance(part, tuple | list) or len(part) != 2:
             raise ModelError(f"{where} must be a pair of templates, at -1 and +1")
         out = []
