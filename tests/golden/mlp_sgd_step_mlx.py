@@ -6,6 +6,13 @@
 import mlx.core as mx
 from mlx import nn
 
+PARAMETERS = ("0.weight", "0.bias", "2.weight", "2.bias")
+
+
+def update(param, gradient):
+    """What takes the places of a parameter and of what is kept for it."""
+    return param - gradient * 0.01
+
 
 @mx.compile
 def step(state, x, y):
@@ -25,28 +32,17 @@ def step(state, x, y):
     t = (mx.softmax(h2, axis=1) - v) * 0.03125
     # 2
     h3 = t @ state["2.weight"]
-    h4 = t.T @ h1
-    total = t.sum(axis=0)
     # 1
-    h5 = mx.where(h1 > 0, h3, 0.0)
-    # 0
-    h6 = h5.T @ x
-    total1 = h5.sum(axis=0)
-    # optimizer.0.weight
-    weight_0 = state["0.weight"] - h6 * 0.01
-    # optimizer.0.bias
-    bias_0 = state["0.bias"] - total1 * 0.01
-    # optimizer.2.weight
-    weight_2 = state["2.weight"] - h4 * 0.01
-    # optimizer.2.bias
-    bias_2 = state["2.bias"] - total * 0.01
+    h4 = mx.where(h1 > 0, h3, 0.0)
     # optimizer
     step1 = state["optimizer.step"] + 1
-    state = {
-        "0.weight": weight_0,
-        "0.bias": bias_0,
-        "2.weight": weight_2,
-        "2.bias": bias_2,
-        "optimizer.step": step1,
+    gradient_of = {
+        "0.weight": h4.T @ x,
+        "0.bias": h4.sum(axis=0),
+        "2.weight": t.T @ h1,
+        "2.bias": t.sum(axis=0),
     }
+    state = {**state, "optimizer.step": step1}
+    for name in PARAMETERS:
+        state[name] = update(state[name], gradient_of[name])
     return state, {"loss": loss}

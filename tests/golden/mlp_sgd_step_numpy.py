@@ -5,6 +5,8 @@
 
 import numpy as np
 
+PARAMETERS = ("0.weight", "0.bias", "2.weight", "2.bias")
+
 
 def softmax(x, axis):
     """exp(x) / sum(exp(x)) along the axis."""
@@ -24,6 +26,11 @@ def shift(x, axis):
     return np.where(np.isfinite(largest), largest, x.dtype.type(0))
 
 
+def update(param, gradient):
+    """What takes the places of a parameter and of what is kept for it."""
+    return param - gradient * 0.01
+
+
 def step(state, x, y):
     """x: f32[32, 784], y: i64[32] -> loss: f32[]"""
     # 0
@@ -41,28 +48,17 @@ def step(state, x, y):
     t = (softmax(h2, axis=1) - v) * 0.03125
     # 2
     h3 = t @ state["2.weight"]
-    h4 = t.T @ h1
-    total = t.sum(axis=0)
     # 1
-    h5 = np.where(h1 > 0, h3, 0.0)
-    # 0
-    h6 = h5.T @ x
-    total1 = h5.sum(axis=0)
-    # optimizer.0.weight
-    weight_0 = state["0.weight"] - h6 * 0.01
-    # optimizer.0.bias
-    bias_0 = state["0.bias"] - total1 * 0.01
-    # optimizer.2.weight
-    weight_2 = state["2.weight"] - h4 * 0.01
-    # optimizer.2.bias
-    bias_2 = state["2.bias"] - total * 0.01
+    h4 = np.where(h1 > 0, h3, 0.0)
     # optimizer
     step1 = state["optimizer.step"] + 1
-    state = {
-        "0.weight": weight_0,
-        "0.bias": bias_0,
-        "2.weight": weight_2,
-        "2.bias": bias_2,
-        "optimizer.step": step1,
+    gradient_of = {
+        "0.weight": h4.T @ x,
+        "0.bias": h4.sum(axis=0),
+        "2.weight": t.T @ h1,
+        "2.bias": t.sum(axis=0),
     }
+    state = {**state, "optimizer.step": step1}
+    for name in PARAMETERS:
+        state[name] = update(state[name], gradient_of[name])
     return state, {"loss": loss}

@@ -6,6 +6,14 @@
 import torch
 import torch.nn.functional as F
 
+PARAMETERS = ("0.weight", "0.bias", "2.weight", "2.bias")
+
+
+def update(param, gradient):
+    """What takes the places of a parameter and of what is kept for it."""
+    param.sub_(gradient, alpha=0.01)
+    return param
+
 
 @torch.compile
 @torch.no_grad()
@@ -23,28 +31,17 @@ def step(state, x, y):
     t = (F.softmax(h2, dim=1) - v) * 0.03125
     # 2
     h3 = t @ state["2.weight"]
-    h4 = t.T @ h1
-    total = t.sum(dim=0)
     # 1
-    h5 = torch.where(h1 > 0, h3, 0.0)
-    # 0
-    h6 = h5.T @ x
-    total1 = h5.sum(dim=0)
-    # optimizer.0.weight
-    state["0.weight"].sub_(h6, alpha=0.01)
-    # optimizer.0.bias
-    state["0.bias"].sub_(total1, alpha=0.01)
-    # optimizer.2.weight
-    state["2.weight"].sub_(h4, alpha=0.01)
-    # optimizer.2.bias
-    state["2.bias"].sub_(total, alpha=0.01)
+    h4 = torch.where(h1 > 0, h3, 0.0)
     # optimizer
     step1 = state["optimizer.step"] + 1
-    state = {
-        "0.weight": state["0.weight"],
-        "0.bias": state["0.bias"],
-        "2.weight": state["2.weight"],
-        "2.bias": state["2.bias"],
-        "optimizer.step": step1,
+    gradient_of = {
+        "0.weight": h4.T @ x,
+        "0.bias": h4.sum(dim=0),
+        "2.weight": t.T @ h1,
+        "2.bias": t.sum(dim=0),
     }
+    state = {**state, "optimizer.step": step1}
+    for name in PARAMETERS:
+        state[name] = update(state[name], gradient_of[name])
     return state, {"loss": loss}

@@ -8,11 +8,14 @@ mod control;
 mod fold;
 mod inplace;
 
-use self::fold::{folded, is_container, joined, reduced_splat, splat_of, spread};
+pub(crate) use self::fold::splat_of;
+use self::fold::{folded, is_container, joined, reduced_splat, spread};
+pub(crate) use self::inplace::is_view;
 use crate::dialect::{Arg, Indices, Out};
 use crate::module::Module;
 use crate::names::Names;
 use crate::py::{Py, atom, index, line, size, statement};
+use crate::update::Updates;
 use std::collections::{HashMap, HashSet};
 use wootz_ir::ops::{Gather, Movement, Reduce, ReduceKind, Source};
 use wootz_ir::{Def, Dims, HostTensor, Node, Op, Region, Site, Value};
@@ -43,6 +46,11 @@ pub(crate) struct Function<'m> {
 
 impl<'m> Function<'m> {
     pub(crate) fn new(module: &'m mut Module, region: &'m Region) -> Function<'m> {
+        Function::without(module, region, &Updates::default())
+    }
+
+    /// The function of a step's region without its updates, which [`next_state`](crate::update::next_state) writes.
+    pub(crate) fn without(module: &'m mut Module, region: &'m Region, updates: &Updates) -> Function<'m> {
         let names = Names::inside(&module.names);
         let mut function = Function {
             module,
@@ -60,7 +68,7 @@ impl<'m> Function<'m> {
             site: String::new(),
             current: Site::default(),
         };
-        function.count_uses();
+        function.count_uses(updates);
         function
     }
 
@@ -97,16 +105,33 @@ impl<'m> Function<'m> {
         Ok(self.module.dialect.leave(code, self.region.ty(value).dtype))
     }
 
-    fn count_uses(&mut self) {
+    /// A value as it is before the state changes.
+    pub(crate) fn settled(&mut self, value: Value) -> Result<Py, EmitError> {
+        let code = self.result(value)?;
+        Ok(self.settle(code))
+    }
+
+    /// An expression that reads the state gets a name.
+    pub(crate) fn settle(&mut self, code: Py) -> Py {
+        if !code.flat().contains("state[") {
+            return code;
+        }
+        let name = self.names.fresh("v");
+        self.assign(&name, &code);
+        atom(name)
+    }
+
+    fn count_uses(&mut self, updates: &Updates) {
         let region = self.region;
-        for value in region.results() {
+        let results = region.results().iter().enumerate().filter(|(i, _)| !updates.outputs.contains(i));
+        for value in results.map(|(_, value)| *value).chain(updates.operands()) {
             self.uses[value.index()] += 1;
             self.only_user[value.index()] = Some(usize::MAX);
             self.last_user[value.index()] = Some(usize::MAX);
         }
         for at in (0..region.nodes().len()).rev() {
             let node = &region.nodes()[at];
-            self.live[at] = node.outputs().any(|v| self.uses[v.index()] > 0);
+            self.live[at] = !updates.nodes.contains(&at) && node.outputs().any(|v| self.uses[v.index()] > 0);
             if !self.live[at] {
                 continue;
             }

@@ -24,6 +24,7 @@ mod names;
 mod program;
 mod py;
 mod step;
+mod update;
 
 pub use error::EmitError;
 pub use framework::{Framework, UnknownFramework};

@@ -2,7 +2,7 @@
 
 use crate::dialect::{self, Dialect};
 use crate::names::Names;
-use crate::py::{Py, atom, line, statement};
+use crate::py::{Py, atom, line, statement, string};
 use crate::{EmitError, Framework};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -48,6 +48,8 @@ pub(crate) struct Module {
     /// Helper functions used, with what they use.
     used: RefCell<Vec<&'static str>>,
     constants: Vec<(HostTensor, String, Py)>,
+    /// Tuples of names.
+    lists: Vec<(Vec<String>, String)>,
     /// Functions of regions, complete.
     functions: Vec<String>,
     /// Names of the functions of regions, by address; the regions are kept alive.
@@ -68,6 +70,7 @@ impl Module {
             names,
             used: RefCell::default(),
             constants: Vec::new(),
+            lists: Vec::new(),
             functions: Vec::new(),
             regions: HashMap::new(),
         }
@@ -90,6 +93,22 @@ impl Module {
         let code = self.dialect.constant(self, value);
         self.constants.push((value.clone(), name.clone(), code));
         atom(name)
+    }
+
+    /// The name of a tuple of the parameters' names.
+    pub(crate) fn names_of<'n>(&mut self, names: impl Iterator<Item = &'n str>) -> String {
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        if let Some((_, list)) = self.lists.iter().find(|(known, _)| *known == names) {
+            return list.clone();
+        }
+        let list = self.names.fresh("PARAMETERS");
+        self.lists.push((names, list.clone()));
+        list
+    }
+
+    /// Adds a function to the module.
+    pub(crate) fn add_function(&mut self, text: String) {
+        self.functions.push(text);
     }
 
     /// The name of the function of a region, if it has been written.
@@ -115,9 +134,12 @@ impl Module {
         for (_, name, code) in &self.constants {
             statement(&mut body, 0, &format!("{name} = "), code, "");
         }
-        if !self.constants.is_empty() {
-            body.push_str("\n\n");
+        for (names, list) in &self.lists {
+            let names = names.iter().map(|name| string(name)).collect();
+            statement(&mut body, 0, &format!("{list} = "), &Py::Tuple(names), "");
         }
+        let values = !self.constants.is_empty() || !self.lists.is_empty();
+        body.push_str(if values { "\n\n" } else { "" });
         let available: Vec<(&str, &str)> =
             self.dialect.helpers().iter().copied().flat_map(functions).collect();
         let mut helpers: Vec<&str> = self.used.borrow().clone();
@@ -149,7 +171,7 @@ impl Module {
             group.iter().for_each(|(_, import)| line(&mut out, 0, import));
             out.push('\n');
         }
-        out.push_str(if self.constants.is_empty() { "\n" } else { "" });
+        out.push_str(if values { "" } else { "\n" });
         out.push_str(&body);
         Ok(out)
     }

@@ -3,7 +3,9 @@
 use crate::function::{Function, write_return};
 use crate::module::Module;
 use crate::py::{Py, atom, index, line, statement, string};
+use crate::update::{Updates, next_state};
 use crate::{EmitError, Framework};
+use std::collections::HashMap;
 use wootz_ir::{DType, Graph, Node, Region, Role, TensorType};
 
 /// How source is written.
@@ -46,7 +48,11 @@ pub fn emit(graph: &Graph, options: &Options) -> Result<Source, EmitError> {
     let held = graph.inputs.iter().any(|i| i.role != Role::Input);
     module.names.reserve(function);
 
-    let mut writer = Function::new(&mut module, &graph.body);
+    let found = Updates::of(graph, options.framework);
+    if !found.groups.is_empty() {
+        module.names.reserve("name");
+    }
+    let mut writer = Function::without(&mut module, &graph.body, &found);
     let mut arguments: Vec<String> = Vec::new();
     for (input, value) in graph.inputs.iter().zip(graph.body.params()) {
         if input.role == Role::Input {
@@ -57,18 +63,19 @@ pub fn emit(graph: &Graph, options: &Options) -> Result<Source, EmitError> {
             writer.bind_param(value, index(atom(container), [string(&input.name)]))?;
         }
     }
-    for (output, value) in graph.outputs.iter().zip(graph.body.results()) {
-        writer.hint(*value, &output.name);
-    }
     let in_place = options.framework == Framework::Torch;
-    for (output, value) in graph.outputs.iter().zip(graph.body.results()) {
+    for (i, (output, value)) in graph.outputs.iter().zip(graph.body.results()).enumerate() {
+        if found.outputs.contains(&i) {
+            continue;
+        }
+        writer.hint(*value, &output.name);
         if let (true, Some(input)) = (in_place, output.alias) {
             let param = graph.body.params().nth(input).expect("an alias is an input's position");
             writer.updates(*value, param);
         }
     }
     writer.nodes()?;
-    let result = results(graph, &mut writer, updates, container)?;
+    let result = results(graph, &mut writer, updates, &found)?;
     let body = std::mem::take(&mut writer.body);
 
     let mut text = String::new();
@@ -84,33 +91,35 @@ pub fn emit(graph: &Graph, options: &Options) -> Result<Source, EmitError> {
     Ok(Source { text: module.finish(&summary, &text)?, function, held })
 }
 
-/// The dict of outputs; with updates, the next state and the dict of the other outputs.
+/// The dict of outputs; of a step, the next state and the dict of the other outputs.
 fn results(
     graph: &Graph,
     writer: &mut Function<'_>,
     updates: bool,
-    container: &str,
+    found: &Updates,
 ) -> Result<Py, EmitError> {
     let mut outputs = Vec::new();
-    let mut updated: Vec<Option<Py>> = vec![None; graph.inputs.len()];
-    for (output, value) in graph.outputs.iter().zip(graph.body.results()) {
+    let mut new: HashMap<usize, Py> = HashMap::new();
+    for (i, (output, value)) in graph.outputs.iter().zip(graph.body.results()).enumerate() {
+        if found.outputs.contains(&i) {
+            continue;
+        }
         let code = writer.result(*value)?;
         match output.alias {
-            Some(input) => updated[input] = Some(code),
+            Some(input) => {
+                let kept = code == index(atom("state"), [string(&graph.inputs[input].name)]);
+                let code = if kept || found.groups.is_empty() { code } else { writer.settle(code) };
+                new.insert(input, code);
+            }
+            // What is read of the state is read before it changes.
+            None if updates => outputs.push((output.name.to_string(), writer.settle(code))),
             None => outputs.push((output.name.to_string(), code)),
         }
     }
     if !updates {
         return Ok(Py::Dict(outputs));
     }
-    let mut state = Vec::new();
-    for (input, new) in graph.inputs.iter().zip(updated) {
-        if input.role != Role::Input {
-            let kept = || index(atom(container), [string(&input.name)]);
-            state.push((input.name.to_string(), new.unwrap_or_else(kept)));
-        }
-    }
-    statement(&mut writer.body, 4, "state = ", &Py::Dict(state), "");
+    next_state(writer, graph, found, new)?;
     Ok(Py::Tuple(vec![atom("state"), Py::Dict(outputs)]))
 }
 

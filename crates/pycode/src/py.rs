@@ -24,7 +24,7 @@ pub(crate) enum Py {
     Tuple(Vec<Py>),
     /// `[a, b]`.
     List(Vec<Py>),
-    /// `{"a": a}`.
+    /// `{"a": a}`; an entry `**others` has no key.
     Dict(Vec<(String, Py)>),
     /// `lambda params: value`.
     Lambda(String, Box<Py>),
@@ -187,8 +187,7 @@ impl Py {
                 out.push('{');
                 for (i, (key, value)) in items.iter().enumerate() {
                     out.push_str(if i > 0 { ", " } else { "" });
-                    out.push_str(&string(key).flat());
-                    out.push_str(": ");
+                    out.push_str(&entry_key(key, value));
                     value.write(out);
                 }
                 out.push('}');
@@ -227,6 +226,11 @@ impl Py {
             _ => false,
         }
     }
+}
+
+/// What stands before the value of a dict's entry: nothing before `**others`.
+fn entry_key(key: &str, value: &Py) -> String {
+    if matches!(value, Py::Prefix("**", _)) { String::new() } else { format!("{}: ", string(key).flat()) }
 }
 
 const COMPARISON: u8 = 5;
@@ -268,7 +272,7 @@ pub(crate) fn statement(out: &mut String, indent: usize, before: &str, expressio
         Py::Tuple(items) => ("(".to_owned(), plain(items), ")"),
         Py::List(items) => ("[".to_owned(), plain(items), "]"),
         Py::Dict(items) => {
-            let entry = |(key, value): &(String, Py)| (format!("{}: ", string(key).flat()), value.clone());
+            let entry = |(key, value): &(String, Py)| (entry_key(key, value), value.clone());
             ("{".to_owned(), items.iter().map(entry).collect(), "}")
         }
         Py::Index(value, items) if matches!(**value, Py::Call(..)) => {
@@ -312,8 +316,11 @@ fn broken(out: &mut String, indent: usize, head: &str, items: &[(String, Py)], t
     if indent + 4 + joined.chars().count() <= WIDTH {
         line(out, indent + 4, &joined);
     } else {
+        // The only argument of a call is followed by no comma.
+        let call = head.ends_with('(') && !head.ends_with(" (");
+        let comma = if call && items.len() == 1 { "" } else { "," };
         for (key, item) in items {
-            statement(out, indent + 4, key, item, ",");
+            statement(out, indent + 4, key, item, comma);
         }
     }
     line(out, indent, tail);
@@ -321,18 +328,27 @@ fn broken(out: &mut String, indent: usize, head: &str, items: &[(String, Py)], t
 
 /// The operands of the loosest operator, each on a line that begins with the operator.
 fn operands(out: &mut String, indent: usize, expression: &Py) {
+    let flat = expression.flat();
     let Py::Infix(left, operator, right) = expression else {
-        return line(out, indent, &expression.flat());
+        return line(out, indent, &flat);
     };
+    if indent + flat.chars().count() <= WIDTH {
+        return line(out, indent, &flat);
+    }
+    chain(out, indent, left, operator, right);
+}
+
+/// The operands of one precedence, a line each.
+fn chain(out: &mut String, indent: usize, left: &Py, operator: &str, right: &Py) {
     let own = infix_precedence(operator);
     let at = |value: &Py, precedence: u8| {
         let mut text = String::new();
         value.write_at(&mut text, precedence);
         text
     };
-    match &**left {
-        Py::Infix(_, other, _) if infix_precedence(other) == own && own != COMPARISON => {
-            operands(out, indent, left);
+    match left {
+        Py::Infix(first, other, second) if infix_precedence(other) == own && own != COMPARISON => {
+            chain(out, indent, first, other, second);
         }
         left => line(out, indent, &at(left, own)),
     }

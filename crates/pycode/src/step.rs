@@ -4,6 +4,7 @@ use crate::function::{Function, write_return};
 use crate::module::Module;
 use crate::program::{decorate, docstring, has_doubles, summary};
 use crate::py::{Py, atom, call, index, keyword, line, method, statement, string};
+use crate::update::{Updates, next_state};
 use crate::{EmitError, Framework, Options, Source};
 use std::collections::HashMap;
 use wootz_ir::{Graph, Output, Role};
@@ -30,22 +31,24 @@ pub fn emit_step(step: &Step, options: &Options) -> Result<Source, EmitError> {
     for name in ["step", LOSS, "value", "outputs"] {
         module.names.reserve(name);
     }
+    module.names.reserve("name");
     let (reads_state, loss) = loss_function(&mut module, &step.forward)?;
-    let (arguments, update, next) = update_body(&mut module, step, options)?;
+    let trained = module.names_of(step.gradients.iter().map(|(name, _)| name.as_str()));
+    module.add_function(loss);
+    let (arguments, update) = update_body(&mut module, step, options)?;
 
-    let mut text = loss;
-    text.push_str("\n\n");
+    let mut text = String::new();
     decorate(&mut text, options, true);
     let head = call("step", std::iter::once(atom("state")).chain(arguments.iter().map(atom)));
     statement(&mut text, 0, "def ", &head, ":");
     docstring(&mut text, &step.forward);
-    let params = step.gradients.iter().map(|(name, _)| (name.clone(), parameter(options.framework, name)));
-    statement(&mut text, 4, "params = ", &Py::Dict(params.collect()), "");
+    let held = parameter(options.framework).flat();
+    line(&mut text, 4, &format!("params = {{name: {held} for name in {trained}}}"));
     let own = [Some(atom("params")), reads_state.then(|| atom("state"))];
     let given: Vec<Py> = own.into_iter().flatten().chain(arguments.iter().map(atom)).collect();
-    differentiate(&mut text, options.framework, given);
+    let others = if step.forward.outputs.len() > 1 { Others::Given } else { Others::None };
+    differentiate(&mut text, options.framework, given, others);
     text.push_str(&update);
-    statement(&mut text, 4, "state = ", &next, "");
     let mut outputs = plain(&step.forward).map(|o| o.name.to_string());
     let loss = outputs.next().unwrap_or_default();
     let value = match options.framework {
@@ -81,7 +84,9 @@ fn loss_function(module: &mut Module, forward: &Graph) -> Result<(bool, String),
         }
     }
     for (output, value) in forward.outputs.iter().zip(forward.body.results()) {
-        writer.hint(*value, &output.name);
+        if forward.outputs.len() > 1 {
+            writer.hint(*value, &output.name);
+        }
     }
     writer.nodes()?;
     let mut results = Vec::new();
@@ -98,22 +103,31 @@ fn loss_function(module: &mut Module, forward: &Graph) -> Result<(bool, String),
     let mut text = String::new();
     let head = call(LOSS, own.into_iter().flatten().chain(arguments.iter().map(atom)));
     statement(&mut text, 0, "def ", &head, ":");
-    line(&mut text, 4, "\"\"\"The loss, and a dict of what else the forward pass gives.\"\"\"");
+    line(
+        &mut text,
+        4,
+        match others.is_empty() {
+            true => "\"\"\"The loss.\"\"\"",
+            false => "\"\"\"The loss, and a dict of what else the forward pass gives.\"\"\"",
+        },
+    );
     text.push_str(&body);
-    write_return(&mut text, &Py::Tuple(vec![loss, Py::Dict(others)]));
+    let result = if others.is_empty() { loss } else { Py::Tuple(vec![loss, Py::Dict(others)]) };
+    write_return(&mut text, &result);
     Ok((reads_state, text))
 }
 
-/// The names of the inputs, the statements of the update, and the next state.
+/// The names of the inputs, and the statements of the update.
 fn update_body(
     module: &mut Module,
     step: &Step,
     options: &Options,
-) -> Result<(Vec<String>, String, Py), EmitError> {
+) -> Result<(Vec<String>, String), EmitError> {
     let update = &step.update;
     let gradients: HashMap<&str, &str> =
         step.gradients.iter().map(|(param, gradient)| (gradient.as_str(), param.as_str())).collect();
-    let mut writer = Function::new(module, &update.body);
+    let found = Updates::of(update, options.framework);
+    let mut writer = Function::without(module, &update.body, &found);
     let mut arguments = Vec::new();
     for (input, value) in update.inputs.iter().zip(update.body.params()) {
         let code = match (input.role, gradients.get(&*input.name)) {
@@ -127,11 +141,14 @@ fn update_body(
         };
         writer.bind_param(value, code)?;
     }
-    for (output, value) in update.outputs.iter().zip(update.body.results()) {
-        writer.hint(*value, &output.name);
+    let left = |i: &usize| !found.outputs.contains(i);
+    let outputs: Vec<usize> = (0..update.outputs.len()).filter(left).collect();
+    for i in &outputs {
+        let (output, value) = (&update.outputs[*i], update.body.results()[*i]);
+        writer.hint(value, &output.name);
         if let (Framework::Torch, Some(input)) = (options.framework, output.alias) {
             let param = update.body.params().nth(input).expect("an alias is an input's position");
-            writer.updates(*value, param);
+            writer.updates(value, param);
         }
     }
     writer.nodes()?;
@@ -142,49 +159,60 @@ fn update_body(
             new.insert(input, index(atom("outputs"), [string(&output.name)]));
         }
     }
-    for (output, value) in update.outputs.iter().zip(update.body.results()) {
-        let code = writer.result(*value)?;
-        new.extend(output.alias.map(|input| (input, code)));
+    for i in outputs {
+        let code = writer.result(update.body.results()[i])?;
+        new.extend(update.outputs[i].alias.map(|input| (input, code)));
     }
-    let mut state = Vec::new();
-    for (i, input) in update.inputs.iter().enumerate().filter(|(_, input)| input.role != Role::Input) {
-        let kept = || index(atom("state"), [string(&input.name)]);
-        state.push((input.name.to_string(), new.remove(&i).unwrap_or_else(kept)));
-    }
-    Ok((arguments, std::mem::take(&mut writer.body), Py::Dict(state)))
+    next_state(&mut writer, update, &found, new)?;
+    Ok((arguments, std::mem::take(&mut writer.body)))
 }
 
 /// A parameter as the loss is differentiated by it.
-fn parameter(framework: Framework, name: &str) -> Py {
-    let held = index(atom("state"), [string(name)]);
+fn parameter(framework: Framework) -> Py {
+    let held = index(atom("state"), [atom("name")]);
     match framework {
         Framework::Torch => method(method(held, "detach", []), "requires_grad_", []),
         Framework::Numpy | Framework::Jax | Framework::Mlx => held,
     }
 }
 
+/// Whether the loss function gives more than the loss.
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum Others {
+    None,
+    Given,
+}
+
 /// `(value, outputs), gradients = jax.value_and_grad(compute_loss, has_aux=True)(params, x, y)`.
-fn differentiate(text: &mut String, framework: Framework, given: Vec<Py>) {
+fn differentiate(text: &mut String, framework: Framework, given: Vec<Py>, others: Others) {
     let of = |function: &str, more: Vec<Py>, given: Vec<Py>| {
         Py::Call(Box::new(call(function, std::iter::once(atom(LOSS)).chain(more))), given)
+    };
+    let values = match others {
+        Others::None => "value",
+        Others::Given => "value, outputs",
+    };
+    let with_gradients = match others {
+        Others::None => "value, gradients = ",
+        Others::Given => "(value, outputs), gradients = ",
     };
     match framework {
         Framework::Torch => {
             line(text, 4, "with torch.enable_grad():");
-            statement(text, 8, "value, outputs = ", &call(LOSS, given), "");
-            let values = call("list", [method(atom("params"), "values", [])]);
+            statement(text, 8, &format!("{values} = "), &call(LOSS, given), "");
+            let params = call("list", [method(atom("params"), "values", [])]);
             let zeros = keyword("materialize_grads", atom("True"));
-            let grads = call("torch.autograd.grad", [atom("value"), values, zeros]);
+            let grads = call("torch.autograd.grad", [atom("value"), params, zeros]);
             statement(text, 4, "gradients = ", &call("dict", [call("zip", [atom("params"), grads])]), "");
         }
         Framework::Jax => {
-            let aux = vec![keyword("has_aux", atom("True"))];
-            let code = of("jax.value_and_grad", aux, given);
-            statement(text, 4, "(value, outputs), gradients = ", &code, "");
+            let aux = (others == Others::Given).then(|| keyword("has_aux", atom("True")));
+            let code = of("jax.value_and_grad", aux.into_iter().collect(), given);
+            statement(text, 4, with_gradients, &code, "");
         }
         Framework::Mlx => {
             let code = of("mx.value_and_grad", Vec::new(), given);
-            statement(text, 4, "(value, outputs), gradients = ", &code, "");
+            statement(text, 4, with_gradients, &code, "");
         }
         Framework::Numpy => unreachable!("NumPy was refused above"),
     }

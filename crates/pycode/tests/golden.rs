@@ -4,7 +4,7 @@ use expect_test::expect_file;
 use wootz_ir::{DType, TensorType};
 use wootz_nn::{Mode, Model, Optimizer, adamw, cross_entropy, linear, mlp, sgd, trace, training};
 use wootz_passes::Optimize;
-use wootz_pycode::{Framework, Options, emit, optimize};
+use wootz_pycode::{Framework, Options, Step, emit, emit_step, optimize};
 
 fn check(name: &str, graph: &wootz_ir::Graph) {
     for framework in Framework::ALL {
@@ -28,6 +28,22 @@ fn step(name: &str, model: Model, features: usize, optimizer: impl Into<Optimize
     check(name, &step.trace(&[("x", x), ("y", y)]).expect("the step traces").graph);
 }
 
+/// A step whose derivatives the framework takes; NumPy takes none.
+fn differentiated(name: &str, model: Model, features: usize, optimizer: impl Into<Optimizer>) {
+    let x = TensorType::new(DType::F32, [32, features]);
+    let y = TensorType::new(DType::I64, [32usize]);
+    let apart = training(model, cross_entropy(), optimizer).trace_apart(&[("x", x), ("y", y)]);
+    let apart = apart.expect("the step traces");
+    for framework in [Framework::Jax, Framework::Torch, Framework::Mlx] {
+        let optimized = |graph| optimize(graph, Optimize::Full, framework).expect("the passes succeed");
+        let (forward, update) = (optimized(&apart.forward), optimized(&apart.update));
+        let step = Step { forward, update, gradients: apart.gradients.clone() };
+        let jit = framework != Framework::Torch;
+        let source = emit_step(&step, &Options { jit, ..Options::new(framework) }).expect("dtypes are there");
+        expect_file![format!("../../../tests/golden/{name}_{framework}.py")].assert_eq(&source.text);
+    }
+}
+
 #[test]
 fn linear_layer() {
     inference("linear", &linear(1024, 1024), 1024);
@@ -46,4 +62,15 @@ fn perceptron_step_by_sgd() {
 #[test]
 fn linear_step_by_adamw() {
     step("linear_adamw_step", linear(784, 10), 784, adamw(1e-3));
+}
+
+#[test]
+fn perceptron_step_by_adamw_differentiated_by_the_framework() {
+    differentiated("mlp_adamw_differentiated", mlp(&[784, 256, 10]), 784, adamw(1e-3));
+}
+
+#[test]
+fn perceptron_step_by_momentum_differentiated_by_the_framework() {
+    let momentum = sgd(0.1).momentum(0.9).weight_decay(1e-4);
+    differentiated("mlp_momentum_differentiated", mlp(&[784, 256, 10]), 784, momentum);
 }

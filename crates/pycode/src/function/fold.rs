@@ -34,7 +34,7 @@ pub(super) fn spread(code: Py, dims: &Dims, rank: usize, axes: &[usize], out: us
 }
 
 /// The only element of a constant that repeats it.
-pub(super) fn splat_of(tensor: &HostTensor) -> Option<HostTensor> {
+pub(crate) fn splat_of(tensor: &HostTensor) -> Option<HostTensor> {
     let size = tensor.dtype().size();
     let mut elements = tensor.as_bytes().chunks_exact(size);
     let first = elements.next()?;

@@ -69,7 +69,7 @@ impl Function<'_> {
 }
 
 /// Whether an op's result may share the memory of its first operand: whoever reads the one reads the other.
-pub(super) fn is_view(op: &Op) -> bool {
+pub(crate) fn is_view(op: &Op) -> bool {
     match op {
         Op::Movement(op) => !matches!(op, Movement::Pad { .. }),
         Op::Reduce(op) => op.axes.is_empty(),
