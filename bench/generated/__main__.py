@@ -1,5 +1,8 @@
 """Generated source against hand-written code of the same framework: `python bench/generated jax transformer --mode training`.
 
+`--row` chooses what is compared: calls in their steady state, the framework's compile, memory of fresh processes; or what is a
+figure of wootz's own: the time from a model to its source, and what a call of a program costs over its jitted function.
+
 Both sides are built from the same numbers, agree before anything is timed, and take turns: rounds of several calls each, the order
 changing from round to round. The ratio of a round is the hand-written side's time over the generated one's; what is printed is the
 median of the ratios with the interval that holds the true median with a probability of 95 %.
@@ -7,7 +10,10 @@ median of the ratios with the interval that holds the true median with a probabi
 
 import argparse
 import importlib
+import json
+import resource
 import statistics
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -36,6 +42,7 @@ CASES = {
 # How far the two sides may be apart, relative to the largest number of a tensor: sums of float32 in another order, and for
 # parameters AdamW's first steps, which divide by the size of a gradient.
 OUTPUT_TOLERANCE = 1e-4
+DENSITY_TOLERANCE = 1e-10
 PARAMETER_TOLERANCE = 2e-3
 
 
@@ -101,6 +108,7 @@ def agree(ours, theirs):
     assert ours.keys() == theirs.keys(), (ours.keys(), theirs.keys())
     for name, expected in theirs.items():
         tolerance = OUTPUT_TOLERANCE if name in ("output", "loss") else PARAMETER_TOLERANCE
+        tolerance = DENSITY_TOLERANCE if name in ("value", "gradient") else tolerance
         off = np.abs(ours[name] - expected).max() / max(np.abs(expected).max(), 1.0)
         if not off <= tolerance:
             raise SystemExit(f"`{name}` is off by {off:.2e}, allowed {tolerance:.0e}: nothing is timed")
@@ -130,26 +138,65 @@ def measure(sides, seconds, rounds):
     return times
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
-    parser.add_argument("framework", choices=("jax", "torch"))
-    parser.add_argument("case", choices=CASES)
-    parser.add_argument("--mode", choices=("inference", "training"), default="inference")
-    parser.add_argument("--jit", action="store_true", help="torch.compile on both sides (JAX is always compiled)")
-    parser.add_argument("--autodiff", choices=("wootz", "framework"))
-    parser.add_argument("--seconds", type=float, default=20.0, help="about how long to measure")
-    parser.add_argument("--rounds", type=int, default=31)
-    args = parser.parse_args()
-    import wootz as wz
+class Pair:
+    """Both sides of a case: functions of no arguments, and what gives the numbers of their last calls."""
 
-    case, jit = CASES[args.case], args.jit or args.framework == "jax"
-    inputs = numbers(case, np.random.default_rng(0))
-    initial = wz.compile(model_of(case), {"x": inputs["x"]}).init(seed=0)
-    params = {name: np.array(value) for name, value in initial.items()}
-    options = {"autodiff": args.autodiff} if args.autodiff else {}
-    program, ours, our_outputs = generated(args.framework, case, args.mode, params, inputs, jit, options)
-    baselines = importlib.import_module(f"handwritten_{args.framework}")
-    theirs, their_outputs = getattr(baselines, args.mode)(case, params, inputs, jit)
+    def __init__(self, args):
+        import wootz as wz
+
+        self.jit = args.jit or args.framework == "jax"
+        options = {"autodiff": args.autodiff} if args.autodiff else {}
+        if args.stack_layers:
+            options["stack_layers"] = True
+        self.args, self.options = args, options
+        self.baselines = lambda: importlib.import_module(f"handwritten_{args.framework}")
+        if args.case == "histfactory":
+            import analysis
+
+            self.spec = analysis.workspace()
+            self.model = wz.histfactory.load(self.spec).model()
+            config = self.model.config
+            order = [name.split("[")[0] for name in config.par_names]
+            self.arrays = analysis.arrays(self.spec, order)
+            self.point = np.asarray(config.suggested_init) + 0.05
+            self.data = np.asarray([*self.spec["observations"][0]["data"], *config.auxdata], dtype=np.float64)
+            return
+        self.case = CASES[args.case]
+        self.inputs = numbers(self.case, np.random.default_rng(0))
+        initial = wz.compile(model_of(self.case), {"x": self.inputs["x"]}).init(seed=0)
+        self.params = {name: np.array(value) for name, value in initial.items()}
+
+    def ours(self):
+        """The program, a call, its numbers."""
+        args = self.args
+        if args.case != "histfactory":
+            return generated(args.framework, self.case, args.mode, self.params, self.inputs, self.jit, self.options)
+        import wootz as wz
+
+        program = wz.compile(self.model.graph("logpdf").grad(0, [0]), {}, backend=args.framework, jit=self.jit)
+        point, data = (program.framework.array(value) for value in (self.point, self.data))
+        given = dict(zip(program.inputs, (point, data)))
+        value, gradient = program.outputs
+        last = {}
+
+        def run():
+            out = program(**given)
+            last["value"], last["gradient"] = out[value], out[gradient]
+            if args.framework == "jax":
+                last["gradient"].block_until_ready()
+
+        return program, run, lambda: {name: np.asarray(value) for name, value in last.items()}
+
+    def theirs(self):
+        if self.args.case != "histfactory":
+            return getattr(self.baselines(), self.args.mode)(self.case, self.params, self.inputs, self.jit)
+        jit = {} if self.args.framework == "jax" else {"jit": self.jit}
+        return self.baselines().density(self.arrays, self.point, self.data, **jit)
+
+
+def steady(pair, args):
+    """Calls of both sides in turn."""
+    (program, ours, our_outputs), (theirs, their_outputs) = pair.ours(), pair.theirs()
     first = []
     for side in (ours, theirs):
         start = time.perf_counter()
@@ -159,13 +206,109 @@ def main():
     # Both once more: what a first call leaves to a second.
     ours(), theirs()
     mine, hand = measure((ours, theirs), args.seconds, args.rounds)
-    ratios = [h / m for m, h in zip(mine, hand)]
-    low, high = interval(ratios)
-    what = f"{args.framework}{' compiled' if args.jit else ''} {args.case} {args.mode}"
-    print(f"{what}: ratio {statistics.median(ratios):.3f} [{low:.3f}, {high:.3f}] over {args.rounds} rounds")
+    report(args, [h / m for m, h in zip(mine, hand)])
     print(f"  a call: generated {statistics.median(mine) * 1e3:.4f} ms, hand-written {statistics.median(hand) * 1e3:.4f} ms")
-    stages = dict(program.stages)
-    print(f"  first call: generated {first[0]:.3f} s, hand-written {first[1]:.3f} s; model to source {sum(stages.values()) * 1e3:.1f} ms")
+    print(f"  first call: generated {first[0]:.3f} s, hand-written {first[1]:.3f} s")
+
+
+def compiling(pair, args):
+    """First calls after the framework has forgotten what it compiled, in turn: trace, compile and one run."""
+    framework = importlib.import_module(args.framework)
+    forget = framework.clear_caches if args.framework == "jax" else framework.compiler.reset
+    (_, ours, our_outputs), (theirs, their_outputs) = pair.ours(), pair.theirs()
+    times = ([], [])
+    for round_ in range(args.rounds):
+        for i in (0, 1) if round_ % 2 == 0 else (1, 0):
+            forget()
+            start = time.perf_counter()
+            (ours, theirs)[i]()
+            times[i].append(time.perf_counter() - start)
+    if args.mode == "inference":
+        agree(our_outputs(), their_outputs())
+    report(args, [h / m for m, h in zip(*times)])
+    mine, hand = (statistics.median(side) for side in times)
+    print(f"  first call: generated {mine:.3f} s, hand-written {hand:.3f} s ({mine / hand:.2f} of it)")
+
+
+def source(pair, args):
+    """Wootz's own time, from the traced model to the loaded source."""
+    totals = []
+    for _ in range(args.rounds):
+        program, call, _ = pair.ours()
+        totals.append(sum(seconds for _, seconds in program.stages))
+    start = time.perf_counter()
+    call()
+    first = time.perf_counter() - start
+    median = statistics.median(totals)
+    print(f"{title(args)}: {median * 1e3:.2f} ms, the first {totals[0] * 1e3:.2f} ms, {median / first:.2%} of the framework's first call")
+
+
+def overhead(pair, args):
+    """A call of a small program less a call of its function."""
+    import wootz as wz
+    from wootz import nn
+
+    program = wz.compile(nn.mlp([4] * 5), {"x": wz.f32[1, 4]}, backend=args.framework, jit=pair.jit)
+    params = program.init(0)
+    x = program.framework.array(np.ones((1, 4), np.float32))
+    sides = (lambda: program(params, x=x), lambda: program.function(params, x))
+    sides[0](), sides[1]()
+    whole, inner = measure(sides, args.seconds, args.rounds)
+    extra = [(w - i) * 1e6 for w, i in zip(whole, inner)]
+    low, high = interval(extra)
+    print(f"{title(args)}: {statistics.median(extra):.2f} us [{low:.2f}, {high:.2f}] over {statistics.median(inner) * 1e6:.2f} us")
+
+
+def memory(pair, args):
+    """The largest resident memory of fresh processes, each with one side alone."""
+    sides = {}
+    for side in ("ours", "theirs"):
+        command = [sys.executable, *sys.argv, "--only", side]
+        sides[side] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    for phase, mine in sides["ours"].items():
+        hand = sides["theirs"][phase]
+        print(f"{title(args)}, {phase}: {mine / hand:.3f} of hand-written ({mine / 1024:.0f} and {hand / 1024:.0f} MiB)")
+
+
+def alone(pair, args):
+    """One side: its largest memory, in KiB, up to the end of each phase."""
+    peaks = {}
+    run = pair.ours()[1] if args.only == "ours" else pair.theirs()[0]
+    for phase, calls in (("compile", 1), (args.mode, 20)):
+        for _ in range(calls):
+            run()
+        peaks[phase] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps(peaks))
+
+
+ROWS = {"steady": steady, "compile": compiling, "source": source, "overhead": overhead, "memory": memory}
+
+
+def title(args):
+    words = [args.framework, "compiled" * args.jit, args.case, args.mode, "stacked" * args.stack_layers, args.row]
+    return " ".join(word for word in words if word)
+
+
+def report(args, ratios):
+    low, high = interval(ratios)
+    print(f"{title(args)}: ratio {statistics.median(ratios):.3f} [{low:.3f}, {high:.3f}] over {len(ratios)} rounds")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
+    parser.add_argument("framework", choices=("jax", "torch"))
+    parser.add_argument("case", choices=(*CASES, "histfactory"))
+    parser.add_argument("--row", choices=ROWS, default="steady")
+    parser.add_argument("--mode", choices=("inference", "training"), default="inference")
+    parser.add_argument("--jit", action="store_true", help="torch.compile on both sides (JAX is always compiled)")
+    parser.add_argument("--autodiff", choices=("wootz", "framework"))
+    parser.add_argument("--stack-layers", action="store_true", help="the generated side's equal layers as one scan")
+    parser.add_argument("--seconds", type=float, default=20.0, help="about how long to measure")
+    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--only", choices=("ours", "theirs"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    pair = Pair(args)
+    (alone if args.only else ROWS[args.row])(pair, args)
 
 
 if __name__ == "__main__":

@@ -110,3 +110,39 @@ def training(case, params, inputs, jit):
         return {"loss": np.asarray(last["loss"]), **named}
 
     return run, outputs
+
+
+def density(a, point, data):
+    """ln L of an analysis with its gradient: one jitted function of float64 arrays, the templates its constants."""
+    jax.config.update("jax_enable_x64", True)
+    constant = -jnp.log(a.widths * np.sqrt(2 * np.pi)).sum()
+
+    def logpdf(pars, data):
+        alpha = pars[a.normalisations]
+        inside = jnp.asarray(a.coefficients[5])
+        for coefficient in a.coefficients[4::-1]:
+            inside = inside * alpha + coefficient
+        inside = inside * alpha + 1
+        outside = jnp.where(alpha > 0, a.high, a.low) ** jnp.abs(alpha)
+        factors = jnp.where(jnp.abs(alpha) < 1, inside, outside).prod(axis=1)
+        factors = factors * jnp.where(a.scales, pars[a.mu], 1.0)
+        shift = pars[a.shapes]
+        square = shift * shift
+        inner = square * (square * (3 * square - 10) + 15)
+        bend = jnp.where(jnp.abs(shift) < 1, inner, 8 * jnp.abs(shift))
+        rates = a.nominal + jnp.einsum("h,shb->sb", shift, a.linear) + jnp.einsum("h,shb->sb", bend, a.bent)
+        rates = pars[a.mc] * (factors @ rates)
+        main, auxiliary = data[: rates.size], data[rates.size :]
+        poisson = jax.scipy.special.xlogy(main, rates) - rates - jax.scipy.special.gammaln(main + 1)
+        scaled = (auxiliary - pars[a.centres]) / a.widths
+        return poisson.sum() - 0.5 * (scaled * scaled).sum() + constant
+
+    function = jax.jit(jax.value_and_grad(logpdf))
+    point, data = jnp.asarray(point), jnp.asarray(data)
+    last = {}
+
+    def run():
+        last["value"], last["gradient"] = function(point, data)
+        last["gradient"].block_until_ready()
+
+    return run, lambda: {name: np.asarray(value) for name, value in last.items()}

@@ -113,3 +113,44 @@ def training(case, params, inputs, jit):
         return {"loss": last["loss"].detach().numpy(), **named}
 
     return run, outputs
+
+
+def density(a, point, data, jit):
+    """ln L of an analysis with its gradient by autograd, in float64."""
+    tensor = torch.from_numpy
+    nominal, high, low, linear, bent, widths = map(tensor, (a.nominal, a.high, a.low, a.linear, a.bent, a.widths))
+    coefficients, scales = tensor(a.coefficients), tensor(a.scales)
+    normalisations, shapes, mc, centres = map(tensor, (a.normalisations, a.shapes, a.mc, a.centres))
+    one = torch.ones((), dtype=torch.float64)
+    constant = -torch.log(widths * (2 * torch.pi) ** 0.5).sum()
+
+    def logpdf(pars, data):
+        alpha = pars[normalisations]
+        inside = coefficients[5]
+        for i in (4, 3, 2, 1, 0):
+            inside = torch.addcmul(coefficients[i], inside, alpha)
+        inside = torch.addcmul(one, inside, alpha)
+        outside = torch.where(alpha > 0, high, low) ** alpha.abs()
+        factors = torch.where(alpha.abs() < 1, inside, outside).prod(dim=1)
+        factors = factors * torch.where(scales, pars[a.mu], one)
+        shift = pars[shapes]
+        square = shift * shift
+        inner = square * (square * (3 * square - 10) + 15)
+        bend = torch.where(shift.abs() < 1, inner, 8 * shift.abs())
+        rates = nominal + torch.einsum("h,shb->sb", shift, linear) + torch.einsum("h,shb->sb", bend, bent)
+        rates = pars[mc] * (factors @ rates)
+        main, auxiliary = data[: len(mc)], data[len(mc) :]
+        poisson = torch.xlogy(main, rates) - rates - torch.lgamma(main + 1)
+        scaled = (auxiliary - pars[centres]) / widths
+        return poisson.sum() - 0.5 * (scaled * scaled).sum() + constant
+
+    compute = torch.compile(logpdf) if jit else logpdf
+    point, data = tensor(point).requires_grad_(), tensor(data)
+    last = {}
+
+    def run():
+        value = compute(point, data)
+        (last["gradient"],) = torch.autograd.grad(value, point)
+        last["value"] = value
+
+    return run, lambda: {name: value.detach().numpy() for name, value in last.items()}

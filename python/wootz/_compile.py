@@ -67,6 +67,7 @@ def compile(
     jit_options: Mapping[str, Any] | None = None,
     file: str | os.PathLike | None = None,
     autodiff: str | None = None,
+    stack_layers: bool | None = None,
 ) -> Any:
     """Compiles a model for inputs of these types: `wz.compile(model, {"x": wz.f32[32, 784]})`.
 
@@ -87,6 +88,8 @@ def compile(
     * `file`: where the source is written.
     * `autodiff`: who differentiates a training step: `"wootz"`, whose derivatives are then in the source, or the `"framework"`
       (`jax.value_and_grad`, `torch.autograd`, `mx.value_and_grad`). The faster one unless given: eager PyTorch's own, else wootz's.
+    * `stack_layers`: equal layers in a row become one loop over their stacked parameters, JAX's `lax.scan`, which compiles a layer
+      once. The derivatives of a training step are then JAX's own.
     """
     options = {
         "backend": backend,
@@ -99,6 +102,7 @@ def compile(
         "jit_options": jit_options,
         "file": file,
         "autodiff": autodiff,
+        "stack_layers": stack_layers,
     }
     if inputs is None:
         return Specializing(model, options, training)

@@ -951,10 +951,10 @@ def compile(definition: Definition, shapes: dict[str, SupportsGetItem[int, Suppo
     Compiles a definition for inputs of these shapes.
     """
 
-def generate(definition: Definition, shapes: dict[str, SupportsGetItem[int, SupportsIndex]], framework: str, optimize: str, jit: bool, jit_arguments: str, device: str | None, differentiate: bool) -> Generated:
+def generate(definition: Definition, shapes: dict[str, SupportsGetItem[int, SupportsIndex]], framework: str, optimize: str, jit: bool, jit_arguments: str, device: str | None, differentiate: bool, stack_layers: bool) -> Generated:
     """
     Writes the source of a definition for inputs of these shapes; `differentiate`: the derivatives of a training step are left to
-    the framework.
+    the framework; `stack_layers`: equal layers in a row are one loop of the framework's.
     """
 
 def load(path: str | PathLike[str]) -> Any:

@@ -34,6 +34,17 @@ pub enum EmitError {
         /// The framework.
         framework: Framework,
     },
+    /// Layers were to be stacked where none are equal and in a row.
+    #[error(
+        "no layers to stack: in this program no two equal blocks follow each other; leave `stack_layers` out"
+    )]
+    NothingToStack,
+    /// A framework without loops of its own was to stack layers.
+    #[error("backend `{framework}` has no loop to run stacked layers in; leave `stack_layers` out")]
+    Stacking {
+        /// The framework.
+        framework: Framework,
+    },
     /// A pass failed.
     #[error(transparent)]
     Pass(#[from] wootz_passes::PassError),

@@ -3,21 +3,28 @@
 //! A value that is used once, nearby, becomes part of the expression that uses it; others get a name. Broadcasts are left
 //! to the framework wherever an elementwise op takes them.
 
-use crate::EmitError;
 mod control;
 mod fold;
+mod gather;
+mod hint;
 mod inplace;
+mod repeat;
 
 pub(crate) use self::fold::splat_of;
 use self::fold::{folded, is_container, joined, reduced_splat, spread};
+use self::gather::operands;
+use self::hint::{hint, is_light};
 pub(crate) use self::inplace::is_view;
-use crate::dialect::{Arg, Indices, Out};
+pub(crate) use self::repeat::Style;
+use crate::EmitError;
+use crate::blocks::Blocks;
+use crate::dialect::{Arg, Out};
 use crate::module::Module;
 use crate::names::Names;
-use crate::py::{Py, atom, index, line, size, statement};
+use crate::py::{Py, atom, index, line, statement};
 use crate::update::Updates;
 use std::collections::{HashMap, HashSet};
-use wootz_ir::ops::{Gather, Movement, Reduce, ReduceKind, Source};
+use wootz_ir::ops::{Movement, Reduce, Source};
 use wootz_ir::{Def, Dims, HostTensor, Node, Op, Region, Site, Value};
 
 /// Longer expressions get a name.
@@ -39,6 +46,9 @@ pub(crate) struct Function<'m> {
     /// Values that may overwrite a parameter, and those that have.
     overwriting: HashMap<Value, Value>,
     overwritten: HashSet<Value>,
+    blocks: Blocks,
+    style: Option<Style>,
+    block_functions: HashMap<*const Region, String>,
     pub(crate) body: String,
     site: String,
     current: Site,
@@ -46,11 +56,18 @@ pub(crate) struct Function<'m> {
 
 impl<'m> Function<'m> {
     pub(crate) fn new(module: &'m mut Module, region: &'m Region) -> Function<'m> {
-        Function::without(module, region, &Updates::default())
+        Function::of_graph(module, region, &Updates::default(), Blocks::default(), None)
     }
 
-    /// The function of a step's region without its updates, which [`next_state`](crate::update::next_state) writes.
-    pub(crate) fn without(module: &'m mut Module, region: &'m Region, updates: &Updates) -> Function<'m> {
+    /// The function of a graph's region: its blocks as functions, and without its updates, which
+    /// [`next_state`](crate::update::next_state) writes.
+    pub(crate) fn of_graph(
+        module: &'m mut Module,
+        region: &'m Region,
+        updates: &Updates,
+        blocks: Blocks,
+        style: Option<Style>,
+    ) -> Function<'m> {
         let names = Names::inside(&module.names);
         let mut function = Function {
             module,
@@ -64,6 +81,9 @@ impl<'m> Function<'m> {
             live: vec![false; region.nodes().len()],
             overwriting: HashMap::new(),
             overwritten: HashSet::new(),
+            blocks,
+            style,
+            block_functions: HashMap::new(),
             body: String::new(),
             site: String::new(),
             current: Site::default(),
@@ -88,9 +108,15 @@ impl<'m> Function<'m> {
     /// Writes the statements of all nodes that count.
     pub(crate) fn nodes(&mut self) -> Result<(), EmitError> {
         let region = self.region;
+        let blocks = std::mem::take(&mut self.blocks);
         for (at, node) in region.nodes().iter().enumerate() {
             if self.live[at] {
                 self.current = node.site.clone();
+                if let Some(style) = self.style
+                    && self.repeated(at, &blocks, style)?
+                {
+                    continue;
+                }
                 if !self.overwrite(at, node)? {
                     self.node(node)?;
                 }
@@ -121,8 +147,14 @@ impl<'m> Function<'m> {
         atom(name)
     }
 
+    /// A value as an expression of exactly its shape.
+    pub(crate) fn whole_code(&mut self, value: Value) -> Result<Py, EmitError> {
+        Ok(self.whole(value)?.code)
+    }
+
     fn count_uses(&mut self, updates: &Updates) {
         let region = self.region;
+        let blocks = std::mem::take(&mut self.blocks);
         let results = region.results().iter().enumerate().filter(|(i, _)| !updates.outputs.contains(i));
         for value in results.map(|(_, value)| *value).chain(updates.operands()) {
             self.uses[value.index()] += 1;
@@ -131,6 +163,9 @@ impl<'m> Function<'m> {
         }
         for at in (0..region.nodes().len()).rev() {
             let node = &region.nodes()[at];
+            if self.count_repeated(at, &blocks) {
+                continue;
+            }
             self.live[at] = !updates.nodes.contains(&at) && node.outputs().any(|v| self.uses[v.index()] > 0);
             if !self.live[at] {
                 continue;
@@ -145,6 +180,7 @@ impl<'m> Function<'m> {
                 self.last_user[of] = self.last_user[of].max(self.last_user[view]);
             }
         }
+        self.blocks = blocks;
     }
 
     fn out(&self, value: Value) -> Result<Out, EmitError> {
@@ -340,34 +376,6 @@ impl<'m> Function<'m> {
         Ok(())
     }
 
-    fn gather(&mut self, node: &Node, op: Gather) -> Result<(), EmitError> {
-        let (value, out) = (node.output(), self.out(node.output())?);
-        let (x, of) = (self.whole(node.inputs[0])?, self.out(node.inputs[1])?);
-        let dims: Dims = of.dims[..of.dims.len() - 1].into();
-        let vectors = operands(self.region, node)[1];
-        let mut parts = Vec::new();
-        if vectors != node.inputs[1] {
-            // Scalars that were given an axis for the vector's only entry.
-            parts.push(self.whole(vectors)?);
-        } else {
-            let whole = self.whole(vectors)?;
-            for i in 0..op.indexed {
-                parts.push(part(self.module, &whole, i, &dims));
-            }
-        }
-        let d = self.module.dialect;
-        let code = d.gather(self.module, op, x.clone(), Indices { parts, dims: dims.clone() });
-        if op.indexed == 0 {
-            // Every vector of no entries reads the whole.
-            let axes: Vec<usize> = (0..op.batch).chain(dims.len()..out.dims.len()).collect();
-            let (code, dims) = spread(code, &x.dims, x.dims.len(), &axes, out.dims.len());
-            self.bind(value, Arg { code, dims, dtype: out.dtype, splat: None, constant: None });
-            return Ok(());
-        }
-        self.bind(value, plain(code, out));
-        Ok(())
-    }
-
     /// Gives a value a name, or leaves its expression to its only user.
     fn bind(&mut self, value: Value, arg: Arg) {
         let node = match self.region.def(value) {
@@ -428,35 +436,6 @@ pub(crate) fn write_return(out: &mut String, result: &Py) {
     statement(out, 4, "return ", result, "");
 }
 
-/// The operands that are written: a gather from single positions takes those as they were before they became vectors.
-fn operands(region: &Region, node: &Node) -> Vec<Value> {
-    let mut values = node.inputs.to_vec();
-    if let Op::Gather(Gather { indexed: 1, .. }) = node.op
-        && let Some(source) = region.defining_node(values[1])
-        && let Op::Movement(Movement::Reshape { shape }) = &source.op
-        && let Some((last, rest)) = shape.split_last()
-        && last.is(1)
-        && rest == &region.ty(source.inputs[0]).shape[..]
-    {
-        values[1] = source.inputs[0];
-    }
-    values
-}
-
-/// Entry `i` of index vectors.
-fn part(module: &mut Module, vectors: &Arg, i: usize, dims: &Dims) -> Arg {
-    let constant = vectors.constant.as_ref().map(|all| {
-        let width = *all.dims().last().unwrap_or(&1);
-        let entries: Vec<i64> = all.to_i64().iter().skip(i).step_by(width.max(1)).copied().collect();
-        HostTensor::from_i64(all.dtype(), dims, &entries)
-    });
-    let code = match &constant {
-        Some(constant) => module.constant(constant),
-        None => index(vectors.code.clone(), [atom("..."), size(i)]),
-    };
-    Arg { code, dims: dims.clone(), dtype: vectors.dtype, splat: None, constant }
-}
-
 fn plain(code: Py, out: Out) -> Arg {
     Arg { code, dims: out.dims, dtype: out.dtype, splat: None, constant: None }
 }
@@ -472,52 +451,5 @@ fn is_trivial(code: &Py) -> bool {
         Py::Attribute(value, _) | Py::Prefix("-", value) => matches!(**value, Py::Atom(_)),
         Py::Index(value, items) => items.len() == 1 && is_container(value),
         _ => false,
-    }
-}
-
-/// Ops whose place in the source says nothing: they go where they are used, whichever block that is.
-fn is_light(op: &Op) -> bool {
-    match op {
-        Op::Movement(_) | Op::Cast(_) | Op::Source(_) => true,
-        Op::Unary(_)
-        | Op::Binary(_)
-        | Op::Compare(_)
-        | Op::Ternary(_)
-        | Op::Reduce(_)
-        | Op::ArgReduce(_)
-        | Op::Dot(_)
-        | Op::Gather(_)
-        | Op::Scatter(_)
-        | Op::Segment(_)
-        | Op::Cumsum(_)
-        | Op::Linalg(_)
-        | Op::Random(_)
-        | Op::Composite(_)
-        | Op::Control(_) => false,
-    }
-}
-
-/// What to call a node's result.
-fn hint(node: &Node) -> &'static str {
-    match &node.op {
-        Op::Dot(_) | Op::Control(_) => "h",
-        Op::Composite(_) => "h",
-        Op::Binary(_) | Op::Ternary(_) => "t",
-        Op::Compare(_) => "mask",
-        Op::Reduce(op) => match op.kind {
-            ReduceKind::Sum => "total",
-            ReduceKind::Prod => "product",
-            ReduceKind::Max => "largest",
-            ReduceKind::Min => "smallest",
-            ReduceKind::Any | ReduceKind::All => "mask",
-        },
-        Op::Gather(_) => "rows",
-        Op::Random(_) => "bits",
-        Op::Unary(_) | Op::Cast(_) | Op::Movement(_) | Op::Source(_) => match node.op.name() {
-            "cast" | "constant" | "reshape" | "transpose" | "broadcast" | "slice" | "pad" | "concat"
-            | "reverse" => "v",
-            name => name,
-        },
-        Op::ArgReduce(_) | Op::Scatter(_) | Op::Segment(_) | Op::Linalg(_) | Op::Cumsum(_) => node.op.name(),
     }
 }

@@ -48,6 +48,8 @@ pub(crate) struct Module {
     /// Helper functions used, with what they use.
     used: RefCell<Vec<&'static str>>,
     constants: Vec<(HostTensor, String, Py)>,
+    /// Whether blocks in a row are stacked somewhere.
+    pub(crate) stacked: bool,
     /// Tuples of names.
     lists: Vec<(Vec<String>, String)>,
     /// Functions of regions, complete.
@@ -70,6 +72,7 @@ impl Module {
             names,
             used: RefCell::default(),
             constants: Vec::new(),
+            stacked: false,
             lists: Vec::new(),
             functions: Vec::new(),
             regions: HashMap::new(),
@@ -97,11 +100,16 @@ impl Module {
 
     /// The name of a tuple of the parameters' names.
     pub(crate) fn names_of<'n>(&mut self, names: impl Iterator<Item = &'n str>) -> String {
+        self.names_as("PARAMETERS", names)
+    }
+
+    /// The name, like `hint`, of a tuple of names.
+    pub(crate) fn names_as<'n>(&mut self, hint: &str, names: impl Iterator<Item = &'n str>) -> String {
         let names: Vec<String> = names.map(str::to_owned).collect();
         if let Some((_, list)) = self.lists.iter().find(|(known, _)| *known == names) {
             return list.clone();
         }
-        let list = self.names.fresh("PARAMETERS");
+        let list = self.names.fresh(hint);
         self.lists.push((names, list.clone()));
         list
     }

@@ -1,6 +1,7 @@
 //! A graph as a module.
 
-use crate::function::{Function, write_return};
+use crate::blocks::Blocks;
+use crate::function::{Function, Style, write_return};
 use crate::module::Module;
 use crate::py::{Py, atom, index, line, statement, string};
 use crate::update::{Updates, next_state};
@@ -20,12 +21,15 @@ pub struct Options {
     pub jit_arguments: String,
     /// The device that PyTorch makes new tensors on; `None` is the CPU.
     pub device: Option<String>,
+    /// Whether equal layers in a row become a loop of the framework over their stacked parameters: JAX's `lax.scan`. They are
+    /// compiled once.
+    pub stack_layers: bool,
 }
 
 impl Options {
     /// Plain source for a framework: not compiled, on its default device.
     pub fn new(framework: Framework) -> Options {
-        Options { framework, jit: false, jit_arguments: String::new(), device: None }
+        Options { framework, jit: false, jit_arguments: String::new(), device: None, stack_layers: false }
     }
 }
 
@@ -49,10 +53,10 @@ pub fn emit(graph: &Graph, options: &Options) -> Result<Source, EmitError> {
     module.names.reserve(function);
 
     let found = Updates::of(graph, options.framework);
-    if !found.groups.is_empty() {
-        module.names.reserve("name");
-    }
-    let mut writer = Function::without(&mut module, &graph.body, &found);
+    let blocks = Blocks::of(graph, &found, |input| input.role != Role::Input);
+    let style = Style { container, stacked: options.stack_layers };
+    LOOP_NAMES.iter().for_each(|name| module.names.reserve(name));
+    let mut writer = Function::of_graph(&mut module, &graph.body, &found, blocks, Some(style));
     let mut arguments: Vec<String> = Vec::new();
     for (input, value) in graph.inputs.iter().zip(graph.body.params()) {
         if input.role == Role::Input {
@@ -87,8 +91,21 @@ pub fn emit(graph: &Graph, options: &Options) -> Result<Source, EmitError> {
     docstring(&mut text, graph);
     text.push_str(&body);
     write_return(&mut text, &result);
+    check_stacked(&module, options)?;
     let summary = summary(options.framework, &head, updates, has_doubles(&graph.body));
     Ok(Source { text: module.finish(&summary, &text)?, function, held })
+}
+
+/// What loops over parameters and blocks count with.
+pub(crate) const LOOP_NAMES: [&str; 3] = ["name", "prefix", "own"];
+
+/// Whether layers are stacked if they were to be.
+pub(crate) fn check_stacked(module: &Module, options: &Options) -> Result<(), EmitError> {
+    match (options.stack_layers, options.framework) {
+        (true, Framework::Jax) if !module.stacked => Err(EmitError::NothingToStack),
+        (false, _) | (true, Framework::Jax) => Ok(()),
+        (true, framework) => Err(EmitError::Stacking { framework }),
+    }
 }
 
 /// The dict of outputs; of a step, the next state and the dict of the other outputs.

@@ -1,8 +1,9 @@
 //! A training step whose derivatives the framework takes: the loss as a function, and a step that differentiates it.
 
-use crate::function::{Function, write_return};
+use crate::blocks::Blocks;
+use crate::function::{Function, Style, write_return};
 use crate::module::Module;
-use crate::program::{decorate, docstring, has_doubles, summary};
+use crate::program::{LOOP_NAMES, check_stacked, decorate, docstring, has_doubles, summary};
 use crate::py::{Py, atom, call, index, keyword, line, method, statement, string};
 use crate::update::{Updates, next_state};
 use crate::{EmitError, Framework, Options, Source};
@@ -31,8 +32,9 @@ pub fn emit_step(step: &Step, options: &Options) -> Result<Source, EmitError> {
     for name in ["step", LOSS, "value", "outputs"] {
         module.names.reserve(name);
     }
-    module.names.reserve("name");
-    let (reads_state, loss) = loss_function(&mut module, &step.forward)?;
+    LOOP_NAMES.iter().for_each(|name| module.names.reserve(name));
+    let (reads_state, loss) = loss_function(&mut module, &step.forward, options)?;
+    check_stacked(&module, options)?;
     let trained = module.names_of(step.gradients.iter().map(|(name, _)| name.as_str()));
     module.add_function(loss);
     let (arguments, update) = update_body(&mut module, step, options)?;
@@ -69,8 +71,15 @@ pub fn emit_step(step: &Step, options: &Options) -> Result<Source, EmitError> {
 }
 
 /// `def compute_loss(params, x, y)`: the loss, and a dict of everything else. Tells whether it reads the state.
-fn loss_function(module: &mut Module, forward: &Graph) -> Result<(bool, String), EmitError> {
-    let mut writer = Function::new(module, &forward.body);
+fn loss_function(
+    module: &mut Module,
+    forward: &Graph,
+    options: &Options,
+) -> Result<(bool, String), EmitError> {
+    let none = Updates::default();
+    let blocks = Blocks::of(forward, &none, |input| input.role == Role::Param);
+    let style = Style { container: "params", stacked: options.stack_layers };
+    let mut writer = Function::of_graph(module, &forward.body, &none, blocks, Some(style));
     let mut arguments = Vec::new();
     for (input, value) in forward.inputs.iter().zip(forward.body.params()) {
         match input.role {
@@ -127,7 +136,7 @@ fn update_body(
     let gradients: HashMap<&str, &str> =
         step.gradients.iter().map(|(param, gradient)| (gradient.as_str(), param.as_str())).collect();
     let found = Updates::of(update, options.framework);
-    let mut writer = Function::without(module, &update.body, &found);
+    let mut writer = Function::of_graph(module, &update.body, &found, Blocks::default(), None);
     let mut arguments = Vec::new();
     for (input, value) in update.inputs.iter().zip(update.body.params()) {
         let code = match (input.role, gradients.get(&*input.name)) {

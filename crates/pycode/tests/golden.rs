@@ -2,9 +2,12 @@
 
 use expect_test::expect_file;
 use wootz_ir::{DType, TensorType};
-use wootz_nn::{Mode, Model, Optimizer, adamw, cross_entropy, linear, mlp, sgd, trace, training};
+use wootz_nn::{
+    Mode, Model, Optimizer, Training, TransformerConfig, adamw, cross_entropy, linear, mlp, sgd, trace,
+    training, transformer,
+};
 use wootz_passes::Optimize;
-use wootz_pycode::{Framework, Options, Step, emit, emit_step, optimize};
+use wootz_pycode::{EmitError, Framework, Options, Step, emit, emit_step, optimize};
 
 fn check(name: &str, graph: &wootz_ir::Graph) {
     for framework in Framework::ALL {
@@ -29,19 +32,34 @@ fn step(name: &str, model: Model, features: usize, optimizer: impl Into<Optimize
 }
 
 /// A step whose derivatives the framework takes; NumPy takes none.
-fn differentiated(name: &str, model: Model, features: usize, optimizer: impl Into<Optimizer>) {
-    let x = TensorType::new(DType::F32, [32, features]);
-    let y = TensorType::new(DType::I64, [32usize]);
-    let apart = training(model, cross_entropy(), optimizer).trace_apart(&[("x", x), ("y", y)]);
-    let apart = apart.expect("the step traces");
+fn differentiated(name: &str, training: &Training, inputs: [TensorType; 2]) {
     for framework in [Framework::Jax, Framework::Torch, Framework::Mlx] {
-        let optimized = |graph| optimize(graph, Optimize::Full, framework).expect("the passes succeed");
-        let (forward, update) = (optimized(&apart.forward), optimized(&apart.update));
-        let step = Step { forward, update, gradients: apart.gradients.clone() };
         let jit = framework != Framework::Torch;
-        let source = emit_step(&step, &Options { jit, ..Options::new(framework) }).expect("dtypes are there");
-        expect_file![format!("../../../tests/golden/{name}_{framework}.py")].assert_eq(&source.text);
+        let options = Options { jit, ..Options::new(framework) };
+        differentiated_by(name, training, inputs.clone(), &options);
     }
+}
+
+fn differentiated_by(name: &str, training: &Training, [x, y]: [TensorType; 2], options: &Options) {
+    let apart = training.trace_apart(&[("x", x), ("y", y)]).expect("the step traces");
+    let optimized = |graph| optimize(graph, Optimize::Full, options.framework).expect("the passes succeed");
+    let (forward, update) = (optimized(&apart.forward), optimized(&apart.update));
+    let step = Step { forward, update, gradients: apart.gradients };
+    let source = emit_step(&step, options).expect("every framework has f32 and i64");
+    let framework = options.framework;
+    expect_file![format!("../../../tests/golden/{name}_{framework}.py")].assert_eq(&source.text);
+}
+
+fn images() -> [TensorType; 2] {
+    [TensorType::new(DType::F32, [32usize, 784]), TensorType::new(DType::I64, [32usize])]
+}
+
+fn tokens() -> TensorType {
+    TensorType::new(DType::I64, [2usize, 16])
+}
+
+fn decoder() -> Model {
+    transformer(&TransformerConfig::new(100, 16, 32, 4, 3))
 }
 
 #[test]
@@ -66,11 +84,39 @@ fn linear_step_by_adamw() {
 
 #[test]
 fn perceptron_step_by_adamw_differentiated_by_the_framework() {
-    differentiated("mlp_adamw_differentiated", mlp(&[784, 256, 10]), 784, adamw(1e-3));
+    let step = training(mlp(&[784, 256, 10]), cross_entropy(), adamw(1e-3));
+    differentiated("mlp_adamw_differentiated", &step, images());
 }
 
 #[test]
 fn perceptron_step_by_momentum_differentiated_by_the_framework() {
     let momentum = sgd(0.1).momentum(0.9).weight_decay(1e-4);
-    differentiated("mlp_momentum_differentiated", mlp(&[784, 256, 10]), 784, momentum);
+    let step = training(mlp(&[784, 256, 10]), cross_entropy(), momentum);
+    differentiated("mlp_momentum_differentiated", &step, images());
+}
+
+#[test]
+fn transformer_whose_layers_are_written_once() {
+    check("transformer", &trace(&decoder(), &[("x", tokens())], Mode::Inference).expect("it traces").graph);
+}
+
+#[test]
+fn transformer_step_with_stacked_layers() {
+    let step = training(decoder(), cross_entropy(), adamw(1e-3).weight_decay(0.1));
+    let options = Options { jit: true, stack_layers: true, ..Options::new(Framework::Jax) };
+    differentiated_by("transformer_stacked", &step, [tokens(), tokens()], &options);
+}
+
+#[test]
+fn layers_are_stacked_where_there_are_some() {
+    let emitted = |framework, model: &Model, x: TensorType| {
+        let graph = trace(model, &[("x", x)], Mode::Inference).expect("it traces").graph;
+        let graph = optimize(&graph, Optimize::Full, framework).expect("the passes succeed");
+        emit(&graph, &Options { stack_layers: true, ..Options::new(framework) }).map(|source| source.text)
+    };
+    let [x, _] = images();
+    assert_eq!(emitted(Framework::Jax, &mlp(&[784, 10]), x), Err(EmitError::NothingToStack));
+    let torch = emitted(Framework::Torch, &decoder(), tokens());
+    assert_eq!(torch, Err(EmitError::Stacking { framework: Framework::Torch }));
+    assert!(emitted(Framework::Jax, &decoder(), tokens()).is_ok_and(|text| text.contains("lax.scan(")));
 }

@@ -30,7 +30,7 @@ pub(crate) struct Generated {
 }
 
 /// Writes the source of a definition for inputs of these shapes; `differentiate`: the derivatives of a training step are left to
-/// the framework.
+/// the framework; `stack_layers`: equal layers in a row are one loop of the framework's.
 #[pyfunction]
 pub(crate) fn generate(
     py: Python<'_>,
@@ -42,12 +42,13 @@ pub(crate) fn generate(
     jit_arguments: String,
     device: Option<String>,
     differentiate: bool,
+    stack_layers: bool,
 ) -> PyResult<Generated> {
     let framework: Framework = framework
         .parse()
         .map_err(|error: wootz_pycode::UnknownFramework| Kind::Backend.error(error.to_string()))?;
     let level = level(optimize)?;
-    let options = Options { framework, jit, jit_arguments, device };
+    let options = Options { framework, jit, jit_arguments, device, stack_layers };
     let shapes: BTreeMap<String, Dims> = shapes.into_iter().map(|(name, dims)| (name, dims.into())).collect();
     guarded(|| {
         py.detach(|| {
@@ -108,7 +109,10 @@ pub(crate) fn generate(
 impl Raise for EmitError {
     fn raise(self) -> PyErr {
         let kind = match &self {
-            EmitError::DType { .. } | EmitError::Derivatives { .. } => Kind::Backend,
+            EmitError::DType { .. } | EmitError::Derivatives { .. } | EmitError::Stacking { .. } => {
+                Kind::Backend
+            }
+            EmitError::NothingToStack => Kind::Model,
             EmitError::Symbolic { .. } => Kind::Shape,
             EmitError::Pass(_) => Kind::Internal,
         };

@@ -164,16 +164,34 @@ class GeneratedProgram:
     __module__ = "wootz"
 
     def __init__(
-        self, definition: Any, shapes: dict, framework: Framework, optimize: str, jit: bool, file: Any, autodiff: str | None = None
+        self,
+        definition: Any,
+        shapes: dict,
+        framework: Framework,
+        optimize: str,
+        jit: bool,
+        file: Any,
+        autodiff: str | None = None,
+        stack_layers: bool = False,
     ) -> None:
         if autodiff not in (None, "wootz", "framework"):
             raise BackendError(f'autodiff must be "wootz" or "framework", not {autodiff!r}')
-        differentiate = autodiff == "framework" or (autodiff is None and definition.is_step and framework.differentiates(jit))
+        # A scan's derivative is the framework's to take: wootz's would be written layer by layer.
+        default = "framework" if definition.is_step and (stack_layers or framework.differentiates(jit)) else "wootz"
+        differentiate = (autodiff or default) == "framework"
         self._definition = definition
         self._shapes = shapes
         self.framework = framework
         self._generated = _native.generate(
-            definition, shapes, framework.name, optimize, jit, framework.jit_arguments(), framework.device_source(), differentiate
+            definition,
+            shapes,
+            framework.name,
+            optimize,
+            jit,
+            framework.jit_arguments(),
+            framework.device_source(),
+            differentiate,
+            stack_layers,
         )
         generated = self._generated
         self._given = [(name, spec) for name, role, spec in generated.inputs if role == "input"]
@@ -342,12 +360,13 @@ def compile_generated(
     jit_options: Mapping[str, Any] | None = None,
     file: Any = None,
     autodiff: str | None = None,
+    stack_layers: bool | None = None,
 ) -> GeneratedProgram:
     """Writes a definition as source of a framework and loads it."""
     module = importlib.import_module(f"wootz.backends._{backend}")
     framework = module.FRAMEWORK(device, precision, jit_options)
     jit = framework.jit if jit is None else jit
-    return GeneratedProgram(definition, shapes or {}, framework, optimize, jit, file, autodiff)
+    return GeneratedProgram(definition, shapes or {}, framework, optimize, jit, file, autodiff, bool(stack_layers))
 
 
 def _literal(value: Any) -> str:

@@ -1,0 +1,69 @@
+//! Gathers: index vectors as the arrays of their entries.
+
+use super::fold::spread;
+use super::{Function, plain};
+use crate::EmitError;
+use crate::dialect::{Arg, Indices};
+use crate::module::Module;
+use crate::py::{atom, index, size};
+use wootz_ir::ops::{Gather, Movement};
+use wootz_ir::{Dims, HostTensor, Node, Op, Region, Value};
+
+impl Function<'_> {
+    pub(super) fn gather(&mut self, node: &Node, op: Gather) -> Result<(), EmitError> {
+        let (value, out) = (node.output(), self.out(node.output())?);
+        let (x, of) = (self.whole(node.inputs[0])?, self.out(node.inputs[1])?);
+        let dims: Dims = of.dims[..of.dims.len() - 1].into();
+        let vectors = operands(self.region, node)[1];
+        let mut parts = Vec::new();
+        if vectors != node.inputs[1] {
+            // Scalars that were given an axis for the vector's only entry.
+            parts.push(self.whole(vectors)?);
+        } else {
+            let whole = self.whole(vectors)?;
+            for i in 0..op.indexed {
+                parts.push(part(self.module, &whole, i, &dims));
+            }
+        }
+        let d = self.module.dialect;
+        let code = d.gather(self.module, op, x.clone(), Indices { parts, dims: dims.clone() });
+        if op.indexed == 0 {
+            // Every vector of no entries reads the whole.
+            let axes: Vec<usize> = (0..op.batch).chain(dims.len()..out.dims.len()).collect();
+            let (code, dims) = spread(code, &x.dims, x.dims.len(), &axes, out.dims.len());
+            self.bind(value, Arg { code, dims, dtype: out.dtype, splat: None, constant: None });
+            return Ok(());
+        }
+        self.bind(value, plain(code, out));
+        Ok(())
+    }
+}
+
+/// The operands that are written: a gather from single positions takes those as they were before they became vectors.
+pub(super) fn operands(region: &Region, node: &Node) -> Vec<Value> {
+    let mut values = node.inputs.to_vec();
+    if let Op::Gather(Gather { indexed: 1, .. }) = node.op
+        && let Some(source) = region.defining_node(values[1])
+        && let Op::Movement(Movement::Reshape { shape }) = &source.op
+        && let Some((last, rest)) = shape.split_last()
+        && last.is(1)
+        && rest == &region.ty(source.inputs[0]).shape[..]
+    {
+        values[1] = source.inputs[0];
+    }
+    values
+}
+
+/// Entry `i` of index vectors.
+fn part(module: &mut Module, vectors: &Arg, i: usize, dims: &Dims) -> Arg {
+    let constant = vectors.constant.as_ref().map(|all| {
+        let width = *all.dims().last().unwrap_or(&1);
+        let entries: Vec<i64> = all.to_i64().iter().skip(i).step_by(width.max(1)).copied().collect();
+        HostTensor::from_i64(all.dtype(), dims, &entries)
+    });
+    let code = match &constant {
+        Some(constant) => module.constant(constant),
+        None => index(vectors.code.clone(), [atom("..."), size(i)]),
+    };
+    Arg { code, dims: dims.clone(), dtype: vectors.dtype, splat: None, constant }
+}
