@@ -77,6 +77,86 @@ def test_both_ways_of_differentiating_agree_with_the_native_backend(backend):
             np.testing.assert_allclose(np.asarray(state[name]), value, rtol=2e-4, atol=2e-5, err_msg=f"{autodiff} {name}")
 
 
+OPTIMIZERS = {
+    "sgd": nn.sgd(0.1),
+    "momentum": nn.sgd(0.1, momentum=0.9, weight_decay=1e-2),
+    "nesterov": nn.sgd(0.1, momentum=0.9, nesterov=True),
+    "dampened": nn.sgd(0.1, momentum=0.9, dampening=0.5),
+    "adam": nn.adam(1e-2),
+    "penalised": nn.adam(1e-2, weight_decay=0.1),
+    "adamw": nn.adamw(3e-3, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.05),
+    "scheduled": nn.adamw(("state", 1e-2)),
+}
+
+
+def tokens(shape=(2, 8)):
+    return np.random.default_rng(1).integers(0, 20, shape)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_three_steps_of_every_optimizer(backend, optimizer):
+    inputs = {"x": wz.f32[4, 6], "y": wz.i64[4]}
+    step = nn.training(MODEL, loss=nn.cross_entropy, optimizer=OPTIMIZERS[optimizer])
+    native = wz.compile(step, inputs)
+    for autodiff in ("wootz",) if backend == "numpy" else ("wootz", "framework"):
+        program = wz.compile(step, inputs, backend=backend, autodiff=autodiff)
+        expected, state = native.init(seed=1), program.init(seed=1)
+        for _ in range(3):
+            expected, wanted = native(expected, x=IMAGES, y=LABELS)
+            state, out = program(state, x=IMAGES, y=LABELS)
+        np.testing.assert_allclose(np.asarray(out["loss"]), wanted["loss"], rtol=2e-5)
+        assert set(state) == set(program.held)
+        for name, value in expected.items():
+            np.testing.assert_allclose(np.asarray(state[name]), value, rtol=2e-4, atol=2e-5, err_msg=f"{autodiff} {name}")
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_a_transformer_and_its_training_agree(backend):
+    model = nn.transformer(20, 8, width=16, heads=2, layers=3)
+    given = {"x": tokens()}
+    native, program = wz.compile(model, given), wz.compile(model, given, backend=backend)
+    # Its layers are one function.
+    assert program.source().count("def layer(") == 1
+    params = native.init(seed=0)
+    wanted = native(params, **given)["logits"]
+    np.testing.assert_allclose(np.asarray(program(params, **given)["logits"]), wanted, rtol=1e-4, atol=1e-6)
+    step = nn.training(model, loss=nn.cross_entropy, optimizer=nn.adamw(1e-3))
+    given["y"] = tokens()
+    native, program = wz.compile(step, given), wz.compile(step, given, backend=backend)
+    expected, state = native.init(seed=1), program.init(seed=1)
+    for _ in range(3):
+        expected, wanted = native(expected, **given)
+        state, out = program(state, **given)
+        np.testing.assert_allclose(np.asarray(out["loss"]), wanted["loss"], rtol=1e-5)
+
+
+@pytest.mark.skipif("jax" not in INSTALLED, reason="JAX is not installed")
+def test_layers_are_stacked_when_asked():
+    model = nn.transformer(20, 8, width=16, heads=2, layers=3)
+    given = {"x": tokens()}
+    native, program = wz.compile(model, given), wz.compile(model, given, backend="jax", stack_layers=True)
+    assert "lax.scan(" in program.source()
+    params = native.init(seed=0)
+    wanted = native(params, **given)["logits"]
+    np.testing.assert_allclose(np.asarray(program(params, **given)["logits"]), wanted, rtol=1e-4, atol=1e-6)
+    step = nn.training(model, loss=nn.cross_entropy, optimizer=nn.adamw(1e-3))
+    given["y"] = tokens()
+    native, program = wz.compile(step, given), wz.compile(step, given, backend="jax", stack_layers=True)
+    expected, state = native.init(seed=1), program.init(seed=1)
+    for _ in range(3):
+        expected, wanted = native(expected, **given)
+        state, out = program(state, **given)
+        np.testing.assert_allclose(np.asarray(out["loss"]), wanted["loss"], rtol=1e-5)
+
+
+def test_stacking_is_refused_where_there_is_nothing_to_stack():
+    with pytest.raises(wz.BackendError, match='backend `numpy` has no loop to run stacked layers in'):
+        wz.compile(MODEL, INPUTS, backend="numpy", stack_layers=True)
+    with pytest.raises(wz.BackendError, match='"cpu" has no `stack_layers`'):
+        wz.compile(MODEL, INPUTS, stack_layers=True)
+
+
 def test_autodiff_is_refused_where_there_is_nothing_to_differentiate():
     with pytest.raises(wz.BackendError, match='autodiff must be "wootz" or "framework"'):
         wz.compile(training(), {"x": wz.f32[4, 6], "y": wz.i64[4]}, backend="numpy", autodiff="other")
