@@ -1,8 +1,11 @@
 """Random workspaces, and the density of a workspace in mpmath: what the tests of HistFactory models share."""
 
+import copy
 import random
+from types import SimpleNamespace
 
 import mpmath as mp
+import numpy as np
 
 LUMI = {"name": "lumi", "auxdata": [1.0], "sigmas": [0.02], "inits": [1.0], "bounds": [[0.5, 1.5]]}
 
@@ -62,6 +65,29 @@ def random_workspace(seed: int) -> dict:
         "measurements": [{"name": "measurement", "config": {"poi": "mu", "parameters": parameters}}],
         "version": "1.0.0",
     }
+
+
+def physical(spec: dict, model, seed: int) -> dict:
+    """The workspace with variations whose sides move yields in opposite directions, and with counts drawn at a random point of pyhf's `model`."""
+    spec = copy.deepcopy(spec)
+    for channel in spec["channels"]:
+        for sample in channel["samples"]:
+            for modifier in sample["modifiers"]:
+                data, yields = modifier["data"], sample["data"]
+                if modifier["type"] == "normsys":
+                    data["lo"], data["hi"] = min(data["lo"], 0.98), max(data["hi"], 1.02)
+                elif modifier["type"] == "histosys":
+                    data["lo_data"] = [min(x, 0.98 * n) for x, n in zip(data["lo_data"], yields, strict=True)]
+                    data["hi_data"] = [max(x, 1.02 * n) for x, n in zip(data["hi_data"], yields, strict=True)]
+    config = SimpleNamespace(
+        suggested_init=model.config.suggested_init(), suggested_bounds=model.config.suggested_bounds()
+    )
+    point = np.array(random_points(config, 2, seed)[1])
+    rates = np.asarray(model.expected_data(point, include_auxdata=False))
+    counts = np.random.default_rng(seed).poisson(np.maximum(rates, 0.0))
+    for observation in spec["observations"]:
+        observation["data"] = [float(n) for n in counts[model.config.channel_slices[observation["name"]]]]
+    return spec
 
 
 def random_points(config, count: int, seed: int) -> list[list[float]]:

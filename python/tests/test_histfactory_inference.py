@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import histfactory_workspaces as hf
 import numpy as np
 import pyhf
 import pytest
@@ -70,6 +71,51 @@ def test_fits_are_at_least_as_good_as_pyhfs(spec):
     except pyhf.exceptions.FailedMinimization as error:
         pytest.skip(f"pyhf's optimiser failed, so that there is nothing to compare with: {error}")
     assert fit.twice_nll <= float(theirs) + 1e-6
+
+
+def random_fits(specs):
+    """(our fit, ours from where theirs ended, their minimum) of each workspace that pyhf can fit."""
+    for seed, spec in specs:
+        ours, model, data = both(spec)
+        try:
+            best, theirs = pyhf.infer.mle.fit(data, model, return_fitted_val=True)
+        except pyhf.exceptions.FailedMinimization:
+            # Nothing to compare with; what is expected where something is counted is 0 at the start, mostly.
+            continue
+        # SLSQP may end a rounding outside the bounds.
+        yield seed, ours.fit(), ours.fit(init=best), float(theirs)
+
+
+def allowed(theirs):
+    return 1e-6 + 1e-12 * abs(theirs)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fits_of_random_workspaces_are_at_least_as_good_as_pyhfs():
+    def specs():
+        for seed in range(60):
+            spec = hf.random_workspace(seed)
+            yield seed, hf.physical(spec, pyhf.Workspace(spec).model(), seed)
+
+    fits = list(random_fits(specs()))
+    assert len(fits) >= 55
+    for seed, fit, polished, theirs in fits:
+        assert max(fit.kkt, polished.kkt) <= 1e-5, seed
+        assert polished.twice_nll <= theirs + allowed(theirs), (seed, polished.twice_nll, theirs)
+    # Products of free factors have several minima: from one start either may find the lower one.
+    above = [seed for seed, fit, _, theirs in fits if fit.twice_nll > theirs + allowed(theirs)]
+    below = [seed for seed, fit, _, theirs in fits if fit.twice_nll < theirs - allowed(theirs)]
+    assert len(above) <= min(4, len(below)), (above, below)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fits_of_unphysical_workspaces_converge():
+    """Counts that have nothing to do with yields, variations whose sides move a yield the same way: many minima, some at bounds."""
+    fits = list(random_fits((seed, hf.random_workspace(seed)) for seed in range(60)))
+    assert len(fits) >= 45
+    for seed, fit, polished, theirs in fits:
+        assert max(fit.kkt, polished.kkt) <= 1e-5, seed
+        assert polished.twice_nll <= theirs + allowed(theirs), (seed, polished.twice_nll, theirs)
 
 
 @pytest.mark.parametrize("spec", SMALL)
@@ -141,15 +187,130 @@ def test_limits_are_pyhfs(name):
     np.testing.assert_allclose(scan.observed, limit.observed, rtol=2e-3)
 
 
-def test_a_significance_has_its_closed_form():
-    model = pyhf.simplemodels.uncorrelated_background(signal=[10.0], bkg=[50.0], bkg_uncertainty=[7.0])
-    spec = {
+@pytest.mark.parametrize("spec", SMALL)
+@pytest.mark.parametrize("mu", [0.0, 1.0])
+def test_asimov_data_are_pyhfs(spec, mu):
+    ours, model, data = both(spec)
+    config = model.config
+    settings = config.suggested_init(), config.suggested_bounds(), config.suggested_fixed()
+    theirs = pyhf.infer.calculators.generate_asimov_data(mu, data, model, *settings)
+    got = ours.model().asimov_data(mu, data)
+    # They are as far from the minimum as their optimiser's tolerance: some 1e-6 of a standard deviation.
+    np.testing.assert_allclose(got, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["simple", "complex-8p"])
+def test_toys_are_distributed_as_pyhfs(name):
+    ours, model, data = both(shifted(wz.histfactory.workload(name).to_dict(), 2))
+    count = 120
+    calculator = pyhf.infer.calculators.ToyCalculator(data, model, ntoys=count, track_progress=False)
+    np.random.seed(1)
+    statistic = float(calculator.teststatistic(1.0))
+    theirs = [float(p) for p in calculator.pvalues(statistic, *calculator.distributions(1.0))]
+    toys = ours.toys(1.0, toys=4000, seed=1)
+    assert abs(toys.statistic - statistic) < 1e-5
+    assert toys.cls_b == (toys.signal >= toys.statistic).mean()
+    assert toys.cl_b == (toys.background >= toys.statistic).mean()
+    assert toys.observed == toys.cls_b / toys.cl_b
+    for got, expected in zip((toys.cls_b, toys.cl_b), theirs, strict=False):
+        # Four standard deviations of pyhf's toys; ours are many.
+        assert abs(got - expected) < 4 * np.sqrt(max(got * (1 - got), 0.01) / count), (got, expected)
+
+
+def counting(signal, background, error, observed):
+    model = pyhf.simplemodels.uncorrelated_background(signal=[signal], bkg=[background], bkg_uncertainty=[error])
+    return {
         "version": "1.0.0",
         "channels": model.spec["channels"],
-        "observations": [{"name": "singlechannel", "data": [60.0]}],
+        "observations": [{"name": "singlechannel", "data": [observed]}],
         "measurements": [{"name": "m", "config": {"poi": "mu", "parameters": []}}],
     }
-    assert abs(wz.histfactory.load(spec).significance().observed - 0.959075) < 5e-7
+
+
+def test_a_bound_in_the_way_of_a_limit_is_widened():
+    ours = wz.histfactory.load(counting(0.5, 50.0, 7.0, 80.0))
+    with pytest.warns(UserWarning, match="in the way"):
+        limit = ours.upper_limit()
+    bounds = ours.model().config.suggested_bounds.copy()
+    bounds[ours.model().config.poi_index] = (0.0, 1000.0)
+    np.testing.assert_allclose(limit.observed, ours.upper_limit(bounds=bounds).observed, rtol=1e-7)
+
+
+def test_cls_is_a_number_where_both_tails_vanish():
+    # A lower bound of -5, where Asimov data cannot tell hypotheses apart: pyhf's CLs is 0/0 there.
+    ours = wz.histfactory.load(hf.random_workspace(57))
+    with pytest.warns(UserWarning, match="use q"):
+        test = ours.hypotest(1.0)
+    assert 0.0 <= test.observed <= 1.0
+    assert all(0.0 <= x <= 1.0 for x in test.expected)
+
+
+def test_bins_in_which_nothing_is_expected_are_named():
+    ours = wz.histfactory.load(counting(10.0, 0.0, 1.0, 60.0))
+    for what in (lambda: ours.hypotest(1.0), ours.significance, lambda: ours.fit(mu=0.0)):
+        with pytest.raises(wz.FitError, match="mu = 0.*channel `singlechannel`, bin 0 has 60 counts.*clip_bin_data"):
+            what()
+    # As in pyhf a rate of 0 in an empty bin is no obstacle.
+    assert wz.histfactory.load(counting(10.0, 0.0, 1.0, 0.0)).fit(mu=0.0).twice_nll < np.inf
+
+
+def factor(name):
+    return {"name": name, "type": "normfactor", "data": None}
+
+
+def channel(*samples, observed):
+    parameters = {"poi": "mu", "parameters": []}
+    samples = [{"name": f"s{i}", "data": data, "modifiers": modifiers} for i, (data, modifiers) in enumerate(samples)]
+    return {
+        "version": "1.0.0",
+        "channels": [{"name": "SR", "samples": samples}],
+        "observations": [{"name": "SR", "data": observed}],
+        "measurements": [{"name": "m", "config": parameters}],
+    }
+
+
+def test_parameters_that_cannot_be_told_apart_have_no_covariance():
+    signal = ([10.0, 3.0], [factor("mu"), factor("k1"), factor("k2")])
+    fit = wz.histfactory.load(channel(signal, ([50.0, 40.0], []), observed=[75.0, 48.0])).fit()
+    assert fit.kkt <= 1e-7
+    with pytest.raises(wz.FitError, match="cannot be told apart"):
+        _ = fit.covariance
+
+
+def test_negative_yields_are_taken_as_pyhf_takes_them():
+    # An interference: negative alone, positive with the rest.
+    spec = channel(([-5.0, 2.0], [factor("mu")]), ([50.0, 40.0], []), observed=[47.0, 41.0])
+    ours, model, data = both(spec)
+    fit = ours.fit()
+    _, theirs = pyhf.infer.mle.fit(data, model, return_fitted_val=True)
+    assert fit.twice_nll <= float(theirs) + 1e-6
+    alone = wz.histfactory.load(channel(([-5.0, 2.0], [factor("mu")]), observed=[47.0, 41.0]))
+    with pytest.raises(wz.FitError, match="channel `SR`, bin 0 is -5"):
+        alone.fit()
+
+
+def test_bad_data_and_parameters_of_interest_are_errors():
+    ours = wz.histfactory.workload("simple")
+    own = ours.model()
+    data = ours.data(own)
+    for value in (np.nan, np.inf, -1.0):
+        broken = data.copy()
+        broken[0] = value
+        with pytest.raises(wz.WootzError):
+            own.fit(broken)
+    fixed = np.zeros(len(own.config.suggested_init), bool)
+    fixed[own.config.poi_index] = True
+    without = ours.model(poi=None)
+    for call in ("hypotest", "test_statistic", "upper_limit"):
+        value = () if call == "upper_limit" else (1.0,)
+        with pytest.raises(wz.WootzError, match="`mu` is fixed"):
+            getattr(own, call)(*value, data, fixed=fixed)
+        with pytest.raises(wz.WootzError, match="no parameter of interest"):
+            getattr(without, call)(*value, data)
+
+
+def test_a_significance_has_its_closed_form():
+    assert abs(wz.histfactory.load(counting(10.0, 50.0, 7.0, 60.0)).significance().observed - 0.959075) < 5e-7
 
 
 def test_covariance_is_the_inverse_hessian_by_differences():

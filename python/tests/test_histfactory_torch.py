@@ -295,3 +295,56 @@ def test_training_improves_the_significance():
         optimizer.step()
         zs.append(loss.z0)
     assert zs[-1] > 1.2 * zs[0]
+
+
+@pytest.mark.parametrize("mode", ["kde", "sigmoid", "normalized"])
+def test_histograms_compute_in_float64(mode):
+    generator = torch.Generator().manual_seed(4)
+    x = torch.rand(100_000, generator=generator, dtype=torch.float32)
+    w = torch.rand(100_000, generator=generator, dtype=torch.float32)
+    histogram = wz.torch.SoftHistogram(EDGES, 0.1, mode, return_variance=True)
+    single = [t.clone().requires_grad_() for t in (x, w)]
+    double = [t.double().requires_grad_() for t in (x, w)]
+    got, expected = histogram(*single), histogram(*double)
+    for a, b in zip(got, expected, strict=True):
+        assert a.dtype == torch.float64
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=0)
+    got[0].square().sum().backward()
+    expected[0].square().sum().backward()
+    for a, b in zip(single, double, strict=True):
+        assert a.grad.dtype == torch.float32
+        torch.testing.assert_close(a.grad, b.grad.float())
+
+
+def test_histograms_of_what_is_no_number_are_errors():
+    histogram = wz.torch.SoftHistogram(EDGES)
+    x = torch.rand(5, dtype=torch.float64)
+    for dtype in (torch.int64, torch.bool, torch.float16, torch.bfloat16):
+        with pytest.raises(wz.DTypeError, match="events of a histogram are float32 or float64, not"):
+            histogram(x.to(dtype))
+        with pytest.raises(wz.DTypeError, match="weights of a histogram are float32 or float64, not"):
+            histogram(x, x.to(dtype))
+    for value in (math.nan, math.inf, -math.inf):
+        broken = x.clone()
+        broken[3] = value
+        with pytest.raises(wz.ModelError, match="1 of 5 events are NaN or infinite"):
+            histogram(broken)
+        with pytest.raises(wz.ModelError, match="1 of 5 weights are NaN or infinite"):
+            histogram(x, broken)
+
+
+@pytest.mark.filterwarnings("ignore:.*unblind")
+def test_auxiliary_data_can_be_given():
+    ws = analysis()
+    model, data = ws.model(), ws.data(ws.model())
+    bins, signal = model.config.nmaindata, tensor([2.0, 6.0, 9.0])
+
+    def z(data):
+        return wz.torch.SignificanceLoss(ws, {"SR": "signal"}, data=data)(signal).item()
+
+    assert abs(z(data) - z(data[:bins])) < 1e-9
+    moved = data.copy()
+    moved[bins:] += 0.1
+    assert abs(z(moved) - z(data)) > 1e-4
+    with pytest.raises(wz.ShapeError, match="with auxiliary data"):
+        z(data[:-1])

@@ -19,10 +19,10 @@ pub mod workspace;
 
 pub use graph::{Convention, GraphOptions, Template, Templates};
 pub use infer::{
-    Convergence, Derivatives, Evaluation, Fit, FitOptions, GoodnessOfFit, Hypotest, HypotestOptions, Impact,
-    Inference, InferenceError, InferenceOptions, Interval, LimitOptions, NotConverged, Objective,
-    ObjectiveData, Observer, Prediction, Pull, Scan, Significance, Starts, Statistic, TestStatistic,
-    ToyOptions, Toys, UpperLimit, Which, Yield,
+    Convergence, Derivatives, EmptyBin, Evaluation, Fit, FitOptions, GoodnessOfFit, Hypotest,
+    HypotestOptions, Impact, Inference, InferenceError, InferenceOptions, Interval, LimitOptions,
+    NotConverged, Objective, ObjectiveData, Observer, Prediction, Pull, Scan, Significance, Starts,
+    Statistic, TestStatistic, ToyOptions, Toys, UpperLimit, Which, Yield,
 };
 pub use model::{
     ChannelConfig, Config, Constraint, Constraints, HistosysCode, Model, ModelError, ModelOptions,

@@ -18,6 +18,9 @@ class Inference:
     `data` are counts and auxiliary data as `Workspace.data` gives them. Fits take the same options everywhere: `init`, `bounds`, `fixed` (the
     model's by default; one entry a parameter), `tolerance` (the largest gradient component at the end, in units of the square root
     of its curvature) and `max_iterations`. A fit that does not converge raises `wz.FitError`. Threads may ask at once.
+
+    A fit finds a minimum next to where it starts. Variations whose up and down sides move a yield the same way, and products of free factors, can
+    leave several; start elsewhere (`init`) to see whether another one is lower.
     """
 
     _native: _native.HistFactoryModel

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wootz._errors import ModelError, ShapeError
+from wootz._errors import DTypeError, ModelError, ShapeError
 
 _MODES = ("kde", "sigmoid", "normalized")
 _OVERFLOW = ("drop", "clip", "reflect")
@@ -25,6 +25,8 @@ class SoftHistogram(nn.Module):
       infinity. `"reflect"`: shares are reflected at the outer edges, and events beyond them are lost.
     * `hard_forward`: the values are those of `numpy.histogram`, the derivatives those of the soft histogram.
     * `return_variance`: the result is a pair, the second Σ w²·k².
+
+    It computes in float64, whatever the dtype of events and weights, and so are the contents; derivatives have the dtype of what they are by.
 
     For h → 0 it is `numpy.histogram` (of clipped values for `"clip"`; `"normalized"`: for bins of one width).
     """
@@ -72,12 +74,14 @@ class SoftHistogram(nn.Module):
         if x.ndim != 1 or (weights is not None and weights.shape != x.shape):
             shapes = f"{list(x.shape)}" + ("" if weights is None else f" and {list(weights.shape)}")
             raise ShapeError(f"a histogram takes events [events] and weights of the same shape, not {shapes}")
+        x = _checked("events", x)
+        weights = torch.ones_like(x) if weights is None else _checked("weights", weights)
         shares = self._soft(x)
         if self.hard_forward:
             shares = shares + (self._hard(x) - shares).detach()
         if self.training:
             self.calls += 1
-        weights = torch.full_like(x, scale) if weights is None else weights.to(x.dtype) * scale
+        weights = weights * scale
         contents = weights @ shares
         return (contents, (weights * weights) @ (shares * shares)) if self.return_variance else contents
 
@@ -86,7 +90,7 @@ class SoftHistogram(nn.Module):
         return f"bins={len(self.edges) - 1}, mode={self.mode!r}, overflow={self.overflow!r}"
 
     def _soft(self, x: Tensor) -> Tensor:
-        edges = self.edges.to(x.dtype)
+        edges = self.edges.double()
         h = self.bandwidth(int(self.calls)) if callable(self.bandwidth) else self.bandwidth
         inside = ((x >= edges[0]) & (x <= edges[-1])).to(x.dtype)[:, None]
         if self.mode == "normalized":
@@ -112,8 +116,7 @@ class SoftHistogram(nn.Module):
         return torch.special.ndtr(t) if self.mode == "kde" else torch.sigmoid(t)
 
     def _hard(self, x: Tensor) -> Tensor:
-        # In float64, as NumPy compares.
-        x, edges, bins = x.detach().double(), self.edges.double(), len(self.edges) - 1
+        x, edges, bins = x.detach(), self.edges.double(), len(self.edges) - 1
         index = torch.bucketize(x, edges, right=True) - 1
         # The last bin has its upper edge.
         index = torch.where(x == edges[-1], bins - 1, index)
@@ -122,3 +125,13 @@ class SoftHistogram(nn.Module):
         shares = torch.nn.functional.one_hot(index.clamp(0, bins - 1), bins)
         inside = (index >= 0) & (index < bins)
         return (shares * inside[:, None]).to(self.edges.device)
+
+
+def _checked(what: str, values: Tensor) -> Tensor:
+    """The values in float64; an error unless they are finite numbers of float32 or float64."""
+    if values.dtype not in (torch.float32, torch.float64):
+        raise DTypeError(f"the {what} of a histogram are float32 or float64, not {str(values.dtype).removeprefix('torch.')}")
+    finite = torch.isfinite(values)
+    if not finite.all():
+        raise ModelError(f"{int((~finite).sum())} of {len(values)} {what} are NaN or infinite; a histogram takes finite ones")
+    return values.double()

@@ -44,8 +44,8 @@ class SignificanceLoss(nn.Module):
       parameter of interest at which CLs is `level`. `"sigma_mu"`: the uncertainty of the parameter of interest.
     * `sigmas`: which CLs or limit: expected, so many standard deviations from the median, or `None` for observed.
     * `data`: `"asimov"`: what the templates predict at the initial parameters (with a parameter of interest of 1; of 0 for CLs and limits),
-      built again at each step. `"observed"`: those of the workspace; or counts, one a bin. Both of the latter unblind the analysis, of which
-      a warning says so.
+      built again at each step. `"observed"`: those of the workspace; or counts, one a bin, perhaps followed by auxiliary data (otherwise
+      nominal). Both of the latter unblind the analysis, of which a warning says so.
     * `convention`: what changed yields do to quantities derived from them (statistical widths, Poisson rate factors, absolute variations):
       `"frozen"` or `"recomputed"`, see `Model.graph`. By default frozen if only signal samples are given, recomputed otherwise.
     * `negate`: the loss falls as the analysis improves: it is -Z or -q0. If not, it is the objective itself, which for CLs, limits and
@@ -57,6 +57,9 @@ class SignificanceLoss(nn.Module):
     give backgrounds as well; and a sample's a dict again: `"nominal"` the yields, `"variance"` their variances (for its staterror
     modifier, or shapesys where it has none), and by the name of a histosys or normsys modifier a pair, its templates at -1 and +1. What is not given stays as
     it is in the workspace.
+
+    Gradients are those on the parameters that no bound holds: where a parameter is at its bound and pressed against it, it stays there, and where a
+    bound takes hold or lets go the gradient is one-sided.
 
     Inputs are float32 or float64, fits are float64, gradients have the dtype of their input. Fits start where those of the last step ended; `reset`
     forgets that. `value`, `z0`, `q0` and `fit` are those of the last call; `zeros` counts calls without an excess, whose q0 and gradient
@@ -260,7 +263,9 @@ def _counts(source: Any, model: Model, data: Any) -> list[float] | None:
             raise ModelError("observed data come from a workspace; give it in place of its model, or give the counts")
         data = source.data(model, include_auxdata=False)
     counts = np.ascontiguousarray(data, dtype=np.float64)
-    if counts.shape != (model.config.nmaindata,):
-        raise ShapeError(f"the counts have shape {list(counts.shape)}, not [{model.config.nmaindata}]")
+    bins = model.config.nmaindata
+    everything = bins + len(model.config.auxdata)
+    if counts.shape not in ((bins,), (everything,)):
+        raise ShapeError(f"the counts have shape {list(counts.shape)}, not [{bins}] (or, with auxiliary data, [{everything}])")
     warnings.warn("the loss is of observed data: training on it unblinds the analysis", stacklevel=3)
     return counts.tolist()

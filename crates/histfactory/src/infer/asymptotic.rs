@@ -20,7 +20,7 @@ pub struct HypotestOptions {
 pub struct Hypotest {
     /// The tested value of the parameter of interest.
     pub mu: f64,
-    /// CLs = CLs+b / CLb; for q0 the p-value of the background hypothesis.
+    /// CLs = CLs+b / CLb, also where both underflow; for q0 the p-value of the background hypothesis.
     pub observed: f64,
     /// Its median under the background (q0: signal) hypothesis and ±1σ, ±2σ, from −2σ to +2σ.
     pub expected: [f64; 5],
@@ -52,6 +52,69 @@ pub struct Significance {
 /// The standard normal distribution function.
 pub(super) fn normal_cdf(x: f64) -> f64 {
     0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
+}
+
+/// From here on tails are taken relative to the normal density: long before they underflow.
+const FAR: f64 = 4.0;
+
+/// From here on only the first term of an expansion by a is left.
+const VANISHING: f64 = 1e8;
+
+/// 1/R(x) − x with Mills' ratio R(x) = Φ(−x)/φ(x), for x of 3 or more; R′ = −R·(1/R − x). By its continued fraction 1/(x + 2/(x + 3/(x + …))),
+/// Abramowitz and Stegun 26.2.14.
+fn mills_excess(x: f64) -> f64 {
+    const TERMS: u32 = 50;
+    1.0 / (x + (2..=TERMS).rev().fold(0.0, |rest, k| f64::from(k) / (x + rest)))
+}
+
+/// ln Φ(−(s + a)) / Φ(−s) for s far in the tail, less the change of −x²/2.
+fn log_mills_change(s: f64, a: f64) -> f64 {
+    // Both are infinite where a vanishes.
+    if s.is_infinite() {
+        return 0.0;
+    }
+    ((s + mills_excess(s)) / (s + a + mills_excess(s + a))).ln()
+}
+
+/// CLs = Φ(−(s + a)) / Φ(−s) of √q = `root` and of Asimov data, a = `asimov` ≥ 0, with its derivatives by both. s is √q − a, for q̃ above Asimov
+/// data (q − a²)/2a. As a vanishes the latter tends to exp(−q/2).
+pub(super) fn cls(root: f64, asimov: f64, is_tilde: bool) -> (f64, [f64; 2]) {
+    let (r, a) = (root, asimov);
+    let is_above = is_tilde && r > a;
+    let s = shifted(r, a, is_tilde);
+    if s < FAR {
+        // The derivatives of s.
+        let (by_r, by_a) = if is_above { (r / a, -0.5 * (r * r / (a * a) + 1.0)) } else { (1.0, -1.0) };
+        let (both, below) = (normal_cdf(-(s + a)), normal_cdf(-s));
+        let value = both / below;
+        let slope =
+            |by: f64, and: f64| (value * normal_density(s) * by - normal_density(s + a) * (by + and)) / below;
+        return (value, [slope(by_r, 0.0), slope(by_a, 1.0)]);
+    }
+    if !is_above {
+        let value = (log_mills_change(s, a) - a * (s + 0.5 * a)).exp();
+        let (near, far) = (mills_excess(s), mills_excess(s + a));
+        return (value, [-value * (a + far - near), value * -(near + s)]);
+    }
+    let value = (log_mills_change(s, a) - 0.5 * r * r).exp();
+    if s > VANISHING {
+        return (value, [-value * r, -4.0 * value * a / (r * r)]);
+    }
+    let (near, far) = (mills_excess(s), mills_excess(s + a));
+    let ratio = r * r / (a * a);
+    let by_a = 0.5 * (far * (ratio - 1.0) - near * (ratio + 1.0));
+    (value, [value * ((near - far) * r / a - r), value * by_a])
+}
+
+/// The statistic less its mean under the background hypothesis, in standard deviations.
+fn shifted(root: f64, asimov: f64, is_tilde: bool) -> f64 {
+    // Above the Asimov value q̃ is not distributed as q.
+    if is_tilde && root > asimov { (root * root - asimov * asimov) / (2.0 * asimov) } else { root - asimov }
+}
+
+/// The standard normal density.
+pub(super) fn normal_density(x: f64) -> f64 {
+    (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt()
 }
 
 /// The numbers of standard deviations of an expected band: from the strongest exclusion to the weakest.
@@ -118,22 +181,20 @@ impl Prepared {
     /// The test of `mu`.
     pub(super) fn test(&mut self, inference: &mut Inference, mu: f64) -> Result<Hypotest, InferenceError> {
         let (root, asimov) = (self.root(inference, 0, mu)?, self.root(inference, 1, mu)?);
-        let shifted = match self.statistic {
-            // Above the Asimov value q̃ is not distributed as q.
-            Statistic::QmuTilde if root > asimov => (root * root - asimov * asimov) / (2.0 * asimov),
-            _ => root - asimov,
-        };
-        let p_values = |shifted: f64| {
-            let (cls_b, cl_b) = (normal_cdf(-(shifted + asimov)), normal_cdf(-shifted));
-            (cls_b, cl_b, if self.statistic == Statistic::Q0 { cls_b } else { cls_b / cl_b })
-        };
-        let (cls_b, cl_b, observed) = p_values(shifted);
+        let (is_tilde, is_discovery) =
+            (self.statistic == Statistic::QmuTilde, self.statistic == Statistic::Q0);
+        let shifted = shifted(root, asimov, is_tilde);
+        let cls_b = normal_cdf(-(shifted + asimov));
+        let expected = BAND.map(|n| {
+            let cls_b = normal_cdf(-(n + asimov));
+            if is_discovery { cls_b } else { cls_b / normal_cdf(-n) }
+        });
         Ok(Hypotest {
             mu,
-            observed,
-            expected: BAND.map(|n| p_values(n).2),
+            observed: if is_discovery { cls_b } else { cls(root, asimov, is_tilde).0 },
+            expected,
             cls_b,
-            cl_b,
+            cl_b: normal_cdf(-shifted),
             statistic: root * root,
             asimov: asimov * asimov,
             advice: self.statistic.advice(self.lower),
@@ -182,5 +243,52 @@ impl Inference {
         let mut prepared = Prepared::new(self, Statistic::Q0, data, options)?;
         let (observed, expected) = (prepared.root(self, 0, 0.0)?, prepared.root(self, 1, 0.0)?);
         Ok(Significance { observed, expected, p_value: normal_cdf(-observed), mu_hat: prepared.mu_hat() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By central differences where CLs is an ordinary number.
+    #[test]
+    fn cls_and_its_derivatives_agree_on_both_sides_of_the_tail() {
+        for (r, a, is_tilde) in [
+            (1.0, 0.4, false),
+            (0.3, 0.9, true),
+            (1.9, 0.5, true),
+            (2.1, 0.5, true),
+            (5.2, 0.9, false),
+            (4.0, 0.7, true),
+            (9.0, 2.0, true),
+            (3.0, 0.01, true),
+        ] {
+            let (value, slopes) = cls(r, a, is_tilde);
+            let h = 1e-5 * a;
+            let by_r = (cls(r + h, a, is_tilde).0 - cls(r - h, a, is_tilde).0) / (2.0 * h);
+            let by_a = (cls(r, a + h, is_tilde).0 - cls(r, a - h, is_tilde).0) / (2.0 * h);
+            let allowed = 1e-6 * value.max(1e-30) + 1e-15 * value / h;
+            assert!((slopes[0] - by_r).abs() < allowed, "{r} {a}: {slopes:?} {by_r} {by_a}");
+            assert!((slopes[1] - by_a).abs() < allowed, "{r} {a}: {slopes:?} {by_r} {by_a}");
+            let direct = normal_cdf(-(shifted(r, a, is_tilde) + a)) / normal_cdf(-shifted(r, a, is_tilde));
+            if direct.is_finite() && direct > 1e-290 {
+                assert!((value / direct - 1.0).abs() < 1e-10, "{r} {a}: {value} {direct}");
+            }
+        }
+    }
+
+    #[test]
+    fn cls_is_a_number_where_both_tails_underflow() {
+        // Φ(−40) and Φ(−41): the asymptotic series gives their ratio.
+        let (value, _) = cls(41.0, 1.0, false);
+        let series = |x: f64| (1.0 - 1.0 / (x * x) + 3.0 / x.powi(4) - 15.0 / x.powi(6)) / x;
+        assert!((value / ((-40.5f64).exp() * series(41.0) / series(40.0)) - 1.0).abs() < 1e-8, "{value}");
+        // As the Asimov value vanishes.
+        for a in [1e-3, 1e-6, 1e-12, 1e-200, 0.0] {
+            let (value, slopes) = cls(1.5, a, true);
+            assert!((value - (-1.125f64).exp()).abs() < 2.0 * a * a + 1e-14, "{a}: {value}");
+            assert!((slopes[0] + 1.5 * value).abs() < 1e-5 && slopes[1].abs() < 1e-2, "{a}: {slopes:?}");
+        }
+        assert_eq!(cls(0.0, 0.0, true).0, 1.0);
     }
 }

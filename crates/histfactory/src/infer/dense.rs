@@ -8,11 +8,13 @@ pub(super) struct Factor {
 }
 
 impl Factor {
-    /// The factor of a symmetric, row-major matrix, of which the lower triangle is read; `None` if it is not positive definite.
+    /// The factor of a symmetric, row-major matrix, of which the lower triangle is read; `None` if it is not positive definite by more
+    /// than rounding.
     pub(super) fn new(n: usize, mut a: Vec<f64>) -> Option<Factor> {
         for i in 0..n {
             let (above, rest) = a.split_at_mut(i * n);
             let row = &mut rest[..n];
+            let rounding = n as f64 * f64::EPSILON * row[i];
             for j in 0..=i {
                 let other = if j == i { None } else { Some(&above[j * n..j * n + j]) };
                 let sum: f64 = match other {
@@ -24,7 +26,7 @@ impl Factor {
                     row[j] /= above[j * n + j];
                 }
             }
-            let is_positive = row[i] > 0.0;
+            let is_positive = row[i] > rounding;
             if !is_positive {
                 return None;
             }
@@ -82,5 +84,7 @@ mod tests {
             }
         }
         assert!(Factor::new(2, vec![1.0, 2.0, 2.0, 1.0]).is_none());
+        // Singular, though rounding may leave a positive pivot.
+        assert!(Factor::new(2, vec![0.1, 0.3, 0.3, 0.9]).is_none());
     }
 }

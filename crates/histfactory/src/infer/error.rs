@@ -42,12 +42,16 @@ pub enum InferenceError {
         parameters: Vec<f64>,
     },
     /// There is no density where the fit is to start.
-    #[error("the log-density is {value} at the initial parameters{}", because(.negative))]
+    #[error("the log-density is {value} where the fit of {what} starts{}", because(.negative, .empty))]
     NoDensity {
+        /// What was to be fitted.
+        what: String,
         /// ln L.
         value: f64,
         /// The rate that is negative, if that is why.
         negative: Option<Box<NegativeRate>>,
+        /// The bin in which nothing is expected, if that is why.
+        empty: Option<Box<EmptyBin>>,
     },
     /// The model has no parameter of interest.
     #[error("the model has no parameter of interest; name one when you make it")]
@@ -157,11 +161,30 @@ pub enum NotConverged {
     /// No step along the descent direction lowers the objective.
     #[error("no step lowers the objective")]
     Stalled,
+    /// Rounding hides the rest of the gradient.
+    #[error("rounding hides what is left of the gradient, too much for derivatives")]
+    Rounding,
     /// The number of iterations is used up.
     #[error("the number of iterations is used up")]
     Iterations,
 }
 
-fn because(negative: &Option<Box<NegativeRate>>) -> String {
-    negative.as_ref().map_or_else(String::new, |n| format!(": {n}"))
+/// A bin with counts in which nothing is expected.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "channel `{channel}`, bin {bin} has {count} counts and an expected rate of 0; give it a background, set clip_bin_data, or start \
+     elsewhere (init)"
+)]
+pub struct EmptyBin {
+    /// The channel.
+    pub channel: String,
+    /// The bin, counted from 0 in the channel.
+    pub bin: usize,
+    /// What was counted.
+    pub count: f64,
+}
+
+fn because(negative: &Option<Box<NegativeRate>>, empty: &Option<Box<EmptyBin>>) -> String {
+    let negative = negative.as_ref().map(|n| format!(": {n}"));
+    negative.or_else(|| empty.as_ref().map(|e| format!(": {e}"))).unwrap_or_default()
 }

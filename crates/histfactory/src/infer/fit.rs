@@ -1,8 +1,9 @@
 //! Maximum likelihood fits.
 
+use super::covariance::factor;
 use super::dense::Factor;
 use super::iteration::{Arg, Out};
-use super::{Inference, InferenceError, NotConverged};
+use super::{EmptyBin, Inference, InferenceError, NotConverged};
 
 /// How a fit is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +92,23 @@ pub(super) const PRECISION: f64 = 1e-5;
 pub(super) const SUFFICIENT: f64 = 1e-4;
 /// Below this expected decrease of −ln L the curvature is blended to the observed one.
 pub(super) const NEAR: f64 = 0.5;
+/// What the curvature's scaled diagonal is raised by: parameters that only act together leave it singular, and steps along what they leave
+/// open are then as short as rounding is small.
+pub(super) const DAMPING: f64 = 1e-10;
+/// Shorter shares of a step are not tried: its direction is wrong, because bounds cut it or rounding made it.
+pub(super) const SHORTEST: f64 = 1e-6;
+/// The dampings tried then, one after the other. The last steps are along the gradient in units of the curvature's diagonal, which lower the
+/// objective whatever the bounds.
+pub(super) const RESCUES: [f64; 4] = [1e-3, 1.0, 1e3, 1e6];
+/// The dampings tried for the exact Hessian, which need not be positive definite.
+const SHIFTS: [f64; 5] = [DAMPING, 1e-3, 1e-2, 0.1, 1.0];
+/// As many shares in a row below this call for the exact Hessian: the rates' own second derivatives decide how far a step may go.
+const SHORT: (usize, f64) = (3, 0.1);
+/// Scaled gradients below this are those of bins without counts in which nothing is expected either, and less could not be: the curvature
+/// invented for them leaves this much.
+const EDGE: f64 = 1e-4;
+/// As many iterations without a smaller objective or gradient are the end of what numbers can tell.
+const IDLE: usize = 8;
 /// The exact Hessian costs as much as this share of the number of parameters in iterations, and is called for where more than that are left.
 const ITERATIONS_A_PARAMETER: f64 = 0.2;
 /// A contraction slower than this calls for the exact Hessian again, where steps are those of an earlier point's.
@@ -115,62 +133,10 @@ impl Inference {
     pub fn fit(&mut self, data: &[f64], options: &FitOptions) -> Result<Fit, InferenceError> {
         let problem = Problem::new(self, data, options)?;
         problem.bind(self, data)?;
-        let mut run = Run { inference: self, problem: &problem, data, evaluations: 0, exact: None };
+        let mut run =
+            Run { inference: self, problem: &problem, data, evaluations: 0, exact: None, share: 1.0 };
         run.minimise()
     }
-
-    /// The covariance of fitted parameters as the inverse of the observed Hessian on those that no bound holds; 0 for the others. Row-major.
-    ///
-    /// # Errors
-    /// If the Hessian is not positive definite.
-    pub fn covariance(&mut self, fit: &Fit, data: &[f64]) -> Result<Vec<f64>, InferenceError> {
-        let moving: Vec<bool> =
-            fit.fitted.iter().zip(&fit.held).map(|(fitted, held)| *fitted && !held).collect();
-        self.covariance_of(&fit.parameters, data, &moving)
-    }
-
-    /// The covariance at any parameters, of those that are marked.
-    ///
-    /// # Errors
-    /// If the Hessian is not positive definite.
-    pub fn covariance_of(
-        &mut self,
-        parameters: &[f64],
-        data: &[f64],
-        moving: &[bool],
-    ) -> Result<Vec<f64>, InferenceError> {
-        let n = parameters.len();
-        if moving.len() != n {
-            return Err(InferenceError::Length { what: "moving", expected: n, got: moving.len() });
-        }
-        let hessian = self.hessian(parameters, data)?;
-        let moving: Vec<usize> = (0..n).filter(|i| moving[*i]).collect();
-        let factor = factor(&hessian, n, &moving).ok_or(InferenceError::SingularHessian)?;
-        let mut out = vec![0.0; n * n];
-        let inverse = factor.0.inverse();
-        for (i, row) in moving.iter().enumerate() {
-            for (j, column) in moving.iter().enumerate() {
-                let scale = factor.1[i] * factor.1[j];
-                out[row * n + column] = inverse[i * moving.len() + j] * scale;
-            }
-        }
-        Ok(out)
-    }
-}
-
-/// The factor of the part of a matrix that belongs to these rows, scaled to a diagonal of ones, with the scales.
-fn factor(matrix: &[f64], n: usize, rows: &[usize]) -> Option<(Factor, Vec<f64>)> {
-    if rows.iter().any(|i| matrix[i * n + i].is_nan() || matrix[i * n + i] <= 0.0) {
-        return None;
-    }
-    let scale: Vec<f64> = rows.iter().map(|i| matrix[i * n + i].sqrt().recip()).collect();
-    let mut part = Vec::with_capacity(rows.len() * rows.len());
-    for (i, row) in rows.iter().enumerate() {
-        part.extend(
-            rows.iter().enumerate().map(|(j, column)| matrix[row * n + column] * scale[i] * scale[j]),
-        );
-    }
-    Factor::new(rows.len(), part).map(|f| (f, scale))
 }
 
 /// What is minimised, in checked form.
@@ -223,8 +189,7 @@ impl Problem {
             let (what, value) = ("the tolerance", options.tolerance);
             return Err(InferenceError::Value { what, value, needs: "it must be positive" });
         }
-        let counts = &data[..config.bins()];
-        let size: f64 = counts.iter().map(|n| n * (1.0 + n.max(1.0).ln())).sum();
+        let size: f64 = data.iter().map(|n| n.abs() * (1.0 + n.max(1.0).ln())).sum();
         Ok(Problem {
             what,
             start,
@@ -243,7 +208,7 @@ impl Problem {
         inference.set(Arg::Free, &self.free)?;
         inference.set(Arg::Lower, &self.lower)?;
         inference.set(Arg::Upper, &self.upper)?;
-        inference.set(Arg::Damping, &[0.0])?;
+        inference.set(Arg::Damping, &[DAMPING])?;
         inference.set(Arg::Blend, &[0.0])
     }
 
@@ -272,6 +237,8 @@ struct Run<'a> {
     evaluations: usize,
     /// The exact Hessian that steps are those of.
     exact: Option<Exact>,
+    /// The share of the last step that was taken.
+    share: f64,
 }
 
 impl Run<'_> {
@@ -279,12 +246,17 @@ impl Run<'_> {
         let mut at = self.evaluate(self.problem.start.clone())?;
         if !at.nll.is_finite() {
             let negative = self.inference.model().negative_rate(&at.parameters)?.map(Box::new);
-            return Err(InferenceError::NoDensity { value: -at.nll, negative });
+            let empty = self.empty_bin(&at.parameters)?.map(Box::new);
+            let what = self.problem.what.clone();
+            return Err(InferenceError::NoDensity { what, value: -at.nll, negative, empty });
         }
-        let (mut is_near, mut wants_exact) = (false, false);
+        let (mut is_near, mut wants_exact, mut idle, mut short) = (false, false, 0, 0);
         for iteration in 0..self.problem.max_iterations {
             if at.kkt <= self.problem.tolerance {
                 return Ok(self.done(at, Convergence::Gradient, iteration));
+            }
+            if idle >= IDLE && at.kkt <= PRECISION {
+                return Ok(self.done(at, Convergence::Precision, iteration));
             }
             if at.step.iter().any(|s| s.is_nan()) {
                 at = self.damped(at, iteration)?;
@@ -292,14 +264,32 @@ impl Run<'_> {
             if wants_exact {
                 self.take_exact_step(&mut at)?;
             }
-            let Some(next) = self.search(&at)? else {
-                if at.kkt <= PRECISION {
+            let mut next = self.search(&at)?;
+            if next.is_none() && wants_exact {
+                (wants_exact, self.exact) = (false, None);
+                at = self.evaluate(at.parameters)?;
+                next = self.search(&at)?;
+            }
+            let is_rescue = next.is_none() && at.kkt > PRECISION;
+            if is_rescue {
+                is_near = false;
+                next = self.rescue(&at)?;
+            }
+            let Some(next) = next else {
+                if at.kkt <= EDGE {
                     return Ok(self.done(at, Convergence::Precision, iteration));
                 }
                 return Err(self.failed(at, NotConverged::Stalled, iteration));
             };
+            let is_progress = next.nll < at.nll - self.problem.noise || next.kkt < 0.9 * at.kkt;
+            idle = if is_progress { 0 } else { idle + 1 };
+            short = if self.share < SHORT.1 { short + 1 } else { 0 };
+            wants_exact = wants_exact || short >= SHORT.0;
+            if !is_near {
+                self.exact = None;
+            }
             let decrease = -dot(&next.gradient, &next.step, &next.moving) / 2.0;
-            if !is_near && decrease < NEAR {
+            if !is_near && !is_rescue && decrease < NEAR {
                 is_near = true;
                 self.inference.set(Arg::Blend, &[1.0])?;
             } else if is_near && next.moving == at.moving {
@@ -316,6 +306,19 @@ impl Run<'_> {
             return Ok(self.done(at, Convergence::Gradient, iterations));
         }
         Err(self.failed(at, NotConverged::Iterations, self.problem.max_iterations))
+    }
+
+    /// The first bin with counts in which nothing is expected.
+    fn empty_bin(&mut self, parameters: &[f64]) -> Result<Option<EmptyBin>, InferenceError> {
+        let rates = self.inference.expected_data(parameters)?;
+        let channels = self.inference.model().config().channels.iter();
+        let mut bins = channels.flat_map(|c| c.slice.clone().map(move |i| (c, i)));
+        let found = bins.find(|(_, i)| rates[*i] == 0.0 && self.data[*i] > 0.0);
+        Ok(found.map(|(channel, i)| EmptyBin {
+            channel: channel.name.clone(),
+            bin: i - channel.slice.start,
+            count: self.data[i],
+        }))
     }
 
     fn evaluate(&mut self, parameters: Vec<f64>) -> Result<Point, InferenceError> {
@@ -342,7 +345,7 @@ impl Run<'_> {
     /// The first point along the projected step, halved as often as needed, that lowers the objective enough.
     fn search(&mut self, at: &Point) -> Result<Option<Point>, InferenceError> {
         let mut share = 1.0;
-        while share > 1e-12 {
+        while share > SHORTEST {
             let parameters = self.problem.moved(&at.parameters, &at.step, share, &at.moving);
             if parameters == at.parameters {
                 return Ok(None);
@@ -355,6 +358,7 @@ impl Run<'_> {
             // Below what rounding leaves of the objective the gradient decides.
             let closer = decrease.abs() <= self.problem.noise && next.kkt < at.kkt;
             if next.nll.is_finite() && ((enough && predicted < 0.0) || closer) {
+                self.share = share;
                 return Ok(Some(next));
             }
             share *= if share == 1.0 { 0.5 } else { 0.25 };
@@ -362,17 +366,31 @@ impl Run<'_> {
         Ok(None)
     }
 
+    /// The next point by steps that are less and less those of Newton's method.
+    fn rescue(&mut self, at: &Point) -> Result<Option<Point>, InferenceError> {
+        self.inference.set(Arg::Blend, &[0.0])?;
+        let mut found = None;
+        for damping in RESCUES {
+            self.inference.set(Arg::Damping, &[damping])?;
+            let again = self.evaluate(at.parameters.clone())?;
+            found = self.search(&again)?;
+            if found.is_some() {
+                break;
+            }
+        }
+        self.inference.set(Arg::Damping, &[DAMPING])?;
+        Ok(found)
+    }
+
     /// The same point with a step from a damped curvature.
     fn damped(&mut self, at: Point, iteration: usize) -> Result<Point, InferenceError> {
-        let mut damping = 1e-10;
-        while damping < 1e3 {
+        for damping in RESCUES {
             self.inference.set(Arg::Damping, &[damping])?;
             let again = self.evaluate(at.parameters.clone())?;
             if again.step.iter().all(|s| s.is_finite()) {
-                self.inference.set(Arg::Damping, &[0.0])?;
+                self.inference.set(Arg::Damping, &[DAMPING])?;
                 return Ok(again);
             }
-            damping *= 100.0;
         }
         Err(self.failed(at, NotConverged::Singular, iteration))
     }
@@ -385,7 +403,8 @@ impl Run<'_> {
         !is_done && (contraction >= 1.0 || left > ITERATIONS_A_PARAMETER * self.problem.start.len() as f64)
     }
 
-    /// Replaces the step by that of an exact Hessian, of this point or one nearby, if that is positive definite.
+    /// Replaces the step by that of an exact Hessian, of this point or one nearby, if little
+    /// makes that positive definite.
     fn take_exact_step(&mut self, at: &mut Point) -> Result<(), InferenceError> {
         let n = at.parameters.len();
         let moving: Vec<usize> = (0..n).filter(|i| at.moving[*i]).collect();
@@ -393,7 +412,8 @@ impl Run<'_> {
             Some(exact) if exact.moving == at.moving => exact,
             _ => {
                 let hessian = self.inference.hessian(&at.parameters, self.data)?;
-                let Some((factor, scale)) = factor(&hessian, n, &moving) else { return Ok(()) };
+                let shifted = |shift: &f64| factor(&hessian, n, &moving, *shift);
+                let Some((factor, scale)) = SHIFTS.iter().find_map(shifted) else { return Ok(()) };
                 Exact { factor, scale, moving: at.moving.clone() }
             }
         };

@@ -1,6 +1,6 @@
 //! A whole fit as one graph: the iteration inside a `while`, so that it batches and goes to every backend.
 
-use super::fit::{NEAR, PRECISION, SUFFICIENT};
+use super::fit::{DAMPING, NEAR, PRECISION, RESCUES, SHORTEST, SUFFICIENT};
 use super::iteration;
 use crate::{GraphOptions, Model};
 use wootz_ir::ops::{Control, RuleError};
@@ -18,7 +18,7 @@ struct State {
     moving: Value,
     step: Value,
     kkt: Value,
-    /// The share of the step that leads to the candidate.
+    /// The share of the step that leads to the candidate; 0 where the last point is evaluated again for another step.
     share: Value,
     damping: Value,
     blend: Value,
@@ -116,7 +116,7 @@ fn start(b: &mut Builder, args: &[Value]) -> Result<State, TypeError> {
     let is_free = b.gt(free, fixed)?;
     let init = b.select(is_free, inside, init)?;
     let zeros = b.full_like(init, 0.0)?;
-    let [infinity, one, zero] = [f64::INFINITY, 1.0, 0.0].map(|x| b.scalar(DType::F64, x));
+    let [infinity, one, zero, damping] = [f64::INFINITY, 1.0, 0.0, DAMPING].map(|x| b.scalar(DType::F64, x));
     Ok(State {
         candidate: init,
         parameters: init,
@@ -126,7 +126,7 @@ fn start(b: &mut Builder, args: &[Value]) -> Result<State, TypeError> {
         step: zeros,
         kkt: infinity,
         share: one,
-        damping: zero,
+        damping,
         blend: zero,
         evaluations: b.scalar(DType::I64, 0.0),
     })
@@ -134,12 +134,12 @@ fn start(b: &mut Builder, args: &[Value]) -> Result<State, TypeError> {
 
 /// How far rounding can move −ln L.
 fn noise(b: &mut Builder, model: &Model, data: Value) -> Result<Value, TypeError> {
-    let counts = b.slice(data, &[0], &[model.config().bins()], &[1])?;
     let one = b.scalar(DType::F64, 1.0);
-    let size = b.maximum(counts, one)?;
+    let size = b.maximum(data, one)?;
     let logs = b.log(size)?;
     let logs = b.add(logs, one)?;
-    let terms = b.mul(counts, logs)?;
+    let magnitudes = b.abs(data)?;
+    let terms = b.mul(magnitudes, logs)?;
     let sum = b.sum(terms, &[0])?;
     let sum = b.add_scalar(sum, model.config().data_len() as f64)?;
     b.mul_scalar(sum, 4.0 * f64::EPSILON)
@@ -155,19 +155,32 @@ fn unfinished(
     let may = b.lt(state.evaluations, most)?;
     let done = b.le(state.kkt, tolerance)?;
     let open = b.not(done)?;
-    let smallest = b.scalar(DType::F64, 1e-12);
-    let moves = b.gt(state.share, smallest)?;
-    let largest = b.scalar(DType::F64, 1e3);
-    let tamed = b.lt(state.damping, largest)?;
+    let given_up = given_up(b, state)?;
+    let goes_on = b.not(given_up)?;
     let a = b.and(may, open)?;
-    let c = b.and(moves, tamed)?;
-    b.and(a, c)
+    b.and(a, goes_on)
+}
+
+/// Whether no step lowers the objective, however damped.
+fn given_up(b: &mut Builder, state: State) -> Result<Value, TypeError> {
+    let most = b.scalar(DType::F64, RESCUES[RESCUES.len() - 1]);
+    b.gt(state.damping, most)
+}
+
+/// The damping after this one, of [`RESCUES`]; infinite after the last.
+fn more_damping(b: &mut Builder, damping: Value) -> Result<Value, TypeError> {
+    let mut more = b.scalar(DType::F64, f64::INFINITY);
+    for rescue in RESCUES.into_iter().rev() {
+        let rescue = b.scalar(DType::F64, rescue);
+        let is_less = b.lt(damping, rescue)?;
+        more = b.select(is_less, rescue, more)?;
+    }
+    Ok(more)
 }
 
 fn converged(b: &mut Builder, state: State, tolerance: Value) -> Result<Value, TypeError> {
     let exact = b.le(state.kkt, tolerance)?;
-    let smallest = b.scalar(DType::F64, 1e-12);
-    let stalled = b.le(state.share, smallest)?;
+    let stalled = given_up(b, state)?;
     let precision = b.scalar(DType::F64, PRECISION);
     let close = b.le(state.kkt, precision)?;
     let close = b.and(stalled, close)?;
@@ -209,6 +222,8 @@ fn advance(
     let first = b.not(known)?;
     let better = b.or(enough, closer)?;
     let better = b.or(better, first)?;
+    let again = b.eq(state.share, zero)?;
+    let better = b.or(better, again)?;
     let better = b.and(better, is_number)?;
     let accepted = b.and(better, has_step)?;
     // A curvature that is not positive definite is damped at the same point.
@@ -222,12 +237,25 @@ fn advance(
     let moving = b.select(accepted, moving, state.moving)?;
     let step = b.select(accepted, step, state.step)?;
     let half = b.mul_scalar(state.share, 0.5)?;
+    let shortest = b.scalar(DType::F64, SHORTEST);
+    let is_short = b.lt(half, shortest)?;
+    let rejected = b.or(accepted, singular)?;
+    let rejected = b.not(rejected)?;
+    let fails = b.and(rejected, is_short)?;
     let share = b.select(singular, state.share, half)?;
+    let share = b.select(fails, zero, share)?;
     let share = b.select(accepted, one, share)?;
-    let more = b.mul_scalar(state.damping, 100.0)?;
-    let least = b.scalar(DType::F64, 1e-10);
-    let more = b.maximum(more, least)?;
-    let damping = b.select(singular, more, zero)?;
+    // Another step at the same point; near the minimum nothing but rounding is left.
+    let more = more_damping(b, state.damping)?;
+    let (least, never) = (b.scalar(DType::F64, DAMPING), b.scalar(DType::F64, f64::INFINITY));
+    let precision = b.scalar(DType::F64, PRECISION);
+    let is_close = b.le(state.kkt, precision)?;
+    let ends = b.and(fails, is_close)?;
+    let raises = b.or(singular, fails)?;
+    let stays = b.or(again, rejected)?;
+    let damping = b.select(stays, state.damping, least)?;
+    let damping = b.select(raises, more, damping)?;
+    let damping = b.select(ends, never, damping)?;
 
     let slope = b.mul(gradient, step)?;
     let slope = b.sum(slope, &[0])?;
@@ -235,7 +263,10 @@ fn advance(
     let near = b.scalar(DType::F64, NEAR);
     let near = b.lt(decrease, near)?;
     let near = b.and(near, accepted)?;
+    let is_newton = b.le(state.damping, least)?;
+    let near = b.and(near, is_newton)?;
     let blend = b.select(near, one, state.blend)?;
+    let blend = b.select(fails, zero, blend)?;
 
     let part = b.mul(step, share)?;
     let next = b.add(parameters, part)?;

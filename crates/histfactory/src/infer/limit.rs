@@ -1,7 +1,7 @@
 //! Upper limits on the parameter of interest, by root finding and by scan.
 
 use super::asymptotic::{BAND, Prepared, normal_cdf};
-use super::{Hypotest, HypotestOptions, Inference, InferenceError, Statistic};
+use super::{FitOptions, Hypotest, HypotestOptions, Inference, InferenceError, Statistic};
 
 /// How a limit is found.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,16 +68,9 @@ impl Inference {
         let mut widened = None;
         let mut prepared = loop {
             let prepared = Prepared::new(self, test.statistic, data, &fit)?;
-            let config = self.model().config();
-            let mut bounds = fit.bounds.clone().unwrap_or_else(|| config.bounds.clone());
-            let upper = bounds[poi].1;
-            // A best fit at the bound would make every statistic one of the bound.
-            if prepared.mu_hat() < upper || !upper.is_finite() {
-                break prepared;
-            }
-            bounds[poi].1 = 2.0 * upper.abs().max(1.0);
-            widened = Some(bounds[poi].1);
-            fit.bounds = Some(bounds);
+            let Some(wider) = self.widened(&fit, poi, prepared.mu_hat()) else { break prepared };
+            fit = wider;
+            widened = fit.bounds.as_ref().map(|bounds| bounds[poi].1);
         };
         // √q of Asimov data is nearly proportional to μ, and the median limit is where it is near 2.
         let one = prepared.root(self, 1, 1.0)?;
@@ -130,6 +123,18 @@ impl Inference {
         };
         let expected = std::array::from_fn(|i| crossing(&|t| t.expected[i]));
         Ok(Scan { observed: crossing(&|t| t.observed), expected, tests })
+    }
+
+    /// The options with a higher upper bound on the parameter of interest, if its best fit is at the one there is: that would make every
+    /// statistic one of the bound.
+    pub(super) fn widened(&self, fit: &FitOptions, poi: usize, mu_hat: f64) -> Option<FitOptions> {
+        let mut bounds = fit.bounds.clone().unwrap_or_else(|| self.model().config().bounds.clone());
+        let upper = bounds[poi].1;
+        if mu_hat < upper || !upper.is_finite() {
+            return None;
+        }
+        bounds[poi].1 = 2.0 * upper.abs().max(1.0);
+        Some(FitOptions { bounds: Some(bounds), ..fit.clone() })
     }
 
     pub(super) fn no_limit(&self, poi: usize, mu: f64, level: f64) -> InferenceError {

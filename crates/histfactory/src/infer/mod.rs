@@ -7,6 +7,7 @@ use crate::{GraphOptions, Model, Templates};
 use wootz_ir::{Builder, DType, Graph, Input, Output, Role, Shape, TensorType, TypeError, Value};
 
 mod asymptotic;
+mod covariance;
 mod dense;
 mod derivatives;
 mod error;
@@ -28,7 +29,7 @@ mod toys;
 
 pub use asymptotic::{Hypotest, HypotestOptions, Significance};
 pub use derivatives::Derivatives;
-pub use error::{InferenceError, NotConverged};
+pub use error::{EmptyBin, InferenceError, NotConverged};
 pub use fit::{Convergence, Fit, FitOptions};
 pub use goodness::{GoodnessOfFit, Pull};
 pub use interval::Interval;

@@ -5,10 +5,13 @@
 //! lets go they are one-sided. Both have errors of first order in the gradient that a fit leaves, which is why fits here end
 //! at a tight tolerance.
 
-use super::asymptotic::normal_cdf;
 use super::derivatives::Derivatives;
-use super::limit::{root, root_at};
-use super::{FitOptions, Inference, InferenceError, Statistic};
+use super::limit::root_at;
+use super::{Fit, FitOptions, Inference, InferenceError, NotConverged, Statistic};
+
+mod cls;
+
+use cls::Tests;
 
 /// What is differentiated. Tests of μ are by q̃μ or qμ, which agree on everything here but observed CLs above the best fit, where it is q̃μ's.
 #[derive(Copy, Clone, Debug, PartialEq)]
@@ -49,7 +52,8 @@ pub enum Which {
 /// The data of which an objective is taken.
 #[derive(Copy, Clone, Debug, PartialEq)]
 pub enum ObjectiveData<'a> {
-    /// These counts, one a bin, and the auxiliary data at nominal.
+    /// These counts, one a bin, and the auxiliary data at nominal; or counts and auxiliary data, which then stay what they are whatever the
+    /// templates.
     Observed(&'a [f64]),
     /// What the templates predict at the initial parameters, with a parameter of interest of 0 for CLs and limits and 1 otherwise. The free fit is
     /// known, then: it is there.
@@ -106,6 +110,8 @@ struct Root {
     profiled: Profiled,
 }
 
+/// Derivatives have relative errors of about the gradient that a fit leaves. Where rounding ends a fit, this much of it is let pass.
+const ROUNDED: f64 = 1e-8;
 const OBSERVED: usize = 0;
 const ASIMOV: usize = 1;
 
@@ -122,7 +128,7 @@ impl Inference {
         starts: &mut Starts,
     ) -> Result<Evaluation, InferenceError> {
         let (poi, _) = self.poi(fit)?;
-        let mut run = Run { poi, data, fit, starts, inference: self };
+        let mut run = Run { poi, data, fit: fit.clone(), starts, inference: self };
         match objective {
             Objective::Q0 | Objective::Z0 => run.discovery(objective),
             Objective::Cls { mu, which } => run.cls(mu, which),
@@ -137,7 +143,7 @@ struct Run<'a> {
     inference: &'a mut Inference,
     poi: usize,
     data: ObjectiveData<'a>,
-    fit: &'a FitOptions,
+    fit: FitOptions,
     starts: &'a mut Starts,
 }
 
@@ -157,14 +163,16 @@ impl Run<'_> {
                 let log_density = self.inference.log_density(&free, &values)?;
                 Ok(Dataset { values, free, moving, log_density })
             }
-            ObjectiveData::Observed(counts) => {
-                let expected = self.inference.model().config().bins();
-                if counts.len() != expected {
-                    return Err(InferenceError::Length { what: "the counts", expected, got: counts.len() });
-                }
-                let values = [counts, &self.inference.nominal_auxdata()?].concat();
-                let options = started(self.fit, self.starts.free.as_ref());
-                let fit = self.inference.fit(&values, &options)?;
+            ObjectiveData::Observed(given) => {
+                let config = self.inference.model().config();
+                let (expected, all) = (config.bins(), config.data_len());
+                let values = match given.len() {
+                    got if got == all => given.to_vec(),
+                    got if got == expected => [given, &self.inference.nominal_auxdata()?].concat(),
+                    got => return Err(InferenceError::Length { what: "the counts", expected, got }),
+                };
+                let options = started(&self.fit, self.starts.free.as_ref());
+                let fit = self.fitted(&values, &options)?;
                 self.starts.free = Some(fit.parameters.clone());
                 Ok(Dataset {
                     values,
@@ -179,7 +187,7 @@ impl Run<'_> {
     /// Asimov data of the background hypothesis, as observed data suggest them, and the nuisance parameters with what may move.
     fn background(&mut self, observed: &Dataset) -> Result<(Dataset, Vec<f64>, Vec<bool>), InferenceError> {
         let start = self.starts.nuisances.as_ref().unwrap_or(&observed.free);
-        let fit = self.inference.fit(&observed.values, &self.fit.from(start).at_poi(0.0))?;
+        let fit = self.fitted(&observed.values, &self.fit.from(start).at_poi(0.0))?;
         self.starts.nuisances = Some(fit.parameters.clone());
         let moving = fit.fitted.iter().zip(&fit.held).map(|(fitted, held)| *fitted && !held).collect();
         let values = self.inference.expected_data(&fit.parameters)?;
@@ -188,9 +196,25 @@ impl Run<'_> {
         Ok((Dataset { values, free, moving: Vec::new(), log_density }, fit.parameters, moving))
     }
 
+    /// A fit whose result has derivatives.
+    fn fitted(&mut self, data: &[f64], options: &FitOptions) -> Result<Fit, InferenceError> {
+        let fit = self.inference.fit(data, options)?;
+        if fit.kkt <= options.tolerance.max(ROUNDED) {
+            return Ok(fit);
+        }
+        Err(InferenceError::NotConverged {
+            what: "what derivatives are taken of".to_owned(),
+            reason: NotConverged::Rounding,
+            iterations: fit.iterations,
+            kkt: fit.kkt,
+            tolerance: options.tolerance,
+            parameters: fit.parameters,
+        })
+    }
+
     fn profile(&mut self, of: usize, dataset: &Dataset, mu: f64) -> Result<Profiled, InferenceError> {
         let start = self.starts.conditional[of].as_ref().unwrap_or(&dataset.free);
-        let fit = self.inference.fit(&dataset.values, &self.fit.from(start).at_poi(mu))?;
+        let fit = self.fitted(&dataset.values, &self.fit.from(start).at_poi(mu))?;
         self.starts.conditional[of] = Some(fit.parameters.clone());
         Ok(Profiled {
             value: (fit.twice_nll + 2.0 * dataset.log_density).max(0.0),
@@ -253,6 +277,7 @@ impl Run<'_> {
     /// Follows the data to the templates they depend on.
     fn finish(&mut self, mut sum: Derivatives, dataset: &Dataset) -> Result<Derivatives, InferenceError> {
         match self.data {
+            ObjectiveData::Observed(given) if given.len() == dataset.values.len() => {}
             ObjectiveData::Observed(_) => self.inference.add_nominal_auxdata(&mut sum)?,
             ObjectiveData::Asimov => {
                 let by_data = sum.by_data.clone();
@@ -294,12 +319,24 @@ impl Run<'_> {
         tests.evaluation(self, &at, at.cls, 1.0)
     }
 
+    /// Tests whose data's best fit no upper bound holds. Asimov data have none: their parameter of interest is 0.
+    fn unbounded_tests(&mut self, which: Which) -> Result<Tests, InferenceError> {
+        loop {
+            let tests = Tests::new(self, which)?;
+            let mu_hat = tests.observed.free[self.poi];
+            match self.inference.widened(&self.fit, self.poi, mu_hat) {
+                Some(wider) if tests.background.is_some() => self.fit = wider,
+                _ => return Ok(tests),
+            }
+        }
+    }
+
     fn limit(&mut self, level: f64, which: Which) -> Result<Evaluation, InferenceError> {
         if !(level > 0.0 && level < 1.0) {
             let what = "the level of a limit";
             return Err(InferenceError::Value { what, value: level, needs: "it must be between 0 and 1" });
         }
-        let mut tests = Tests::new(self, which)?;
+        let mut tests = self.unbounded_tests(which)?;
         let guess = match self.starts.limit {
             Some(limit) => limit,
             None => {
@@ -364,130 +401,6 @@ impl Run<'_> {
                 needs: "it must be one of the model's",
             }),
         }
-    }
-}
-
-/// Tests of any μ with the same data.
-struct Tests {
-    which: Which,
-    observed: Dataset,
-    /// Asimov data of the background hypothesis with the fit that they are made from; for Asimov data, `observed` is that.
-    background: Option<(Dataset, Vec<f64>, Vec<bool>)>,
-}
-
-/// CLs of a μ and what it is made from.
-struct Test {
-    cls: f64,
-    /// The derivatives of CLs by √q of observed and of Asimov data.
-    by_root: [f64; 2],
-    /// The derivative by μ.
-    slope: f64,
-    observed: Option<Root>,
-    asimov: Root,
-}
-
-impl Tests {
-    fn new(run: &mut Run<'_>, which: Which) -> Result<Tests, InferenceError> {
-        let observed = run.dataset(0.0)?;
-        let background = match run.data {
-            ObjectiveData::Observed(_) => Some(run.background(&observed)?),
-            ObjectiveData::Asimov => None,
-        };
-        let which =
-            if background.is_none() && which == Which::Observed { Which::Expected(0.0) } else { which };
-        Ok(Tests { which, observed, background })
-    }
-
-    fn at(&mut self, run: &mut Run<'_>, mu: f64) -> Result<Test, InferenceError> {
-        let asimov = self.background.as_ref().map_or(&self.observed, |(dataset, ..)| dataset);
-        let asimov = run.root(ASIMOV, asimov, mu)?;
-        let a = asimov.value;
-        let density = |x: f64| (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
-        let (cls, by_root, observed) = match self.which {
-            Which::Expected(sigmas) => {
-                let below = normal_cdf(sigmas);
-                let cls = normal_cdf(sigmas - a) / below;
-                (cls, [0.0, -density(sigmas - a) / below], None)
-            }
-            Which::Observed => {
-                let observed = run.root(OBSERVED, &self.observed, mu)?;
-                let r = observed.value;
-                // The statistic less its mean under the background hypothesis, and its derivatives.
-                let (shifted, by_r, by_a) = match r > a && a > 0.0 {
-                    true => ((r * r - a * a) / (2.0 * a), r / a, -0.5 * (r * r / (a * a) + 1.0)),
-                    false => (r - a, 1.0, -1.0),
-                };
-                let (both, below) = (normal_cdf(-(shifted + a)), normal_cdf(-shifted));
-                let cls = both / below;
-                let slope = |by: f64, and: f64| {
-                    (-density(shifted + a) * (by + and) + cls * density(shifted) * by) / below
-                };
-                (cls, [slope(by_r, 0.0), slope(by_a, 1.0)], Some(observed))
-            }
-        };
-        let of_observed = observed.as_ref().map_or(0.0, |o| by_root[0] * o.slope);
-        Ok(Test { cls, by_root, slope: of_observed + by_root[1] * asimov.slope, observed, asimov })
-    }
-
-    /// μ with CLs at the level: Newton's method for ln CLs, which is close to a parabola, or Brent's where it fails.
-    fn solve(&mut self, run: &mut Run<'_>, level: f64, guess: f64) -> Result<(f64, Test), InferenceError> {
-        const STEPS: usize = 12;
-        let mut mu = guess;
-        for _ in 0..STEPS {
-            let at = self.at(run, mu)?;
-            let step = -(at.cls / level).ln() * at.cls / at.slope;
-            if !step.is_finite() {
-                break;
-            }
-            if step.abs() <= 1e-10 * mu.abs() {
-                return Ok((mu, at));
-            }
-            mu = (mu + step).clamp(0.25 * mu, 4.0 * mu);
-        }
-        let value = |mu: f64| Ok((self.at(run, mu)?.cls / level).ln());
-        let found = root(value, guess, 1e-12)?;
-        let mu = found.map_err(|value| run.inference.no_limit(run.poi, value, level))?;
-        let at = self.at(run, mu)?;
-        Ok((mu, at))
-    }
-
-    /// A value whose derivative by CLs is `weight`.
-    fn evaluation(
-        self,
-        run: &mut Run<'_>,
-        at: &Test,
-        value: f64,
-        weight: f64,
-    ) -> Result<Evaluation, InferenceError> {
-        let mut derivatives = run.inference.zero_derivatives();
-        if let Some(observed) = &at.observed {
-            run.add_root(&mut derivatives, weight * at.by_root[0], &self.observed, observed)?;
-        }
-        match &self.background {
-            None => run.add_root(&mut derivatives, weight * at.by_root[1], &self.observed, &at.asimov)?,
-            Some((dataset, nuisances, moving)) => {
-                let mut of_asimov = run.inference.zero_derivatives();
-                run.add_root(&mut of_asimov, weight * at.by_root[1], dataset, &at.asimov)?;
-                let by_data = std::mem::take(&mut of_asimov.by_data);
-                derivatives.by_template.iter_mut().zip(&of_asimov.by_template).for_each(
-                    |((_, sum), (_, row))| {
-                        sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-                    },
-                );
-                let by_parameters = run.inference.add_expected(&mut derivatives, &by_data, nuisances)?;
-                run.add_fitted(&mut derivatives, &by_parameters, nuisances, &self.observed.values, moving)?;
-            }
-        }
-        let derivatives = run.finish(derivatives, &self.observed)?;
-        let tested = at.observed.as_ref().unwrap_or(&at.asimov);
-        Ok(Evaluation {
-            value,
-            statistic: Some(tested.profiled.value),
-            mu_hat: self.observed.free[run.poi],
-            free: self.observed.free,
-            conditional: Some(tested.profiled.conditional.clone()),
-            derivatives,
-        })
     }
 }
 
