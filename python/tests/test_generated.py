@@ -1,8 +1,10 @@
 """Programs that run as generated source: the same numbers as the native backend's, the same face."""
 
 import importlib.util
+import re
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -213,6 +215,58 @@ def test_wrong_calls_are_named():
             program(params, **inputs)
     with pytest.raises(wz.UnknownNameError, match="pass them first"):
         program(x=IMAGES)
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_wrong_parameters_are_named(backend):
+    program = wz.compile(MODEL, INPUTS, backend=backend)
+    params = program.init()
+    expected = np.asarray(program(params, x=IMAGES)["logits"])
+    missing = {name: value for name, value in params.items() if name != "0.bias"}
+    with pytest.raises(wz.UnknownNameError, match=r"parameter `0.bias` .* is missing"):
+        program(missing, x=IMAGES)
+    # Without a check it would broadcast.
+    with pytest.raises(wz.ShapeError, match=r"`0.weight`: expected shape \[8, 6\], got \[1, 6\]"):
+        program({**params, "0.weight": params["0.weight"][:1]}, x=IMAGES)
+    with pytest.raises(wz.DTypeError, match="`0.bias`: expected .*float32, got .*float16"):
+        program({**params, "0.bias": np.zeros(8, np.float16)}, x=IMAGES)
+    np.testing.assert_array_equal(np.asarray(program(params, x=IMAGES)["logits"]), expected)
+    # Arrays of another framework are converted.
+    arrays = {name: np.asarray(value) for name, value in params.items()}
+    np.testing.assert_array_equal(np.asarray(program(arrays, x=IMAGES)["logits"]), expected)
+    params["2.bias"] = params["2.bias"] + 1
+    np.testing.assert_allclose(np.asarray(program(params, x=IMAGES)["logits"]), expected + 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "message"),
+    [
+        ("jax", {"device": "nonsense"}, 'backend "jax" has no device .nonsense. here'),
+        ("jax", {"precision": "nonsense"}, 'backend "jax" has no precision .nonsense.'),
+        ("jax", {"jit_options": {"nonsense": 1}}, 'backend "jax" refuses `jit_options`.*nonsense'),
+        ("torch", {"device": "nonsense"}, 'backend "torch" has no device .nonsense. here'),
+        ("torch", {"precision": "nonsense"}, 'precision must be "highest", "high" or "medium"'),
+        ("torch", {"jit": True, "jit_options": {"nonsense": 1}}, 'backend "torch" refuses `jit_options`.*nonsense'),
+    ],
+)
+def test_what_is_not_there_is_said_before_anything_runs(backend, options, message):
+    if backend not in INSTALLED:
+        pytest.skip(f"{backend} is not installed here")
+    with pytest.raises(wz.BackendError, match=message):
+        wz.compile(MODEL, INPUTS, backend=backend, **options)
+
+
+def test_a_framework_that_is_missing_or_too_old_is_named_with_what_installs_it(monkeypatch):
+    old = types.ModuleType("jax")
+    old.__version__ = "0.4.1"
+    monkeypatch.setitem(sys.modules, "jax", old)
+    message = 'backend "jax" needs jax 0.8 or newer, found 0.4.1: pip install "jax>=0.8"'
+    with pytest.raises(wz.BackendError, match=f"^{re.escape(message)}$"):
+        wz.compile(MODEL, INPUTS, backend="jax")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    message = 'backend "torch" needs torch 2.5 or newer: pip install "torch>=2.5"'
+    with pytest.raises(wz.BackendError, match=f"^{re.escape(message)}$"):
+        wz.compile(MODEL, INPUTS, backend="torch")
 
 
 def test_what_a_framework_lacks_is_said_before_anything_runs():

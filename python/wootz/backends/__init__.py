@@ -201,12 +201,19 @@ class GeneratedProgram:
         self._results = [name for name, updates, _ in generated.outputs if not updates]
         # What a right input looks like, so that checking one is two comparisons.
         self._expected = [(name, tuple(spec.shape), self._dtype(spec)) for name, spec in self._given]
+        # The arrays of the last parameters that were right.
+        self._seen: tuple[int, ...] = ()
         start = time.perf_counter()
         if file is not None:
             self.save_source(file)
         # The module makes its constants.
-        with framework.around(generated.wide):
-            self.module = _load(generated.source, framework.name)
+        try:
+            with framework.around(generated.wide):
+                self.module = _load(generated.source, framework.name)
+        except (TypeError, ValueError, RuntimeError) as error:
+            if not framework.options:
+                raise
+            raise BackendError(f'backend "{framework.name}" refuses `jit_options` {framework.options!r}: {error}') from error
         function = getattr(self.module, generated.function)
         self._function = framework.wrap(function, generated.wide, self._updates)
         self._stages = [*generated.stages, ("load", time.perf_counter() - start)]
@@ -271,6 +278,18 @@ class GeneratedProgram:
         """A state as arrays of the framework, from any mapping of names to arrays: a checkpoint of any backend."""
         return State(self._converted(tensors, "state", self.framework.own), self._params)
 
+    def _checked(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters of the right names, shapes and dtypes. A dict of the same arrays as in the last call is not looked at again."""
+        if type(params) is not dict:
+            return self.params(params)
+        seen = tuple(map(id, params.values()))
+        if seen == self._seen:
+            return params
+        own = self.params(params)
+        if len(own) == len(params) and all(own[name] is array for name, array in params.items()):
+            self._seen = seen
+        return own
+
     def _converted(self, tensors: Mapping[str, Any], what: str, convert: Callable[[Any], Any]) -> dict[str, Any]:
         missing = [name for name in self._held if name not in tensors]
         if missing:
@@ -324,8 +343,7 @@ class GeneratedProgram:
                 return self._function(*arguments)
             if not args:
                 raise UnknownNameError(f"the program has parameters ({', '.join(self._held)}): pass them first")
-            params = args[0]
-            return self._function(params if type(params) is dict else self.params(params), *arguments)
+            return self._function(self._checked(args[0]), *arguments)
         if not args or not isinstance(args[0], Mapping | _native.State | _native.Params):
             raise ModelError("the program updates its state: call it as `state, out = step(state, ...)`")
         state = args[0] if isinstance(args[0], State) else self.state(args[0])

@@ -15,6 +15,12 @@ class Jax(Framework):
     jit = True
 
     def check(self) -> None:
+        if self.precision is not None:
+            try:
+                with self.module.default_matmul_precision(self.precision):
+                    pass
+            except ValueError as error:
+                raise BackendError(f'backend "jax" has no precision {self.precision!r}: {error}') from error
         if isinstance(self.device, str):
             platform, _, index = self.device.partition(":")
             try:
