@@ -320,9 +320,9 @@ fn nan_and_infinity_flow() {
 
 #[test]
 fn packed_layout_is_as_documented() {
-    fn check<T: Operand<Acc = T>>(isa: Isa, elem: Elem, b: &[T], k: usize, n: usize)
+    fn check<T>(isa: Isa, elem: Elem, b: &[T], k: usize, n: usize)
     where
-        T: PartialEq + Default + Copy + std::fmt::Debug,
+        T: Operand<Acc = T> + PartialEq + Default + Copy + std::fmt::Debug,
     {
         let width = slab_cols(elem);
         // The rows of B in order, and its columns: those are transposed.
