@@ -2,14 +2,16 @@
 
 use crate::{Builder, DType, Def, HostTensor, Op, Shape, TypeError, Value, ops::Source};
 
-/// A layout `[chunks, width]` of entries that belong to rows.
+/// A layout `[width, chunks]` of entries that belong to rows: chunks lie next to each other, so that vectors take in several at once and
+/// nothing is summed across lanes.
 ///
 /// Rows of similar lengths are padded to the longest. Rows of very different lengths are cut into chunks of one width, whose sums are summed in
-/// turn. The padded arrays never have more than about twice as many slots as there are entries and rows.
+/// turn, and so are a few long ones. The padded arrays never have more than about twice as many slots as there are entries and rows.
 #[derive(Clone, Debug)]
 pub struct Rows {
     chunks: usize,
     width: usize,
+    /// Row-major.
     slots: Vec<Option<usize>>,
     /// How the chunks' sums are summed into rows.
     next: Option<Box<Rows>>,
@@ -17,6 +19,10 @@ pub struct Rows {
 
 /// Fewer slots a chunk would make the sum of the chunks the larger part of the work.
 const MIN_WIDTH: usize = 4;
+/// So many rows fill a vector.
+const VECTOR: usize = 8;
+/// Entries of a row that are worth cutting it where rows do not fill a vector.
+const LONG: usize = 64;
 
 impl Rows {
     /// The layout of entries that belong to these rows (each less than `rows`).
@@ -25,33 +31,28 @@ impl Rows {
         let mut lists: Vec<Vec<usize>> = vec![Vec::new(); rows];
         row_of.enumerate().for_each(|(entry, row)| lists[row].push(entry));
         let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
-        if longest * rows <= 2 * (entries + rows) {
-            let pad = |list: Vec<usize>| {
-                let empty = longest - list.len();
-                list.into_iter().map(Some).chain(std::iter::repeat_n(None, empty))
-            };
-            let slots = lists.into_iter().flat_map(pad).collect();
-            return Rows { chunks: rows, width: longest, slots, next: None };
+        let few_long = rows < VECTOR && longest > LONG;
+        if longest * rows <= 2 * (entries + rows) && !few_long {
+            return Rows { chunks: rows, width: longest, slots: laid(&lists, longest), next: None };
         }
         let filled = lists.iter().filter(|l| !l.is_empty()).count();
         // On average half a chunk of a row is padding: chunks of half the average row keep it to a quarter of the entries.
-        let width = (entries / filled / 2).next_multiple_of(MIN_WIDTH).max(MIN_WIDTH);
-        let mut chunk_row = Vec::new();
-        let mut slots = Vec::new();
+        let width = if few_long { entries / (2 * VECTOR) } else { entries / filled / 2 };
+        let width = width.next_multiple_of(MIN_WIDTH).max(MIN_WIDTH);
+        let (mut chunk_row, mut chunks) = (Vec::new(), Vec::new());
         for (row, list) in lists.iter().enumerate() {
             for chunk in list.chunks(width) {
                 chunk_row.push(row);
-                slots.extend(chunk.iter().map(|e| Some(*e)));
-                slots.resize(chunk_row.len() * width, None);
+                chunks.push(chunk);
             }
         }
         let next = Rows::new(chunk_row.iter().copied(), rows);
-        Rows { chunks: chunk_row.len(), width, slots, next: Some(Box::new(next)) }
+        Rows { chunks: chunks.len(), width, slots: laid(&chunks, width), next: Some(Box::new(next)) }
     }
 
-    /// `[chunks, width]`, the leading axes of values in this layout.
+    /// `[width, chunks]`, the leading axes of values in this layout.
     pub fn dims(&self) -> [usize; 2] {
-        [self.chunks, self.width]
+        [self.width, self.chunks]
     }
 
     /// The entry in each slot, row-major; `None` in padding.
@@ -59,7 +60,7 @@ impl Rows {
         &self.slots
     }
 
-    /// Something of each entry as an `f64` constant `[chunks, width]`, `pad` in empty slots.
+    /// Something of each entry as an `f64` constant `[width, chunks]`, `pad` in empty slots.
     pub fn constant(&self, b: &mut Builder, of: impl Fn(usize) -> f64, pad: f64) -> Value {
         let values: Vec<f64> = self.slots.iter().map(|e| e.map_or(pad, &of)).collect();
         b.constant(HostTensor::from_f64(DType::F64, &self.dims(), &values))
@@ -73,16 +74,17 @@ impl Rows {
         source: Value,
         of: impl Fn(usize) -> usize,
     ) -> Result<Value, TypeError> {
-        let mut indices: Vec<i64> = Vec::with_capacity(self.slots.len());
-        for chunk in self.slots.chunks(self.width.max(1)) {
-            let first = indices.len();
-            indices.extend(chunk.iter().flatten().map(|e| of(*e) as i64));
-            let filled = indices.len() - first;
-            for i in filled..chunk.len() {
-                indices.push(if filled == 0 { 0 } else { indices[first + i % filled] });
+        let mut indices = vec![0i64; self.slots.len()];
+        for chunk in 0..self.chunks {
+            let entries = self.slots[chunk..].iter().step_by(self.chunks).flatten();
+            let read: Vec<i64> = entries.map(|e| of(*e) as i64).collect();
+            if read.is_empty() {
+                continue;
             }
+            let slots = indices[chunk..].iter_mut().step_by(self.chunks);
+            slots.zip(read.iter().cycle()).for_each(|(slot, index)| *slot = *index);
         }
-        let indices = HostTensor::from_i64(DType::I32, &[self.chunks, self.width, 1], &indices);
+        let indices = HostTensor::from_i64(DType::I32, &[self.width, self.chunks, 1], &indices);
         let indices = b.constant(indices);
         b.gather(source, indices, 0, 1)
     }
@@ -100,9 +102,9 @@ impl Rows {
         b.select(filled, x, pad)
     }
 
-    /// Sums `[chunks, width, ..]` over each row: `[rows, ..]`. Empty slots must hold 0.
+    /// Sums `[width, chunks, ..]` over each row: `[rows, ..]`. Empty slots must hold 0.
     pub fn sum(&self, b: &mut Builder, values: Value) -> Result<Value, TypeError> {
-        let sums = b.sum(values, &[1])?;
+        let sums = b.sum(values, &[0])?;
         match &self.next {
             None => Ok(sums),
             Some(next) => {
@@ -112,6 +114,26 @@ impl Rows {
             }
         }
     }
+
+    /// The same of values `[width, n, chunks]`: `[n, rows]`.
+    pub fn sum_apart(&self, b: &mut Builder, values: Value) -> Result<Value, TypeError> {
+        let sums = b.sum(values, &[0])?;
+        match &self.next {
+            None => Ok(sums),
+            Some(next) => {
+                let sums = b.transpose(sums, &[1, 0])?;
+                let laid = next.gather(b, sums, |chunk| chunk)?;
+                let laid = next.masked(b, laid, 0.0)?;
+                let laid = b.transpose(laid, &[0, 2, 1])?;
+                next.sum_apart(b, laid)
+            }
+        }
+    }
+}
+
+/// The entries of these lists, padded, `[width, lists]`.
+fn laid(lists: &[impl AsRef<[usize]>], width: usize) -> Vec<Option<usize>> {
+    (0..width).flat_map(|i| lists.iter().map(move |list| list.as_ref().get(i).copied())).collect()
 }
 
 /// The transpose of reading `operand_rows` rows at constant indices: each row's sum of the cotangents of its reads. `None` unless the
@@ -157,6 +179,14 @@ mod tests {
         let mut expected = vec![0.0; counts.len()];
         row_of.iter().enumerate().for_each(|(e, row)| expected[*row] += (e + 1) as f64);
         assert_eq!(got, expected, "{counts:?}");
+
+        let mut b = Builder::new();
+        let values = rows.constant(&mut b, |e| (e + 1) as f64, 0.0);
+        let [width, chunks] = rows.dims();
+        let values = b.broadcast(values, &[width, 3, chunks].into(), &[0, 2]).unwrap();
+        let sums = rows.sum_apart(&mut b, values).unwrap();
+        let got = eval::region(&b.finish(&[sums]), &[]).unwrap()[0].to_f64();
+        assert_eq!(got, expected.repeat(3), "{counts:?}");
     }
 
     #[test]
@@ -165,6 +195,8 @@ mod tests {
         check(&[0, 1, 0]);
         check(&[2, 2, 2]);
         check(&[5, 4, 3]);
+        check(&[300]);
+        check(&[200, 0, 130]);
         check(&[100, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1]);
         let mut many = vec![1; 500];
         many[7] = 5000;

@@ -1,7 +1,7 @@
 //! Expected rates: nominal yields plus interpolated variations, times factors, summed over samples.
 //!
-//! The bins of a block (a sample of a channel) are cut into tiles of one width; cells are laid out as `[tiles, width]` and the
-//! variations of a tile as `[tiles, variations, width]`, so that a parameter is read once a tile and everything else is dense.
+//! The bins of a block (a sample of a channel) are cut into tiles of one width; cells are laid out as `[width, tiles]` and the
+//! variations of a tile as `[variations, width, tiles]`, so that a parameter is read once a tile and everything else is dense and contiguous.
 //! Factors are those of blocks, or of cells. The last step gathers each bin's cells.
 
 use super::Built;
@@ -32,17 +32,13 @@ impl Tiles {
     }
 
     fn dims(&self) -> [usize; 2] {
-        [self.tiles.len(), self.width]
+        [self.width, self.tiles.len()]
     }
 
     /// The cell in each slot.
     fn cells(&self, s: &Structure) -> Vec<Option<usize>> {
         let slot = |(block, first): (usize, usize), i: usize| s.blocks[block].cells.clone().nth(first + i);
-        let tile = |tile: &(usize, usize)| {
-            let tile = *tile;
-            (0..self.width).map(move |i| slot(tile, i))
-        };
-        self.tiles.iter().flat_map(tile).collect()
+        (0..self.width).flat_map(|i| self.tiles.iter().map(move |tile| slot(*tile, i))).collect()
     }
 }
 
@@ -110,7 +106,7 @@ impl Model {
         if let Some(factors) = self.block_factors(b, parameters, templates)? {
             let block: Vec<i64> = tiles.tiles.iter().map(|(block, _)| *block as i64).collect();
             let factors = gather(b, factors, &block, &[block.len()])?;
-            let factors = b.broadcast(factors, &shape, &[0])?;
+            let factors = b.broadcast(factors, &shape, &[1])?;
             rates = b.mul(rates, factors)?;
         }
         if !s.cell_factors.is_empty() {
@@ -140,23 +136,25 @@ impl Model {
         }
         let rows = Rows::new(pairs.iter().map(|(tile, ..)| *tile), tiles.tiles.len());
         let element = |pair: usize, i: usize| pairs[pair].1.elements.clone().nth(pairs[pair].2 + i);
-        let mut elements: Vec<Option<usize>> = Vec::with_capacity(rows.slots().len() * tiles.width);
-        for slot in rows.slots() {
-            elements.extend((0..tiles.width).map(|i| slot.and_then(|pair| element(pair, i))));
+        let [variations, chunks] = rows.dims();
+        let dims = [variations, tiles.width, chunks];
+        let mut elements: Vec<Option<usize>> = Vec::with_capacity(dims.iter().product());
+        for slots in rows.slots().chunks(chunks.max(1)) {
+            for i in 0..tiles.width {
+                elements.extend(slots.iter().map(|slot| slot.and_then(|pair| element(pair, i))));
+            }
         }
-        let [chunks, width] = rows.dims();
-        let dims = [chunks, width, tiles.width];
         let [sums, differences] = templates.histosys(b, self)?;
         let sums = sums.arranged(b, &elements, &dims)?;
         let differences = differences.arranged(b, &elements, &dims)?;
         let alpha = rows.gather(b, parameters, |pair| pairs[pair].1.parameter)?;
         let [linear, even] = interpolate(b, self.options().settings.histosys, alpha)?;
         let shape = Shape::from(dims);
-        let linear = b.broadcast(linear, &shape, &[0, 1])?;
-        let even = b.broadcast(even, &shape, &[0, 1])?;
+        let linear = b.broadcast(linear, &shape, &[0, 2])?;
+        let even = b.broadcast(even, &shape, &[0, 2])?;
         let (linear, even) = (b.mul(linear, sums)?, b.mul(even, differences)?);
         let shifts = b.add(linear, even)?;
-        rows.sum(b, shifts)
+        rows.sum_apart(b, shifts)
     }
 
     /// The factors of normsys, normfactor and lumi, one a block.

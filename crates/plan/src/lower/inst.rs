@@ -275,20 +275,45 @@ impl Emitter<'_, '_> {
         let free = self.lowering.shape(value).len() - (dims.len() - op.indexed);
         let leading = op.batch + free;
         let mut inner: Map = map[..op.batch].into();
+        let known = self.constant_range(inputs[1]);
         for j in 0..op.indexed {
+            let last = dims[op.batch + j] as i64 - 1;
+            if let Some((low, high)) = known
+                && low == high
+            {
+                inner.push(Lin::constant(low.clamp(0, last)));
+                continue;
+            }
             let mut at: Map = map[..leading].into();
             at.push(Lin::constant(j as i64));
             let entry = self.value(inputs[1], &at, mask);
             let from = self.lowering.region.ty(inputs[1]).dtype;
-            let index = self.cast(entry, from, DType::I64);
-            let zero = self.inst(InstOp::Int(0), DType::I64);
-            let last = self.inst(InstOp::Int(dims[op.batch + j] as i64 - 1), DType::I64);
-            let raised = self.inst(InstOp::Binary(Binary::Max, index, zero), DType::I64);
-            let clamped = self.inst(InstOp::Binary(Binary::Min, raised, last), DType::I64);
-            inner.push(Lin::computed(clamped));
+            let mut index = self.cast(entry, from, DType::I64);
+            if !known.is_some_and(|(low, high)| low >= 0 && high <= last) {
+                let zero = self.inst(InstOp::Int(0), DType::I64);
+                let last = self.inst(InstOp::Int(last), DType::I64);
+                let raised = self.inst(InstOp::Binary(Binary::Max, index, zero), DType::I64);
+                index = self.inst(InstOp::Binary(Binary::Min, raised, last), DType::I64);
+            }
+            inner.push(Lin::computed(index));
         }
         inner.extend(map[leading..].iter().cloned());
         self.value(inputs[0], &inner, mask)
+    }
+
+    /// The least and the greatest element of integers that are constant.
+    fn constant_range(&self, value: Value) -> Option<(i64, i64)> {
+        let node = self.lowering.region.defining_node(value)?;
+        match &node.op {
+            Op::Source(Source::Constant(tensor)) => {
+                let values = tensor.to_i64();
+                Some((*values.iter().min()?, *values.iter().max()?))
+            }
+            Op::Movement(
+                Movement::Broadcast { .. } | Movement::Reshape { .. } | Movement::Transpose { .. },
+            ) => self.constant_range(node.inputs[0]),
+            _ => None,
+        }
     }
 
     fn random(&mut self, op: &Random, inputs: &[Value], map: &Map, mask: Option<Reg>) -> Reg {
