@@ -296,3 +296,14 @@ def test_random_numbers_depend_on_the_key_alone():
     # Five standard errors of the mean of 1000 draws.
     assert abs(uniform.mean() - 0.5) < 5 * 0.29 / 1000**0.5
     assert abs(normal.mean()) < 5 / 1000**0.5
+
+
+def test_one_byte_for_several_lanes_is_masked():
+    def padded(flags, x):
+        return wz.pad(wz.where(flags[:, None], x, -x), ((0, 0), (2, 1)))
+
+    flags = np.array([True, False, True])
+    for dtype in (np.float32, np.float64):
+        x = np.arange(6, dtype=dtype).reshape(3, 2) + 1
+        expected = np.pad(np.where(flags[:, None], x, -x), ((0, 0), (2, 1)))
+        np.testing.assert_array_equal(wz.jit(padded)(flags, x), expected)
