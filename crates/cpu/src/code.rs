@@ -42,6 +42,7 @@ pub(crate) struct Code {
     lane_axis: Option<usize>,
     /// Bytes of an element of the product that the kernel is the epilogue of.
     tile_bytes: usize,
+    /// Of the whole kernel.
     cost: f64,
     /// Empty until its batch is finished.
     body: OnceLock<Body>,
@@ -49,7 +50,7 @@ pub(crate) struct Code {
 
 #[derive(Debug)]
 enum Body {
-    Native { mapping: Arc<Mapping>, offset: usize, frame: usize, width: usize },
+    Native { mapping: Arc<Mapping>, offset: usize, frame: usize, width: usize, units: usize },
     Tiles { code: vm::Code, why: Declined },
 }
 
@@ -117,7 +118,7 @@ impl Batch {
             grid: kernel.grid.clone(),
             lane_axis: *lane_axis,
             tile_bytes: tile_bytes(kernel),
-            cost: vm::cost(kernel),
+            cost: vm::cost(kernel) * kernel.grid.iter().product::<usize>() as f64,
             body: OnceLock::new(),
         };
         let written = match self.jit {
@@ -148,6 +149,7 @@ impl Batch {
                     offset: written.offset,
                     frame: written.frame.next_multiple_of(64),
                     width: written.width,
+                    units: units(&code.grid, code.lane_axis, written.width),
                 },
                 None => Body::tiles(key, Declined("executable memory is not allowed")),
             };
@@ -219,6 +221,15 @@ fn tile_bytes(kernel: &Kernel) -> usize {
     tile.map_or(0, |reg| kernel.regs[reg.0 as usize].size())
 }
 
+/// Tiles of `width` grid points along the lanes, or grid points.
+fn units(grid: &Dims, lane_axis: Option<usize>, width: usize) -> usize {
+    let points: usize = grid.iter().product();
+    match lane_axis {
+        Some(axis) if points > 0 => points / grid[axis] * grid[axis].div_ceil(width),
+        _ => points,
+    }
+}
+
 impl Body {
     fn tiles(Key { kernel, lane_axis, isa, .. }: &Key, why: Declined) -> Body {
         let kernel = expand(kernel, isa.has_fma());
@@ -243,13 +254,7 @@ impl Code {
     pub(crate) fn units(&self) -> usize {
         match self.body() {
             Body::Tiles { code, .. } => code.units(),
-            Body::Native { width, .. } => {
-                let points: usize = self.grid.iter().product();
-                match self.lane_axis {
-                    Some(axis) if points > 0 => points / self.grid[axis] * self.grid[axis].div_ceil(*width),
-                    _ => points,
-                }
-            }
+            Body::Native { units, .. } => *units,
         }
     }
 
@@ -263,7 +268,7 @@ impl Code {
 
     /// Estimated time of the whole kernel on one thread, in nanoseconds.
     pub(crate) fn cost(&self) -> f64 {
-        self.cost * self.grid.iter().product::<usize>() as f64
+        self.cost
     }
 
     /// Runs some of the kernel's [units](Code::units).
@@ -282,10 +287,22 @@ impl Code {
             return;
         }
         let mut context = Context::new(args, work, units.len());
-        let mut point = units.start;
+        if let Some(axis) = self.lane_axis {
+            context.lane_end = self.grid[axis] as i64;
+        }
+        // Small kernels run in one piece, and take hardly longer than these divisions.
+        if units.start > 0 {
+            self.locate(units.start, width, &mut context);
+        }
+        // SAFETY: the caller's contract; the units lie within the grid.
+        unsafe { mapping.call(offset, &mut context) }
+    }
+
+    /// Where a unit lies in the grid.
+    fn locate(&self, unit: usize, width: usize, context: &mut Context) {
+        let mut point = unit;
         if let Some(axis) = self.lane_axis {
             let tiles = self.grid[axis].div_ceil(width);
-            context.lane_end = self.grid[axis] as i64;
             context.index[axis] = (point % tiles * width) as i64;
             point /= tiles;
         }
@@ -293,8 +310,6 @@ impl Code {
             context.index[axis] = (point % self.grid[axis]) as i64;
             point /= self.grid[axis];
         }
-        // SAFETY: the caller's contract; the units lie within the grid.
-        unsafe { mapping.call(offset, &mut context) }
     }
 
     /// Runs an epilogue on a part of its product.

@@ -9,7 +9,9 @@ use crate::jit::Declined;
 use std::collections::HashMap;
 use std::sync::Arc;
 use wootz_ir::DType;
-use wootz_plan::{BufferId, ControlStep, GemmStep, Kernel, Matrix, Plan, Rhs, Step, StepKind, SubPlan};
+use wootz_plan::{
+    BufferId, ControlStep, GemmStep, Kernel, Matrix, Place, Plan, Rhs, Step, StepKind, SubPlan,
+};
 
 /// Nanoseconds of steps between two questions whether to stop.
 const PAUSE: f64 = 1e6;
@@ -107,12 +109,16 @@ impl Compiler {
         let steps = self.steps(plan, &plan.steps)?;
         let table = self.program.table;
         self.program.table += plan.buffers.len();
+        let stays = |place| matches!(place, Place::Arena(_) | Place::Constant(_));
+        let buffers = (0..).map(BufferId).zip(&plan.buffers);
+        let foreign = buffers.filter(|(_, b)| !stays(b.place)).map(|(id, _)| id).collect();
         self.program.routines.push(Routine {
             index: self.program.routines.len() as u32,
             prepare,
             steps,
             constants: plan.constants.clone(),
             places: plan.buffers.iter().map(|b| b.place).collect(),
+            foreign,
             table,
             inputs: plan.inputs.clone(),
             outputs: plan.outputs.clone(),

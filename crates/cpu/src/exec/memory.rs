@@ -1,6 +1,7 @@
 //! The memory of one run at a time.
 
-use super::Program;
+use super::{Program, Routine};
+use wootz_plan::Place;
 
 /// A cache line.
 #[derive(Clone, Copy)]
@@ -66,9 +67,12 @@ pub(crate) struct Memory {
     pub(super) table: Vec<*mut u8>,
     /// The arguments of the kernel being run.
     pub(super) args: Vec<*mut u8>,
+    /// Whether the table of the plan itself knows the arena and the constants, which stay where they are.
+    pub(super) is_bound: bool,
 }
 
-// SAFETY: the pointers are set anew at each run, and used during it only.
+// SAFETY: the pointers to the memory itself and to the program's constants move with it; the others are set anew at each run, and used
+// during it only.
 unsafe impl Send for Memory {}
 
 impl Memory {
@@ -81,6 +85,22 @@ impl Memory {
             scratch: zeroed(program.scratch)?,
             table: vec![std::ptr::null_mut(); program.table],
             args: vec![std::ptr::null_mut(); program.most_args],
+            is_bound: false,
         })
+    }
+
+    /// Fills in what stays the same in the table of the plan itself.
+    pub(super) fn bind_own(&mut self, main: &Routine) {
+        if std::mem::replace(&mut self.is_bound, true) {
+            return;
+        }
+        let arena = self.arena.as_mut_ptr();
+        for (slot, place) in self.table[main.table..].iter_mut().zip(&main.places) {
+            match place {
+                Place::Arena(at) => *slot = arena.wrapping_add(*at),
+                Place::Constant(i) => *slot = main.constants[*i].as_bytes().as_ptr().cast_mut(),
+                Place::Input(_) | Place::Output(_) | Place::Prepared(_) => {}
+            }
+        }
     }
 }

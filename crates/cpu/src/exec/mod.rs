@@ -72,6 +72,8 @@ struct Routine {
     constants: Vec<HostTensor>,
     /// Where each buffer is.
     places: Vec<Place>,
+    /// The buffers that lie in other memory at every run: inputs, outputs, what was prepared.
+    foreign: Vec<BufferId>,
     /// The first entry of its pointer table.
     table: usize,
     /// Buffers of inputs and outputs.

@@ -157,15 +157,16 @@ impl Program {
     /// As [`Program::run`].
     unsafe fn bind(&self, memory: &mut Memory, prepared: &Buffers, io: &mut dyn Io) {
         let main = self.main();
-        let arena = memory.arena.as_mut_ptr();
-        for (slot, place) in memory.table[main.table..].iter_mut().zip(&main.places) {
-            *slot = match place {
-                Place::Input(i) => io.input(*i),
-                Place::Output(i) => io.output(*i),
-                Place::Arena(at) => arena.wrapping_add(*at),
-                Place::Constant(i) => main.constants[*i].as_bytes().as_ptr().cast_mut(),
-                Place::Prepared(i) => prepared.piece(*i),
-            };
+        memory.bind_own(main);
+        let table = &mut memory.table[main.table..];
+        for buffer in &main.foreign {
+            let buffer = buffer.0 as usize;
+            match main.places[buffer] {
+                Place::Input(i) => table[buffer] = io.input(i),
+                Place::Output(i) => table[buffer] = io.output(i),
+                Place::Prepared(i) => table[buffer] = prepared.piece(i),
+                Place::Arena(_) | Place::Constant(_) => {}
+            }
         }
     }
 
