@@ -185,6 +185,24 @@ class Graph:
         """
 
 @final
+class HistFactoryDensity:
+    """
+    A model's log-density and its derivatives. Threads may use it at once: each borrows compiled programs of its own.
+    """
+    def __new__(cls, /, model: HistFactoryModel, by_parameters: bool, templates: SupportsGetItem[int, str], recomputed: bool) -> HistFactoryDensity:
+        """
+        The log-density of a model, to be differentiated by the parameters, if so wanted, and these templates.
+        """
+    def gradients(self, /, parameters: Any, data: Any) -> tuple[float, list] | None:
+        """
+        The same and its derivatives, one array each.
+        """
+    def logpdf(self, /, parameters: Any, data: Any) -> float | None:
+        """
+        The log-density at a point, given as dense `float64` vectors of the right lengths; `None` if they are anything else.
+        """
+
+@final
 class HistFactoryInference:
     """
     Inference with a model. Threads may use it at once: each borrows compiled programs of its own.
@@ -282,6 +300,10 @@ class HistFactoryModel:
     def nominal_slice(self, /, channel: str, sample: str) -> tuple[int, int] | None:
         """
         Where a sample of a channel stands in the template `nominal`.
+        """
+    def statistic_graph(self, /, name: str, templates: SupportsGetItem[int, str], recomputed: bool, max_evaluations: SupportsIndex) -> Graph:
+        """
+        A test statistic by name as a graph, with these templates as inputs.
         """
     def template(self, /, name: str) -> Incomplete:
         """

@@ -3,6 +3,7 @@
 //! * [`Workspace`]: the JSON format of pyhf, read strictly; patch sets, combination, pruning, renaming, digests.
 //! * [`Model`]: parameters, constraints and templates, in pyhf's exact order.
 //! * Graphs: [`Model::rates_graph`] and [`Model::logpdf_graph`], or the same inside a larger graph with a `Builder`.
+//! * [`Density`]: the log-density and its derivatives, compiled, at any number of points.
 //! * [`Inference`]: fits, test statistics, CLs, limits, on any backend.
 //! * [`workload`]: deterministic workspaces of known sizes, for tests and benchmarks.
 //!
@@ -19,7 +20,7 @@ pub mod workspace;
 
 pub use graph::{Convention, GraphOptions, Template, Templates};
 pub use infer::{
-    Convergence, Derivatives, EmptyBin, Evaluation, Fit, FitOptions, GoodnessOfFit, Hypotest,
+    Convergence, Density, Derivatives, EmptyBin, Evaluation, Fit, FitOptions, GoodnessOfFit, Hypotest,
     HypotestOptions, Impact, Inference, InferenceError, InferenceOptions, Interval, LimitOptions,
     NotConverged, Objective, ObjectiveData, Observer, Prediction, Pull, Scan, Significance, Starts,
     Statistic, TestStatistic, ToyOptions, Toys, UpperLimit, Which, Yield,

@@ -108,6 +108,36 @@ fn templates_as_inputs_change_nothing_at_their_values() {
     }
 }
 
+/// 10,000 bins and 2,000 parameters: work as the compiled program counts it, and values.
+#[test]
+fn the_largest_scaling_is_twice_its_half() {
+    let gradient = |bins: usize, systematics: usize| {
+        let (model, data) = model(&scaling(bins, systematics));
+        let graph = model.logpdf_graph(&GraphOptions::default()).expect("the workload is well formed");
+        let gradient = wootz_transform::grad(&graph, 0, &[0]).expect("the workload is well formed");
+        let options = Options::default();
+        let definition = Definition::from(gradient.clone());
+        let program = compile(&definition, &BTreeMap::new(), &wootz_cpu::Cpu::default(), &options)
+            .expect("the workload is well formed");
+        let kernels = program.report().description.kernels;
+        let work = kernels.iter().map(|k| [k.flops, k.bytes]).fold([0, 0], |a, k| [a[0] + k[0], a[1] + k[1]]);
+        (work, gradient, point(&model), data)
+    };
+    let (half, ..) = gradient(5000, 1000);
+    let (all, gradient, at, data) = gradient(10_000, 1999);
+    for (half, all) in half.iter().zip(all) {
+        assert!(*half > 0 && 10 * all <= 21 * half, "{half} {all}");
+    }
+    let got = run(&gradient, &[("parameters", vector(&at)), ("data", vector(&data))]);
+    let expected = eval::region(&gradient.body, &[vector(&at), vector(&data)]).expect("it evaluates");
+    for (output, expected) in gradient.outputs.iter().zip(&expected) {
+        let expected = expected.to_f64();
+        let scale = expected.iter().fold(1.0, |m: f64, x| m.max(x.abs()));
+        let off = got[&*output.name].iter().zip(&expected).fold(0.0, |m: f64, (g, e)| m.max((g - e).abs()));
+        assert!(off <= 1e-12 * scale, "{}: {off} of {scale}", output.name);
+    }
+}
+
 /// The elements that a graph computes, over all its nodes.
 fn elements(graph: &Graph) -> usize {
     let size =
@@ -126,4 +156,6 @@ fn work_grows_with_the_entries() {
     assert!(large <= 5 * small, "{small} {large}");
     let (few, many) = (work(2000, 20), work(2000, 400));
     assert!(many <= 2 * few, "{few} {many}");
+    let (half, all) = (work(5000, 1000), work(10_000, 1999));
+    assert!(10 * all <= 21 * half, "{half} {all}");
 }

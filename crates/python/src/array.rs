@@ -59,6 +59,20 @@ pub(crate) fn input<'py>(
     Ok(Input { array, bytes })
 }
 
+/// The elements of an `f64` vector of this length that lies dense in memory; `None` for anything else.
+pub(crate) fn vector<'a>(given: &'a Bound<'_, PyAny>, length: usize) -> Option<&'a [f64]> {
+    let array = given.cast::<PyUntypedArray>().ok()?;
+    if dtype_of(array) != Some(DType::F64) || array.shape() != [length] || !is_plain(array) {
+        return None;
+    }
+    // SAFETY: `given` keeps a dense, aligned array of `length` native `f64` alive. Python code that writes to it at the same time from another
+    // thread may be seen or not, as with every reader of NumPy arrays.
+    Some(unsafe {
+        let data = (*array.as_array_ptr()).fields.data;
+        if length == 0 { &[] } else { std::slice::from_raw_parts(data.cast_const().cast(), length) }
+    })
+}
+
 /// Bytes of the array if it has this type.
 fn fitting_bytes(array: &Bound<'_, PyUntypedArray>, expected: &TensorType) -> Option<usize> {
     if dtype_of(array) != Some(expected.dtype) || array.ndim() != expected.rank() {

@@ -102,6 +102,8 @@ class Model(Inference):
         self._native = native
         self.config = Config(native.config())
         self._programs: dict[tuple, _native.Program] = {}
+        self._density = _native.HistFactoryDensity(native, True, [], False)
+        self._densities: dict[tuple, _native.HistFactoryDensity] = {}
 
     def __repr__(self) -> str:
         c = self.config
@@ -125,8 +127,7 @@ class Model(Inference):
             raise UnknownNameError(
                 f"a model has no graph `{name}`; it has: logpdf, rates, sample_rates, expected_data"
             )
-        if convention not in ("frozen", "recomputed"):
-            raise UnknownNameError(f"the convention is `frozen` or `recomputed`, not `{convention}`")
+        _check_convention(convention)
         return self._native.graph(name, list(templates), convention == "recomputed")
 
     def objective(
@@ -154,6 +155,22 @@ class Model(Inference):
         * `tolerance` (1e-10 by default) and `max_iterations` of the fits.
         """
         return Objective(self, kind, templates, convention, data, name, mu, level, sigmas, **options)
+
+    def test_statistic_graph(
+        self,
+        test_stat: str = "qtilde",
+        templates: Sequence[str] = (),
+        convention: str = "frozen",
+        max_evaluations: int = 200,
+    ) -> _native.Graph:
+        """A test statistic as a graph: mu, data, then the templates → value, mu_hat. Both are NaN where a fit does not converge.
+
+        `value` is differentiable by every input and the graph can be batched, also over what it is differentiated by:
+        `graph.grad(0, [2])`, `graph.vmap([None, 0], [0, 0], toys)`. Fits use the model's initial values, bounds and fixed parameters;
+        `mu_hat` carries no derivative. `templates` and `convention` are as in `graph`.
+        """
+        _check_convention(convention)
+        return self._native.statistic_graph(test_stat, list(templates), convention == "recomputed", max_evaluations)
 
     def template(self, name: str) -> np.ndarray:
         """A template's values in the workspace, in the order of channel, sample, modifier, bin."""
@@ -195,16 +212,46 @@ class Model(Inference):
 
     def logpdf(self, pars: Any, data: Any) -> Any:
         """The log-density of the data, auxiliary data included. A negative rate is an error."""
-        return self._checked(self._run("logpdf", "logpdf", pars, data), pars)
+        # Points that need no conversion go straight to the program.
+        value = self._density.logpdf(pars, data)
+        if value is None:
+            value = self._checked(self._run("logpdf", "logpdf", pars, data), pars)
+        return value
 
     def gradient(self, pars: Any, data: Any) -> np.ndarray:
         """The derivatives of `logpdf` by the parameters."""
-        return self._checked(self._run("logpdf", "grad.parameters", pars, data), pars)
+        return self.value_and_gradient(pars, data)[1]
 
     def value_and_gradient(self, pars: Any, data: Any) -> tuple[Any, np.ndarray]:
         """`logpdf` and its derivatives by the parameters."""
+        found = self._density.gradients(pars, data)
+        if found is not None:
+            return found[0], found[1][0]
         value, gradient = self._run("logpdf", ("logpdf", "grad.parameters"), pars, data)
         return self._checked(value, pars), gradient
+
+    def value_and_gradients(
+        self, pars: Any, data: Any, by: Sequence[str] = ("parameters", "nominal"), convention: str = "frozen"
+    ) -> tuple[float, dict[str, np.ndarray]]:
+        """`logpdf` at one point and its derivatives by `"parameters"` and templates, each by its name; `convention` as in `graph`."""
+        key = (tuple(by), convention)
+        density = self._densities.get(key)
+        if density is None:
+            _check_convention(convention)
+            templates = [name for name in by if name != "parameters"]
+            is_recomputed = convention == "recomputed"
+            density = _native.HistFactoryDensity(self._native, "parameters" in by, templates, is_recomputed)
+            self._densities[key] = density
+        found = density.gradients(pars, data)
+        if found is None:
+            found = density.gradients(
+                _vector("parameters", pars, self.config.npars),
+                _vector("data", data, self.config.nmaindata + self.config.nauxdata),
+            )
+        value, gradients = found
+        # Parameters come first.
+        names = sorted(by, key=lambda name: name != "parameters")
+        return value, dict(zip(names, gradients, strict=True))
 
     def hessian(self, pars: Any, data: Any) -> np.ndarray:
         """The second derivatives of `logpdf` by the parameters."""
@@ -274,3 +321,15 @@ class Model(Inference):
             for point in np.atleast_2d(np.ascontiguousarray(pars, dtype=np.float64)):
                 self._native.check_rates(point)
         return result
+
+
+def _check_convention(convention: str) -> None:
+    if convention not in ("frozen", "recomputed"):
+        raise UnknownNameError(f"the convention is `frozen` or `recomputed`, not `{convention}`")
+
+
+def _vector(name: str, values: Any, length: int) -> np.ndarray:
+    array = np.ascontiguousarray(values, dtype=np.float64)
+    if array.shape != (length,):
+        raise ShapeError(f"{name} has shape {list(array.shape)}, the model takes [{length}]")
+    return array

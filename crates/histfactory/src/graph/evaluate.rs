@@ -60,13 +60,13 @@ impl Model {
     /// Checks that an array holds one finite number a bin and auxiliary datum, and no negative count.
     pub fn check_data(&self, data: &[f64]) -> Result<(), ModelError> {
         check("data", data, self.config().data_len())?;
-        match data[..self.config().bins()].iter().position(|n| *n < 0.0) {
-            None => Ok(()),
-            Some(index) => {
-                let (value, needs) = (data[index], "an observed count cannot be negative");
-                Err(ModelError::Value { what: "data", index, value, needs })
-            }
+        let counts = &data[..self.config().bins()];
+        if counts.iter().fold(true, |all, n| all & (*n >= 0.0)) {
+            return Ok(());
         }
+        let index = counts.iter().position(|n| *n < 0.0).unwrap_or_default();
+        let (value, needs) = (data[index], "an observed count cannot be negative");
+        Err(ModelError::Value { what: "data", index, value, needs })
     }
 }
 
@@ -74,10 +74,10 @@ fn check(what: &'static str, values: &[f64], expected: usize) -> Result<(), Mode
     if values.len() != expected {
         return Err(ModelError::Length { what, expected, got: values.len() });
     }
-    match values.iter().position(|v| !v.is_finite()) {
-        None => Ok(()),
-        Some(index) => {
-            Err(ModelError::Value { what, index, value: values[index], needs: "every number must be finite" })
-        }
+    // Without a way out of the loop it takes vectors.
+    if values.iter().fold(true, |all, v| all & v.is_finite()) {
+        return Ok(());
     }
+    let index = values.iter().position(|v| !v.is_finite()).unwrap_or_default();
+    Err(ModelError::Value { what, index, value: values[index], needs: "every number must be finite" })
 }

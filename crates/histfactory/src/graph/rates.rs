@@ -11,6 +11,9 @@ use crate::Model;
 use crate::model::{HistosysCode, NormsysCode, Structure};
 use wootz_ir::{Builder, DType, Rows, Shape, TypeError, Value};
 
+/// The widest tiles: wider ones read a parameter hardly less often.
+const WIDEST: usize = 12;
+
 /// Pieces of `width` bins of blocks.
 struct Tiles {
     width: usize,
@@ -26,7 +29,7 @@ impl Tiles {
         let cost = |width: &usize| {
             (0..s.blocks.len()).map(|block| bins(block).div_ceil(*width) * (width + 2)).sum::<usize>()
         };
-        let width = [1, 2, 4, 8].into_iter().min_by_key(cost).unwrap_or(1);
+        let width = (1..=WIDEST).min_by_key(cost).unwrap_or(1);
         let of_block = |block: usize| (0..bins(block)).step_by(width).map(move |first| (block, first));
         Tiles { width, tiles: (0..s.blocks.len()).flat_map(of_block).collect() }
     }

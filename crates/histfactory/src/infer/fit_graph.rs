@@ -87,26 +87,47 @@ impl Model {
         ];
         let outputs = ["parameters", "nll", "kkt", "converged", "evaluations"];
         super::graph_of(self, options, &inputs, &outputs, |b, args, templates| {
-            let start = start(b, args)?;
-            let noise = noise(b, self, args[1])?;
-            let captures: Vec<Value> =
-                args[1..].iter().copied().chain([noise]).chain(templates.captured()).collect();
-            let operands: Vec<Value> = start.list().into_iter().chain(captures).collect();
-            let types: Vec<TensorType> = operands.iter().map(|v| b.ty(*v).clone()).collect();
-            let cond = b.subregion::<TypeError>(&types, |b, p| {
-                let go_on = unfinished(b, State::of(p), p[CARRIES + 4], max_evaluations)?;
-                Ok(vec![go_on])
-            })?;
-            let body = b.subregion::<RuleError>(&types, |b, p| {
-                let templates = templates.rebound(&p[CARRIES + FIXED..]);
-                let next = advance(b, self, State::of(p), &p[CARRIES..CARRIES + FIXED], &templates)?;
-                Ok(next.list().to_vec())
-            })?;
-            let end = State::of(&b.push_multi(Control::While { cond, body, carries: CARRIES }, &operands)?);
-            let converged = converged(b, end, args[5])?;
-            Ok(vec![end.parameters, end.nll, end.kkt, converged, end.evaluations])
+            let found = fitted(b, self, args, templates, max_evaluations)?;
+            Ok(vec![found.parameters, found.nll, found.kkt, found.converged, found.evaluations])
         })
     }
+}
+
+/// Where a fit ended.
+pub(super) struct Fitted {
+    pub(super) parameters: Value,
+    pub(super) nll: Value,
+    pub(super) kkt: Value,
+    pub(super) converged: Value,
+    pub(super) evaluations: Value,
+}
+
+/// A fit with these inputs of [`Model::fit_graph`].
+pub(super) fn fitted(
+    b: &mut Builder,
+    model: &Model,
+    args: &[Value],
+    templates: &crate::Templates,
+    max_evaluations: usize,
+) -> Result<Fitted, RuleError> {
+    let start = start(b, args)?;
+    let noise = noise(b, model, args[1])?;
+    let captures: Vec<Value> = args[1..].iter().copied().chain([noise]).chain(templates.captured()).collect();
+    let operands: Vec<Value> = start.list().into_iter().chain(captures).collect();
+    let types: Vec<TensorType> = operands.iter().map(|v| b.ty(*v).clone()).collect();
+    let cond = b.subregion::<TypeError>(&types, |b, p| {
+        let go_on = unfinished(b, State::of(p), p[CARRIES + 4], max_evaluations)?;
+        Ok(vec![go_on])
+    })?;
+    let body = b.subregion::<RuleError>(&types, |b, p| {
+        let templates = templates.rebound(&p[CARRIES + FIXED..]);
+        let next = advance(b, model, State::of(p), &p[CARRIES..CARRIES + FIXED], &templates)?;
+        Ok(next.list().to_vec())
+    })?;
+    let end = State::of(&b.push_multi(Control::While { cond, body, carries: CARRIES }, &operands)?);
+    let converged = converged(b, end, args[5])?;
+    let State { parameters, nll, kkt, evaluations, .. } = end;
+    Ok(Fitted { parameters, nll, kkt, converged, evaluations })
 }
 
 fn start(b: &mut Builder, args: &[Value]) -> Result<State, TypeError> {

@@ -9,6 +9,7 @@ use wootz_ir::{Builder, DType, Graph, Input, Output, Role, Shape, TensorType, Ty
 mod asymptotic;
 mod covariance;
 mod dense;
+mod density;
 mod derivatives;
 mod error;
 mod fit;
@@ -22,12 +23,14 @@ mod newton;
 mod objective;
 mod prediction;
 mod profile;
+mod profile_graph;
 mod ranking;
 mod session;
 mod statistic;
 mod toys;
 
 pub use asymptotic::{Hypotest, HypotestOptions, Significance};
+pub use density::Density;
 pub use derivatives::Derivatives;
 pub use error::{EmptyBin, InferenceError, NotConverged};
 pub use fit::{Convergence, Fit, FitOptions};

@@ -65,7 +65,8 @@ struct Source {
 
 impl Inference {
     /// Tests the value `mu` of the parameter of interest by toys. Nuisance parameters are those fitted to the data under each hypothesis; auxiliary
-    /// data are drawn as well.
+    /// data are drawn as well, as in pyhf. (Where they stay at the observed ones instead, constraints pull every toy's fit back to where the data's was,
+    /// and p-values are those of other pseudo-experiments: they do not approach the asymptotic ones.)
     ///
     /// # Errors
     /// If a fit to the data does not converge; if there is no parameter of interest, or it is fixed; if no toy could be fitted.

@@ -104,7 +104,7 @@ impl HistFactoryInference {
     }
 }
 
-fn statistic(name: &str) -> PyResult<Statistic> {
+pub(super) fn statistic(name: &str) -> PyResult<Statistic> {
     Statistic::parse(name).ok_or_else(|| {
         let known = Statistic::ALL.map(Statistic::name).join(", ");
         Kind::UnknownName.error(format!("there is no test statistic `{name}`; there are: {known}"))

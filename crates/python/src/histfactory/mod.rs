@@ -1,9 +1,11 @@
 //! HistFactory workspaces and models; [`inference`] with them, and [`objective`]s to train by.
 
+mod density;
 mod inference;
 mod objective;
 mod report;
 
+pub(crate) use density::HistFactoryDensity;
 pub(crate) use inference::HistFactoryInference;
 pub(crate) use objective::HistFactoryObjective;
 
@@ -305,6 +307,24 @@ impl HistFactoryModel {
                 "logpdf" => self.0.logpdf_graph(&options),
                 _ => return Err(Kind::Internal.error(format!("a model has no graph `{name}`"))),
             };
+            graph.or_raise().map(Graph::new)
+        })
+    }
+
+    /// A test statistic by name as a graph, with these templates as inputs.
+    fn statistic_graph(
+        &self,
+        name: &str,
+        templates: Vec<String>,
+        recomputed: bool,
+        max_evaluations: usize,
+    ) -> PyResult<Graph> {
+        let inputs = templates.iter().map(|t| template(t)).collect::<PyResult<Vec<_>>>()?;
+        let convention = if recomputed { Convention::Recomputed } else { Convention::Frozen };
+        let statistic = inference::statistic(name)?;
+        let options = GraphOptions { inputs, convention };
+        guarded(|| {
+            let graph = self.0.test_statistic_graph(statistic, &options, max_evaluations);
             graph.or_raise().map(Graph::new)
         })
     }
