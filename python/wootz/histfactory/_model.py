@@ -103,7 +103,7 @@ class Model(Inference):
         self.config = Config(native.config())
         self._programs: dict[tuple, _native.Program] = {}
         self._density = _native.HistFactoryDensity(native, True, [], False)
-        self._densities: dict[tuple, _native.HistFactoryDensity] = {}
+        self._densities: dict[tuple, tuple[_native.HistFactoryDensity, list[str]]] = {}
 
     def __repr__(self) -> str:
         c = self.config
@@ -234,24 +234,22 @@ class Model(Inference):
         self, pars: Any, data: Any, by: Sequence[str] = ("parameters", "nominal"), convention: str = "frozen"
     ) -> tuple[float, dict[str, np.ndarray]]:
         """`logpdf` at one point and its derivatives by `"parameters"` and templates, each by its name; `convention` as in `graph`."""
-        key = (tuple(by), convention)
-        density = self._densities.get(key)
-        if density is None:
+        key = (*by, convention)
+        if key not in self._densities:
             _check_convention(convention)
             templates = [name for name in by if name != "parameters"]
             is_recomputed = convention == "recomputed"
             density = _native.HistFactoryDensity(self._native, "parameters" in by, templates, is_recomputed)
-            self._densities[key] = density
+            # Parameters come first.
+            self._densities[key] = density, sorted(by, key=lambda name: name != "parameters")
+        density, names = self._densities[key]
         found = density.gradients(pars, data)
         if found is None:
             found = density.gradients(
                 _vector("parameters", pars, self.config.npars),
                 _vector("data", data, self.config.nmaindata + self.config.nauxdata),
             )
-        value, gradients = found
-        # Parameters come first.
-        names = sorted(by, key=lambda name: name != "parameters")
-        return value, dict(zip(names, gradients, strict=True))
+        return found[0], dict(zip(names, found[1], strict=True))
 
     def hessian(self, pars: Any, data: Any) -> np.ndarray:
         """The second derivatives of `logpdf` by the parameters."""
