@@ -159,12 +159,11 @@ impl Program {
         let main = self.main();
         memory.bind_own(main);
         let table = &mut memory.table[main.table..];
-        for buffer in &main.foreign {
-            let buffer = buffer.0 as usize;
-            match main.places[buffer] {
-                Place::Input(i) => table[buffer] = io.input(i),
-                Place::Output(i) => table[buffer] = io.output(i),
-                Place::Prepared(i) => table[buffer] = prepared.piece(i),
+        for at in main.foreign.iter().map(|buffer| buffer.0 as usize) {
+            match main.places[at] {
+                Place::Input(i) => table[at] = io.input(i),
+                Place::Output(i) => table[at] = io.output(i),
+                Place::Prepared(i) => table[at] = prepared.piece(i),
                 Place::Arena(_) | Place::Constant(_) => {}
             }
         }
