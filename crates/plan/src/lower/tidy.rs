@@ -3,16 +3,17 @@
 
 use super::Lowering;
 use crate::kernel::{Address, Arg, Inst, InstOp, Kernel, Lanes, Reg, Stage};
-use crate::{BufferId, ControlStep, GemmStep, Kernel as SharedKernel, Rhs, Step, StepKind};
-use hashbrown::{HashMap, HashSet};
+use crate::{BufferId, ControlStep, GemmStep, Rhs, Step, StepKind};
+use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
 use smallvec::SmallVec;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use wootz_ir::{DType, Dims};
 
 /// Removes stores to buffers that nothing reads, and finishes every kernel.
 pub(super) fn drop_unread_stores(lowering: &mut Lowering<'_>) {
     let mut live: HashSet<BufferId> = lowering.outputs.iter().copied().collect();
-    let mut shared: HashMap<SharedKernel, Arc<SharedKernel>> = HashMap::new();
+    let mut shared = Shared::default();
     for steps in [&mut lowering.steps, &mut lowering.prepare] {
         let mut kept: Vec<Step> = Vec::with_capacity(steps.len());
         for mut step in std::mem::take(steps).into_iter().rev() {
@@ -26,22 +27,18 @@ pub(super) fn drop_unread_stores(lowering: &mut Lowering<'_>) {
 }
 
 /// Trims one step, later steps reading `live`; false if nothing of it is left.
-fn trim(
-    step: &mut Step,
-    live: &mut HashSet<BufferId>,
-    shared: &mut HashMap<SharedKernel, Arc<SharedKernel>>,
-) -> bool {
+fn trim(step: &mut Step, live: &mut HashSet<BufferId>, shared: &mut Shared) -> bool {
     match &mut step.kind {
         StepKind::Kernel { kernel, args } => {
-            let mut code = Arc::unwrap_or_clone(kernel.clone());
+            let code = Arc::make_mut(kernel);
             let later: Vec<bool> = args.iter().map(|b| live.contains(b)).collect();
-            if code.points() == 0 || !trim_kernel(&mut code, args, live) {
+            if code.points() == 0 || !trim_kernel(code, args, live) {
                 return false;
             }
-            super::rows::keep_in_outputs(&mut code, &later);
-            renumber(&mut code, args);
-            finish(&mut code);
-            *kernel = share(shared, code);
+            super::rows::keep_in_outputs(code, &later);
+            renumber(code, args);
+            finish(code);
+            shared.share(kernel);
         }
         StepKind::Gemm(gemm) => {
             if !trim_gemm(gemm, live, shared) {
@@ -69,27 +66,23 @@ fn trim(
     true
 }
 
-fn trim_gemm(
-    gemm: &mut GemmStep,
-    live: &mut HashSet<BufferId>,
-    shared: &mut HashMap<SharedKernel, Arc<SharedKernel>>,
-) -> bool {
+fn trim_gemm(gemm: &mut GemmStep, live: &mut HashSet<BufferId>, shared: &mut Shared) -> bool {
     if gemm.batch * gemm.m * gemm.n == 0 {
         return false;
     }
     if let Some(epilogue) = &mut gemm.epilogue {
-        let mut code = Arc::unwrap_or_clone(epilogue.kernel.clone());
-        if !trim_kernel(&mut code, &epilogue.args, live) {
+        let code = Arc::make_mut(&mut epilogue.kernel);
+        if !trim_kernel(code, &epilogue.args, live) {
             return false;
         }
-        renumber(&mut code, &mut epilogue.args);
-        match plain_store(&code, gemm.dtype) {
+        renumber(code, &mut epilogue.args);
+        match plain_store(code, gemm.dtype) {
             // The epilogue only stores the product: no epilogue.
             true => {
                 gemm.out = Some(epilogue.args[0]);
                 gemm.epilogue = None;
             }
-            false => epilogue.kernel = share(shared, code),
+            false => shared.share(&mut epilogue.kernel),
         }
     } else if gemm.out.is_none_or(|out| !live.contains(&out)) {
         return false;
@@ -118,8 +111,24 @@ fn plain_store(kernel: &Kernel, dtype: DType) -> bool {
     }
 }
 
-fn share(shared: &mut HashMap<SharedKernel, Arc<SharedKernel>>, kernel: Kernel) -> Arc<SharedKernel> {
-    shared.entry(kernel).or_insert_with_key(|k| Arc::new(k.clone())).clone()
+/// Kernels so far, each with its hash: they are long.
+#[derive(Default)]
+struct Shared {
+    hasher: DefaultHashBuilder,
+    kernels: HashTable<(u64, Arc<Kernel>)>,
+}
+
+impl Shared {
+    /// Makes a kernel the same as an equal one before it.
+    fn share(&mut self, kernel: &mut Arc<Kernel>) {
+        let hash = self.hasher.hash_one(&**kernel);
+        match self.kernels.find(hash, |(_, known)| known == kernel) {
+            Some((_, known)) => *kernel = known.clone(),
+            None => {
+                self.kernels.insert_unique(hash, (hash, kernel.clone()), |(hash, _)| *hash);
+            }
+        }
+    }
 }
 
 fn control_reads(control: &ControlStep) -> Vec<BufferId> {
