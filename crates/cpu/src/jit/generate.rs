@@ -69,6 +69,7 @@ pub(super) struct Generator<'k> {
 
 impl<'k> Generator<'k> {
     /// Index into a pair of instructions for 32- and 64-bit lanes.
+    #[inline]
     pub(super) fn pair(dtype: DType) -> usize {
         usize::from(lane_bytes(dtype) == 8)
     }
@@ -83,26 +84,31 @@ impl<'k> Generator<'k> {
     }
 
     /// The vector that holds a register's lanes. Of uniform values wider than the lanes that vary, it holds fewer lanes.
+    #[inline]
     pub(super) fn length(&self, dtype: DType) -> Length {
         let bytes = if dtype == DType::Bool { self.shape.lane_bytes } else { lane_bytes(dtype) };
         Length::of(self.shape.lanes * bytes).min(self.longest())
     }
 
     /// Whether a dtype has fewer lanes in a vector than the kernel computes side by side.
+    #[inline]
     pub(super) fn clipped(&self, dtype: DType) -> bool {
         dtype != DType::Bool && lane_bytes(dtype) > self.shape.lane_bytes
     }
 
+    #[inline]
     pub(super) fn class(&self, reg: Reg) -> Class {
         self.registers.kinds[reg.0 as usize].class
     }
 
+    #[inline]
     pub(super) fn value(&self, reg: Reg, copy: usize) -> Value {
         let shared = !self.registers.kinds[reg.0 as usize].varies;
         Value { reg, copy: if shared { 0 } else { copy as u8 }, shared }
     }
 
     /// The value in a register.
+    #[inline]
     pub(super) fn read(&mut self, reg: Reg, copy: usize) -> Vec {
         let (value, class) = (self.value(reg, copy), self.class(reg));
         if let Some(register) = self.registers.lock(value, class) {
@@ -113,6 +119,7 @@ impl<'k> Generator<'k> {
     }
 
     /// The value as the last operand of an instruction.
+    #[inline]
     pub(super) fn read_any(&mut self, reg: Reg, copy: usize) -> Rm {
         let (value, class) = (self.value(reg, copy), self.class(reg));
         if let Some(register) = self.registers.lock(value, class) {
@@ -134,12 +141,14 @@ impl<'k> Generator<'k> {
     }
 
     /// A register for a result that is written before all operands are read.
+    #[inline]
     pub(super) fn define(&mut self, reg: Reg, copy: usize) -> Vec {
         let (value, class) = (self.value(reg, copy), self.class(reg));
         self.registers.define(&mut self.asm, value, class)
     }
 
     /// A register for the result of one instruction on these operands.
+    #[inline]
     pub(super) fn define_over(&mut self, reg: Reg, copy: usize, operands: &[Reg]) -> Vec {
         let (value, class) = (self.value(reg, copy), self.class(reg));
         for operand in operands {

@@ -257,11 +257,13 @@ impl Registers {
         }
     }
 
+    #[inline]
     fn key(value: Value) -> usize {
         value.reg.0 as usize * MOST_COPIES + usize::from(value.copy)
     }
 
     /// Where a value is; one that this piece of code has not touched lies where it was kept.
+    #[inline]
     fn place(&mut self, value: Value) -> &mut Place {
         let place = &mut self.places[Registers::key(value)];
         if place.piece != self.piece {
@@ -276,6 +278,7 @@ impl Registers {
     }
 
     /// The register that holds a value, if one does.
+    #[inline]
     pub(super) fn resident(&self, value: Value) -> Option<Vec> {
         let place = &self.places[Registers::key(value)];
         (place.piece == self.piece && place.register != NONE).then_some(Vec(place.register))
@@ -288,10 +291,12 @@ impl Registers {
     }
 
     /// Whether the current instruction is the last that uses a value.
+    #[inline]
     fn dies(&self, value: Value) -> bool {
         self.next[value.reg.0 as usize] == NEVER && (!value.shared || self.copy + 1 == self.copies)
     }
 
+    #[inline]
     fn bank(&mut self, class: Class) -> &mut Bank {
         match class {
             Class::Vector(_) => &mut self.vectors,
@@ -300,6 +305,7 @@ impl Registers {
     }
 
     /// A register for the current instruction, which is locked until the instruction ends.
+    #[inline]
     fn take(&mut self, asm: &mut Assembler, class: Class) -> Vec {
         let bank = self.bank(class);
         let free = bank.free & !bank.locked;
@@ -346,6 +352,7 @@ impl Registers {
     }
 
     /// Locks the register that holds a value, if one does.
+    #[inline]
     pub(super) fn lock(&mut self, value: Value, class: Class) -> Option<Vec> {
         let register = self.resident(value)?;
         self.bank(class).locked |= 1 << register.0;
@@ -364,6 +371,7 @@ impl Registers {
     }
 
     /// Whether it is better to read a value from where it lies than to spend a register on it.
+    #[inline]
     pub(super) fn once(&self, value: Value, class: Class) -> bool {
         let Class::Vector(_) = class else { return false };
         // What is the same for all lanes and worth a register is held for the whole loop.
@@ -372,6 +380,7 @@ impl Registers {
             || self.dies(value)
     }
 
+    #[inline]
     fn own(&mut self, register: Vec, class: Class, value: Value) {
         let bank = self.bank(class);
         bank.owners[usize::from(register.0)] = Some(value);
@@ -385,12 +394,14 @@ impl Registers {
     }
 
     /// A register for a result. It may be written before all operands are read.
+    #[inline]
     pub(super) fn define(&mut self, asm: &mut Assembler, value: Value, class: Class) -> Vec {
         let register = self.take(asm, class);
         self.define_in(register, value, class);
         register
     }
 
+    #[inline]
     fn define_in(&mut self, register: Vec, value: Value, class: Class) {
         self.own(register, class, value);
         self.place(value).kept = false;
@@ -398,6 +409,7 @@ impl Registers {
 
     /// Gives the register of an operand to the result of a single instruction, if the operand is in one and used for the
     /// last time.
+    #[inline]
     pub(super) fn inherit(&mut self, value: Value, class: Class, operand: Value) -> Option<Vec> {
         let register = self.resident(operand)?;
         if self.bank(class).held >> register.0 & 1 == 1 || !self.dies(operand) {
@@ -415,6 +427,7 @@ impl Registers {
     }
 
     /// Goes on to a copy of an instruction.
+    #[inline]
     pub(super) fn advance(&mut self, position: usize, copy: usize) {
         (self.position, self.copy) = (position, copy);
         if copy == 0 {
@@ -425,6 +438,7 @@ impl Registers {
     }
 
     /// Ends a copy of an instruction: frees what it used for the last time, and a result that nobody uses.
+    #[inline]
     pub(super) fn retire(&mut self, out: Option<Reg>) {
         (self.vectors.locked, self.masks.locked) = (0, 0);
         for i in self.begins[self.position] as usize..self.begins[self.position + 1] as usize {
@@ -436,6 +450,7 @@ impl Registers {
     }
 
     /// Frees a register of the kernel that is not used any more.
+    #[inline]
     fn free(&mut self, reg: Reg) {
         if self.next[reg.0 as usize] != NEVER {
             return;

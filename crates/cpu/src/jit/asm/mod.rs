@@ -164,6 +164,7 @@ impl Assembler {
 
     /// The place of eight bytes repeated as often as the longest vector needs it. Equal ones are shared, unless another one of
     /// their hash came in between.
+    #[inline]
     pub(super) fn splat(&mut self, bits: u64) -> Mem {
         let Pool { splats, recent, .. } = &mut self.pool;
         recent.resize(HASHES, 0);
@@ -270,6 +271,7 @@ impl Assembler {
         }
     }
 
+    #[inline]
     fn sib(reg: u8, base: Gpr, index: u8, shift: u8, disp: i32, short: bool) -> (u64, usize) {
         let (mode, length) = Assembler::mode(base, disp, short);
         let second = shift << 6 | (index & 7) << 3 | (base.0 & 7);
@@ -278,6 +280,7 @@ impl Assembler {
     }
 
     /// The addressing mode, and how many bytes of displacement it has.
+    #[inline]
     fn mode(base: Gpr, disp: i32, short: bool) -> (u8, usize) {
         match disp {
             0 if base.0 & 7 != 5 => (0, 0),

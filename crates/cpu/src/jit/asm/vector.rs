@@ -106,11 +106,13 @@ impl VectorInst {
 
 impl Assembler {
     /// dst = op(a, b); instructions of one operand take it as `b`, with [`UNUSED`] as `a`.
+    #[inline]
     pub(in crate::jit) fn v(&mut self, op: VectorOp, length: Length, dst: Vec, a: Vec, b: impl Into<Rm>) {
         self.vm(op, length, dst, a, b, Masked::default());
     }
 
     /// The same with an immediate operand.
+    #[inline]
     pub(in crate::jit) fn vi(
         &mut self,
         op: VectorOp,
@@ -125,11 +127,13 @@ impl Assembler {
     }
 
     /// dst = op(b)
+    #[inline]
     pub(in crate::jit) fn v1(&mut self, op: VectorOp, length: Length, dst: Vec, b: impl Into<Rm>) {
         self.v(op, length, dst, UNUSED, b);
     }
 
     /// As [`Assembler::v`], for some lanes.
+    #[inline]
     pub(in crate::jit) fn vm(
         &mut self,
         op: VectorOp,
@@ -186,6 +190,7 @@ impl Assembler {
     }
 
     /// Writes an instruction; while copies are stamped, that of every copy.
+    #[inline]
     fn vector(&mut self, inst: VectorInst) {
         self.encode(&inst);
         if let Some(stamp) = self.stamp {
@@ -213,6 +218,7 @@ impl Assembler {
 
 impl VectorInst {
     /// The VEX prefix and the opcode, with their length.
+    #[inline]
     fn vex(&self) -> (u64, usize) {
         let VectorInst { op, length, reg: Vec(reg), a: Vec(a), rm, .. } = *self;
         let (x, b) = match rm {
@@ -234,6 +240,7 @@ impl VectorInst {
     }
 
     /// The EVEX prefix and the opcode.
+    #[inline]
     fn evex(&self) -> u64 {
         let VectorInst { op, length, reg: Vec(reg), a: Vec(a), rm, mask, .. } = *self;
         // The high bit of a lane index register lies where that of `a` would.
