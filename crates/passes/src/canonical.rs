@@ -53,7 +53,7 @@ fn order(e: &mut Emit<'_, '_>, op: &Op, x: &[Value]) -> Result<Option<Values>, T
         Op::Compare(Compare::Ge) => Compare::Le.into(),
         _ => return Ok(None),
     };
-    let known = |v: Value| e.splat(v).is_some() || e.constant(v).is_some();
+    let known = |v: Value| e.repeated(v).is_some() || e.constant(v).is_some();
     let rank = |v: Value| (known(v), v.index());
     if rank(x[0]) <= rank(x[1]) {
         return Ok(None);
@@ -69,7 +69,7 @@ fn sink(e: &mut Emit<'_, '_>, op: &Op, x: &[Value]) -> Result<Option<Values>, Ty
     let mut common: Option<(Movement, TensorType)> = None;
     let mut inner: SmallVec<[Option<Value>; 3]> = SmallVec::new();
     for value in x {
-        if e.splat(*value).is_some() {
+        if e.repeated(*value).is_some() {
             inner.push(None);
             continue;
         }

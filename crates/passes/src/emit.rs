@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use wootz_ir::ops::{Movement, Op, Source};
-use wootz_ir::{Builder, HostTensor, Node, Region, Target, TensorType, TypeError, Value};
+use wootz_ir::{Builder, DType, HostTensor, Node, Region, Target, TensorType, TypeError, Value};
 
 /// The results of an op.
 pub(crate) type Values = SmallVec<[Value; 1]>;
@@ -173,20 +173,30 @@ impl Emit<'_, '_> {
         }
     }
 
-    /// The one element (as a scalar) that every element of this value is, if it is a repeated constant.
-    pub(crate) fn splat(&self, mut value: Value) -> Option<HostTensor> {
+    /// The constant of one element that every element of this value is, if it is a repeated constant.
+    pub(crate) fn repeated(&self, mut value: Value) -> Option<&HostTensor> {
         loop {
             match self.def(value)? {
-                (Op::Source(Source::Constant(t)), _) if t.len() == 1 => return t.reshaped(&[]).ok(),
+                (Op::Source(Source::Constant(t)), _) if t.len() == 1 => return Some(t),
                 (Op::Movement(Movement::Broadcast { .. } | Movement::Reshape { .. }), x) => value = x[0],
                 _ => return None,
             }
         }
     }
 
+    /// The same as a scalar.
+    pub(crate) fn splat(&self, value: Value) -> Option<HostTensor> {
+        self.repeated(value)?.reshaped(&[]).ok()
+    }
+
     /// True if every element of this value is `number` to the bit.
     pub(crate) fn is_splat(&self, value: Value, number: f64) -> bool {
-        self.splat(value).is_some_and(|t| t == HostTensor::scalar(t.dtype(), number))
+        self.repeated(value).is_some_and(|t| match t.dtype() {
+            // Asked of every operand of every op: nothing is allocated for most.
+            DType::F32 => t.as_bytes() == (number as f32).to_ne_bytes(),
+            DType::F64 => t.as_bytes() == number.to_ne_bytes(),
+            dtype => t.as_bytes() == HostTensor::scalar(dtype, number).as_bytes(),
+        })
     }
 
     /// This scalar repeated to a shape.

@@ -112,15 +112,15 @@ fn evaluate(
 fn is_exact(e: &Emit<'_, '_>, op: &Op, inputs: &[Value]) -> bool {
     let ty = e.ty(inputs[0]);
     let integer = !ty.dtype.is_float();
-    let scalars = ty.rank() == 0 || inputs.iter().all(|v| e.splat(*v).is_some());
+    let scalars = || ty.rank() == 0 || inputs.iter().all(|v| e.repeated(*v).is_some());
     match op {
         Op::Unary(unary) => {
             use Unary::*;
             let exact =
                 matches!(unary, Neg | Abs | Sign | Sqrt | Floor | Ceil | Round | Not | IsNan | IsFinite);
-            exact || scalars
+            exact || scalars()
         }
-        Op::Binary(Binary::Pow | Binary::Atan2) => integer || scalars,
+        Op::Binary(Binary::Pow | Binary::Atan2) => integer || scalars(),
         Op::Binary(_) | Op::Compare(_) | Op::Ternary(_) | Op::Cast(_) => true,
         Op::Reduce(reduce) => integer || !matches!(reduce.kind, ReduceKind::Sum | ReduceKind::Prod),
         Op::Movement(movement) => !matches!(movement, Movement::Broadcast { .. }),
