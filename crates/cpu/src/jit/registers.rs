@@ -4,6 +4,8 @@
 //! rule, which is optimal where evictions cost the same): dropped if it also lies in memory, else stored to a slot of the
 //! frame first. Between pieces of code nothing is in registers but what is held for a whole loop.
 
+mod share;
+
 use super::asm::vector::{LOAD, MASK_LOAD, MASK_STORE, STORE};
 use super::asm::{Assembler, Gpr, Length, Mem, Vec};
 use wootz_plan::kernel::{Inst, Reg};
@@ -112,6 +114,8 @@ pub(super) struct Registers {
     /// While code is stamped: all registers of each bank, of which the allocated copy has a share, and whether that is too small.
     share: Option<[u32; 2]>,
     short: bool,
+    /// Vector registers that no share has: for values that are the same for all copies.
+    common: u32,
     /// Where the next evicted value goes, and the end of the frame.
     next_slot: u32,
     pub(super) frame_bytes: u32,
@@ -139,6 +143,7 @@ impl Registers {
             copy: 0,
             share: None,
             short: false,
+            common: 0,
             next_slot: 0,
             frame_bytes: 0,
         }
@@ -217,43 +222,6 @@ impl Registers {
             if let Some(value) = self.vectors.owners[usize::from(index)] {
                 self.place(value).register = index;
             }
-        }
-    }
-
-    /// Begins the piece of code that was read, for the first of so many copies, which get equal shares of what no loop holds.
-    /// Gives how many vector and mask registers a share has: the first ones. One copy alone has all.
-    pub(super) fn begin_share(&mut self, copies: usize) -> [u8; 2] {
-        self.short = false;
-        if copies == 1 {
-            self.begin(1, self.frame_bytes);
-            return [0; 2];
-        }
-        self.share = Some([self.vectors.all, self.masks.all]);
-        let held = self.vectors.all & self.vectors.held;
-        let below_held = held.trailing_zeros().min(self.vectors.all.count_ones());
-        let vectors = below_held / copies as u32;
-        let masks = (self.masks.all & !self.masks.held).count_ones() / copies as u32;
-        self.vectors.all = (1 << vectors) - 1;
-        self.masks.all = ((1 << masks) - 1) << 1;
-        self.begin(1, self.frame_bytes);
-        [vectors as u8, masks as u8]
-    }
-
-    /// Whether the share is too small: what was written since is not to be used.
-    pub(super) fn is_short(&self) -> bool {
-        self.short
-    }
-
-    /// A register that the current instruction leaves free.
-    pub(super) fn spare(&self) -> Option<Vec> {
-        let free = self.vectors.free & !self.vectors.locked;
-        (free != 0).then(|| Vec(free.trailing_zeros() as u8))
-    }
-
-    /// Ends what [`Registers::begin_share`] began.
-    pub(super) fn end_share(&mut self) {
-        if let Some([vectors, masks]) = self.share.take() {
-            (self.vectors.all, self.masks.all) = (vectors, masks);
         }
     }
 
@@ -361,6 +329,13 @@ impl Registers {
 
     /// The value in a register, loaded from where it lies.
     pub(super) fn load(&mut self, asm: &mut Assembler, value: Value, class: Class, from: Mem) -> Vec {
+        if let Class::Vector(length) = class
+            && value.shared
+            && let Some(register) = self.take_common(value)
+        {
+            asm.once_for_all(LOAD[0], length, register, from);
+            return register;
+        }
         let register = self.take(asm, class);
         match class {
             Class::Vector(length) => asm.v1(LOAD[0], length, register, from),

@@ -1,8 +1,8 @@
 //! Copies of straight code: registers are allocated for the first, the others are the same instructions on other registers and
 //! lanes. Every instruction is followed by its copies, so that none waits for another.
 
-use super::vector::VectorInst;
-use super::{Assembler, Gpr, Mem, Vec};
+use super::vector::{VectorInst, VectorOp};
+use super::{Assembler, Gpr, Length, Mem, Vec};
 
 /// How copies differ.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,14 @@ impl Assembler {
         self.interrupted = false;
         let (labels, jumps) = (self.labels.len(), self.jumps.len());
         Mark { code: self.code.len(), labels, jumps, pooled: self.pooled.len() }
+    }
+
+    /// Loads a register that all copies read.
+    pub(in crate::jit) fn once_for_all(&mut self, op: VectorOp, length: Length, dst: Vec, from: Mem) {
+        let stamp = self.stamp.map(|stamp| Stamp { copies: 1, ..stamp });
+        let stamp = std::mem::replace(&mut self.stamp, stamp);
+        self.v1(op, length, dst, from);
+        self.stamp = stamp;
     }
 
     pub(in crate::jit) fn end_stamp(&mut self) {
