@@ -57,6 +57,22 @@ def test_derivatives_are_differences(analysis, kind, convention, data):
         np.testing.assert_allclose(gradient[i], difference(objective, name, i), rtol=2e-5, atol=1e-8)
 
 
+def test_auxiliary_data_may_be_given(analysis):
+    _, model, data = analysis
+    moved = data.copy()
+    place = model.config.nmaindata + model.config.parameter_sets["jes"].auxdata_slice.start
+    moved[place] += 0.7
+    np.testing.assert_allclose(model.objective("z0", data=moved)(), model.significance(moved).observed, rtol=1e-7)
+    found = model.objective("z0", data=moved).evaluate()
+    step = 1e-3
+    values = []
+    for sign in (1, -1):
+        beside = moved.copy()
+        beside[place] += sign * step
+        values.append(model.objective("z0", data=beside)())
+    np.testing.assert_allclose(found.by_data[place], (values[0] - values[1]) / (2 * step), rtol=1e-5)
+
+
 def test_fits_start_where_the_last_ones_ended(analysis):
     _, model, _ = analysis
     objective = model.objective("q0")

@@ -150,7 +150,7 @@ class Model(Inference):
           interest) and its uncertainty.
         * `sigmas`: which CLs or limit: expected, so many standard deviations from the median, or `None` for observed.
         * `templates`, `convention`: as for `graph`.
-        * `data`: counts, one a bin, or `"asimov"`: what the templates predict at the initial parameters, with a parameter of interest of 1 (of 0
+        * `data`: counts, one a bin, perhaps followed by auxiliary data (otherwise nominal), or `"asimov"`: what the templates predict at the initial parameters, with a parameter of interest of 1 (of 0
           for CLs and limits).
         * `tolerance` (1e-10 by default) and `max_iterations` of the fits.
         """

@@ -118,6 +118,8 @@ class Objective:
             return None
         counts = np.ascontiguousarray(data, dtype=np.float64)
         bins = self.model.config.nmaindata
-        if counts.shape != (bins,):
-            raise ShapeError(f"the counts have shape {list(counts.shape)}, not [{bins}]")
+        everything = bins + self.model.config.nauxdata
+        if counts.shape not in ((bins,), (everything,)):
+            shape = list(counts.shape)
+            raise ShapeError(f"the counts have shape {shape}, not [{bins}] (or, with auxiliary data, [{everything}])")
         return counts.tolist()
