@@ -209,6 +209,16 @@ fn toys_draw_auxiliary_data() {
     assert!((toys.cl_b - asymptotic.cl_b).abs() < 0.05, "{} {}", toys.cl_b, asymptotic.cl_b);
 }
 
+/// So few counts that no toy is as far from the signal.
+#[test]
+fn toys_that_say_nothing_have_no_cls() {
+    let (mut inference, data) = load(&one_bin(50.0, 100.0, 2.0, 20.0));
+    let toys = inference.toys(1.0, &data, &ToyOptions { toys: 20, ..ToyOptions::default() }).unwrap();
+    assert_eq!((toys.cls_b, toys.cl_b), (0.0, 0.0));
+    assert!(toys.observed.is_nan());
+    assert!(toys.expected.iter().all(|x| x.is_finite()));
+}
+
 #[test]
 fn toys_of_every_statistic_are_near_its_asymptotic_distribution() {
     let (mut inference, data) = load(&one_bin(30.0, 100.0, 8.0, 115.0));

@@ -276,8 +276,10 @@ fn rebuilt(
     keep: bool,
 ) -> Workspace {
     let mut out = workspace.clone();
-    let numbers = |of: &Value| of.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect::<Vec<_>>();
-    let samples = out["channels"][channel]["samples"].as_array_mut().unwrap();
+    let numbers = |of: &Value| -> Vec<f64> {
+        of.as_array().expect("a list").iter().map(|x| x.as_f64().expect("a number")).collect()
+    };
+    let samples = out["channels"][channel]["samples"].as_array_mut().expect("a list");
     let old = numbers(&samples[sample]["data"]);
     let new: Vec<f64> = old.iter().enumerate().map(|(bin, x)| x * factor(bin)).collect();
     samples[sample]["data"] = json!(new);
@@ -285,15 +287,15 @@ fn rebuilt(
         let is_staterror = |m: &Value| m["type"] == "staterror";
         // Staterrors are relative to the sum of the samples that carry them.
         let carriers: Vec<usize> = (0..samples.len())
-            .filter(|s| samples[*s]["modifiers"].as_array().unwrap().iter().any(is_staterror))
+            .filter(|s| samples[*s]["modifiers"].as_array().expect("a list").iter().any(is_staterror))
             .collect();
         let sum = |bin: usize| carriers.iter().map(|s| numbers(&samples[*s]["data"])[bin]).sum::<f64>();
         let after: Vec<f64> = (0..new.len()).map(sum).collect();
         let carries = carriers.contains(&sample);
         let before = |bin: usize| after[bin] - if carries { new[bin] - old[bin] } else { 0.0 };
         for (s, other) in samples.iter_mut().enumerate() {
-            for modifier in other["modifiers"].as_array_mut().unwrap() {
-                let kind = modifier["type"].as_str().unwrap().to_owned();
+            for modifier in other["modifiers"].as_array_mut().expect("a list") {
+                let kind = modifier["type"].as_str().expect("a name").to_owned();
                 let data = &mut modifier["data"];
                 let change = |data: &mut Value, f: &dyn Fn(usize, f64) -> f64| {
                     *data =

@@ -278,7 +278,7 @@ class Toys:
     cls_b: float
     cl_b: float
     observed: float
-    """CLs; for q0 the p-value of the background hypothesis."""
+    """CLs, NaN where no toy without signal reaches the statistic (more toys are needed then); for q0 the p-value of the background hypothesis."""
     expected: Band
     """Its quantiles over the toys without signal, from -2σ to +2σ."""
     signal: np.ndarray = field(repr=False)

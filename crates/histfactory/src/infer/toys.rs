@@ -43,7 +43,8 @@ pub struct Toys {
     pub cls_b: f64,
     /// The same of the toys without signal (for q0: with a signal of μ = 1).
     pub cl_b: f64,
-    /// CLs = CLs+b / CLb; for q0 the p-value of the background hypothesis.
+    /// CLs = CLs+b / CLb, NaN where no toy without signal reaches the statistic (more toys are needed then); for q0 the p-value of the background
+    /// hypothesis.
     pub observed: f64,
     /// Its quantiles over the toys without signal, as pyhf's: from −2σ to +2σ.
     pub expected: [f64; 5],
@@ -89,7 +90,8 @@ impl Inference {
         let p_values = |statistic: f64| {
             let cls_b = share_above(&signal_sorted, statistic);
             let cl_b = share_above(&background_sorted, statistic);
-            (cls_b, cl_b, if options.statistic == Statistic::Q0 { cls_b } else { cls_b / cl_b })
+            let cls = if cl_b > 0.0 { cls_b / cl_b } else { f64::NAN };
+            (cls_b, cl_b, if options.statistic == Statistic::Q0 { cls_b } else { cls })
         };
         let (cls_b, cl_b, result) = p_values(observed.value);
         let expected = sorted(&background.iter().map(|s| p_values(*s).2).collect::<Vec<_>>());
