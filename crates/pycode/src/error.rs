@@ -7,13 +7,13 @@ use wootz_ir::Site;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EmitError {
     /// The framework lacks a dtype.
-    #[error("backend `{framework}` has no {dtype}, which `{op}` needs{}", place(.site))]
+    #[error("backend `{framework}` has no {dtype}, which {op} needs{}", place(.site))]
     DType {
         /// The framework.
         framework: Framework,
         /// The dtype it lacks.
         dtype: wootz_ir::DType,
-        /// The op that takes or gives it, or the input that has it.
+        /// The op that takes or gives it, or the input that has it: "`add`", "parameter `0.weight` of `linear`".
         op: String,
         /// The user's name for the place.
         site: Site,

@@ -191,7 +191,7 @@ impl<'m> Function<'m> {
         };
         if !self.module.framework.has(ty.dtype) {
             let (framework, dtype, site) = (self.module.framework, ty.dtype, self.current.clone());
-            return Err(EmitError::DType { framework, dtype, op: op(), site });
+            return Err(EmitError::DType { framework, dtype, op: format!("`{}`", op()), site });
         }
         match ty.shape.concrete() {
             Some(dims) => Ok(Out { dtype: ty.dtype, dims }),

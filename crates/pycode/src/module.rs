@@ -139,15 +139,6 @@ impl Module {
     /// The whole module.
     pub(crate) fn finish(self, summary: &str, program: &str) -> Result<String, EmitError> {
         let mut body = String::new();
-        for (_, name, code) in &self.constants {
-            statement(&mut body, 0, &format!("{name} = "), code, "");
-        }
-        for (names, list) in &self.lists {
-            let names = names.iter().map(|name| string(name)).collect();
-            statement(&mut body, 0, &format!("{list} = "), &Py::Tuple(names), "");
-        }
-        let values = !self.constants.is_empty() || !self.lists.is_empty();
-        body.push_str(if values { "\n\n" } else { "" });
         let available: Vec<(&str, &str)> =
             self.dialect.helpers().iter().copied().flat_map(functions).collect();
         let mut helpers: Vec<&str> = self.used.borrow().clone();
@@ -170,6 +161,18 @@ impl Module {
             body.push_str("\n\n");
         }
         body.push_str(program);
+        // An index may have been written in another form than the constant it was read from.
+        let used: Vec<_> = self.constants.iter().filter(|(_, name, _)| reads(&body, name)).collect();
+        let mut values = String::new();
+        for (_, name, code) in &used {
+            statement(&mut values, 0, &format!("{name} = "), code, "");
+        }
+        for (names, list) in &self.lists {
+            let names = names.iter().map(|name| string(name)).collect();
+            statement(&mut values, 0, &format!("{list} = "), &Py::Tuple(names), "");
+        }
+        let separator = if values.is_empty() { "" } else { "\n\n" };
+        let body = format!("{values}{separator}{body}");
         let mut out = format!("\"\"\"{summary}\n\"\"\"\n\n");
         let wanted = self.dialect.imports().iter().filter(|(name, _)| mentions(&body, name));
         // Modules of the standard library come first, in a group of their own.
@@ -179,7 +182,7 @@ impl Module {
             group.iter().for_each(|(_, import)| line(&mut out, 0, import));
             out.push('\n');
         }
-        out.push_str(if values { "" } else { "\n" });
+        out.push_str(if values.is_empty() { "\n" } else { "" });
         out.push_str(&body);
         Ok(out)
     }
@@ -223,6 +226,13 @@ fn mentions(code: &str, name: &str) -> bool {
     code.match_indices(name).any(|(at, _)| {
         !code[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '"'))
     })
+}
+
+/// Whether code reads a name as a whole.
+fn reads(code: &str, name: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    code.match_indices(name)
+        .any(|(at, _)| !code[..at].ends_with(part) && !code[at + name.len()..].starts_with(part))
 }
 
 fn replace_module(text: &str, from: &str, to: &str) -> String {

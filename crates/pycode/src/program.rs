@@ -46,6 +46,7 @@ pub struct Source {
 
 /// Writes the module of a graph whose sizes are numbers and which has been through [`optimize`](crate::optimize).
 pub fn emit(graph: &Graph, options: &Options) -> Result<Source, EmitError> {
+    check_inputs(graph, options.framework)?;
     let mut module = Module::new(options.framework, options.device.clone());
     let updates = graph.outputs.iter().any(|o| o.alias.is_some());
     let (function, container) = if updates { ("step", "state") } else { ("forward", "params") };
@@ -94,6 +95,22 @@ pub fn emit(graph: &Graph, options: &Options) -> Result<Source, EmitError> {
     check_stacked(&module, options)?;
     let summary = summary(options.framework, &head, updates, has_doubles(&graph.body));
     Ok(Source { text: module.finish(&summary, &text)?, function, held })
+}
+
+/// Whether the framework has the dtypes of all inputs.
+pub(crate) fn check_inputs(graph: &Graph, framework: Framework) -> Result<(), EmitError> {
+    for (i, (input, value)) in graph.inputs.iter().zip(graph.body.params()).enumerate() {
+        let dtype = graph.input_type(i).dtype;
+        if framework.has(dtype) {
+            continue;
+        }
+        let user = graph.body.nodes().iter().find(|node| node.inputs.contains(&value));
+        let of = user.map_or_else(String::new, |node| format!(" of `{}`", node.op.name()));
+        let op = format!("{} `{}`{of}", input.role.name(), input.name);
+        let site = user.map_or_else(Default::default, |node| node.site.clone());
+        return Err(EmitError::DType { framework, dtype, op, site });
+    }
+    Ok(())
 }
 
 /// What loops over parameters and blocks count with.

@@ -3,7 +3,7 @@
 use crate::blocks::Blocks;
 use crate::function::{Function, Style, write_return};
 use crate::module::Module;
-use crate::program::{LOOP_NAMES, check_stacked, decorate, docstring, has_doubles, summary};
+use crate::program::{LOOP_NAMES, check_inputs, check_stacked, decorate, docstring, has_doubles, summary};
 use crate::py::{Py, atom, call, index, keyword, line, method, statement, string};
 use crate::update::{Updates, next_state};
 use crate::{EmitError, Framework, Options, Source};
@@ -28,6 +28,7 @@ pub fn emit_step(step: &Step, options: &Options) -> Result<Source, EmitError> {
     if options.framework == Framework::Numpy {
         return Err(EmitError::Derivatives { framework: options.framework });
     }
+    check_inputs(&step.forward, options.framework)?;
     let mut module = Module::new(options.framework, options.device.clone());
     for name in ["step", LOSS, "value", "outputs"] {
         module.names.reserve(name);

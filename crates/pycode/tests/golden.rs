@@ -1,10 +1,12 @@
 //! Whole modules as files in tests/golden: read them as code. `cargo xtask bless` renews them.
 
 use expect_test::expect_file;
-use wootz_ir::{DType, TensorType};
+use std::sync::Arc;
+use wootz_ir::ops::Gather;
+use wootz_ir::{Builder, DType, Graph, HostTensor, Input, Output, Role, TensorType};
 use wootz_nn::{
-    Mode, Model, Optimizer, Training, TransformerConfig, adamw, cross_entropy, linear, mlp, sgd, trace,
-    training, transformer,
+    Activation, Mode, Model, Optimizer, Sequential, Training, TransformerConfig, adamw, cross_entropy,
+    linear, mlp, sgd, trace, training, transformer,
 };
 use wootz_passes::Optimize;
 use wootz_pycode::{EmitError, Framework, Options, Step, emit, emit_step, optimize};
@@ -119,4 +121,30 @@ fn layers_are_stacked_where_there_are_some() {
     let torch = emitted(Framework::Torch, &decoder(), tokens());
     assert_eq!(torch, Err(EmitError::Stacking { framework: Framework::Torch }));
     assert!(emitted(Framework::Jax, &decoder(), tokens()).is_ok_and(|text| text.contains("lax.scan(")));
+}
+
+#[test]
+fn a_dtype_that_is_not_there_is_said_with_the_input_its_op_and_its_block() {
+    let x = TensorType::new(DType::F64, [4usize, 3]);
+    let model: Model = Sequential::new([Activation::Tanh]).into();
+    let graph = trace(&model, &[("x", x)], Mode::Inference).expect("the model traces").graph;
+    let error = emit(&graph, &Options::new(Framework::Mlx)).map_err(|error| error.to_string());
+    assert_eq!(error, Err("backend `mlx` has no f64, which input `x` of `tanh` needs (at 0)".to_owned()));
+}
+
+#[test]
+fn no_constant_is_written_that_nothing_reads() {
+    // The gather takes the constant's entries apart: the constant itself is not read.
+    let mut b = Builder::new();
+    let x = b.param(TensorType::new(DType::F32, [4usize]));
+    let at = b.constant(HostTensor::from_i64(DType::I64, &[3, 1], &[2, 0, 1]));
+    let y = b.push(Gather { batch: 0, indexed: 1 }, &[x, at]).expect("the types fit");
+    let graph = Graph {
+        inputs: vec![Input { name: "x".into(), role: Role::Input }],
+        outputs: vec![Output { name: "y".into(), alias: None }],
+        body: Arc::new(b.finish(&[y])),
+    };
+    let source = emit(&graph, &Options::new(Framework::Jax)).expect("JAX has f32 and i64");
+    // Where it is made and where it is read.
+    assert_eq!(source.text.matches("CONSTANT").count(), 2, "{}", source.text);
 }
