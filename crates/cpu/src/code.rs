@@ -42,7 +42,7 @@ pub(crate) struct Code {
     lane_axis: Option<usize>,
     /// Bytes of an element of the product that the kernel is the epilogue of.
     tile_bytes: usize,
-    /// Of the whole kernel.
+    /// Estimated time of the whole kernel on one thread, in nanoseconds.
     cost: f64,
     /// Empty until its batch is finished.
     body: OnceLock<Body>,
@@ -114,16 +114,17 @@ impl Batch {
 
     fn compile(&mut self, key: &Key) -> Arc<Code> {
         let Key { kernel, lane_axis, isa, .. } = key;
+        let written = match self.jit {
+            true => jit::write(&expand(kernel, isa.has_fma()), *lane_axis, *isa, false, &mut self.bytes),
+            false => Err(Declined("turned off")),
+        };
+        let in_tiles = |_: &Declined| vm::cost(kernel) * kernel.points() as f64;
         let code = Code {
             grid: kernel.grid.clone(),
             lane_axis: *lane_axis,
             tile_bytes: tile_bytes(kernel),
-            cost: vm::cost(kernel) * kernel.grid.iter().product::<usize>() as f64,
+            cost: written.as_ref().map_or_else(in_tiles, |w| w.cost),
             body: OnceLock::new(),
-        };
-        let written = match self.jit {
-            true => jit::write(&expand(kernel, isa.has_fma()), *lane_axis, *isa, false, &mut self.bytes),
-            false => Err(Declined("turned off")),
         };
         match written {
             Ok(written) => self.written.push((key.clone(), written)),

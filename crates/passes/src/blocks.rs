@@ -1,8 +1,11 @@
 //! Reductions of tensors that fit in no cache, block by block: a sum or an extreme over an axis of rows becomes one over blocks
-//! of rows and one of the blocks' results; a variance becomes the variances of blocks, which are read twice while they are in
-//! the cache, and the variance of their means. Memory is read once and in order, every thread finds work, and a partial result
-//! takes in few terms. Reference for the variance: Chan, Golub and LeVeque, *Updating formulae and a pairwise algorithm for
-//! computing sample variances*, 1979.
+//! of rows and one of the blocks' results. Memory is read once and in order, every thread finds work, and a partial result
+//! takes in few terms.
+//!
+//! A variance of f32 becomes Σd and Σd² in f64, where d are distances from a sample: (Σd² − (Σd)²/n)/n is off by n roundings
+//! of f64 at most, since no sample of n is farther from the mean than √n standard deviations. One of f64 becomes the variances
+//! of blocks, which are read twice while they are in the cache, and the variance of their means. Reference: Chan, Golub and
+//! LeVeque, *Algorithms for computing the sample variance*, 1983.
 //!
 //! Before:
 //!
@@ -20,8 +23,8 @@
 
 use crate::emit::{Emit, Values};
 use smallvec::smallvec;
-use wootz_ir::ops::{Binary, Composite, Movement, Op, Reduce, ReduceKind};
-use wootz_ir::{DType, Dims, HostTensor, Shape, TensorType, TypeError, Value};
+use wootz_ir::ops::{Binary, Cast, Composite, Movement, Op, Reduce, ReduceKind};
+use wootz_ir::{DType, Dim, Dims, HostTensor, Shape, TensorType, TypeError, Value};
 
 /// Operands of fewer bytes stay in a cache between their first reading and their last.
 const LARGE: usize = 4 << 20;
@@ -35,6 +38,8 @@ const ELEMENTS: std::ops::RangeInclusive<usize> = 1024..=4096;
 /// How often a block is read.
 enum Reading {
     Once,
+    /// Once, for sums that are worth blocks in any layout.
+    Moments,
     Twice,
 }
 
@@ -46,7 +51,10 @@ pub(crate) fn rule(e: &mut Emit<'_, '_>, op: &Op, inputs: &[Value]) -> Result<Op
             reduced(e, *kind, inputs[0], &blocks)?
         }
         Op::Composite(Composite::Variance { axes, correction }) => {
-            let Some(blocks) = blocks(e.ty(inputs[0]), axes, Reading::Twice) else { return Ok(None) };
+            let single = e.ty(inputs[0]).dtype == DType::F32;
+            let reading = if single { Reading::Moments } else { Reading::Twice };
+            let Some(blocks) = blocks(e.ty(inputs[0]), axes, reading) else { return Ok(None) };
+            let variance = if single { variance_by_moments } else { variance };
             variance(e, inputs[0], &blocks, *correction)?
         }
         _ => return Ok(None),
@@ -79,7 +87,8 @@ fn blocks(ty: &TensorType, axes: &[usize], reading: Reading) -> Option<Blocks> {
     let (lengths, least) = match reading {
         Reading::Once if inner.is_empty() => return None,
         Reading::Once => (ROWS, 256),
-        Reading::Twice if inner.is_empty() => (ELEMENTS, 1 << 16),
+        Reading::Moments | Reading::Twice if inner.is_empty() => (ELEMENTS, 1 << 16),
+        Reading::Moments => (ROWS, 256),
         Reading::Twice => (ROWS_TWICE, 256),
     };
     if count < least {
@@ -112,6 +121,48 @@ fn variance(e: &mut Emit<'_, '_>, x: Value, of: &Blocks, correction: usize) -> R
     let divisor = (of.count * of.len).saturating_sub(correction);
     let variance = scaled(e, total, Binary::Div, divisor as f64)?;
     reshape(e, variance, &of.result)
+}
+
+/// From Σd and Σd² in f64, d being distances from the first element.
+fn variance_by_moments(
+    e: &mut Emit<'_, '_>,
+    x: Value,
+    of: &Blocks,
+    correction: usize,
+) -> Result<Value, TypeError> {
+    let dtype = e.ty(x).dtype;
+    let x = reshape(e, x, &of.shape)?;
+    let sample = first(e, x, of)?;
+    let (x, sample) =
+        (e.emit(Cast { dtype: DType::F64 }, &[x])?, e.emit(Cast { dtype: DType::F64 }, &[sample])?);
+    let like = e.ty(x).clone();
+    let axes: Vec<usize> = (0..like.shape.rank()).filter(|a| *a != of.axis && *a != of.axis + 1).collect();
+    let sample = e.broadcast(sample, &like, &axes)?;
+    let distance = e.emit(Binary::Sub, &[x, sample])?;
+    let square = e.emit(Binary::Mul, &[distance, distance])?;
+    let [mut sum, mut squares] = [distance, square];
+    for axis in [of.axis + 1, of.axis] {
+        (sum, squares) = (reduce(e, ReduceKind::Sum, sum, axis)?, reduce(e, ReduceKind::Sum, squares, axis)?);
+    }
+    let count = of.count * of.len;
+    let mean = scaled(e, sum, Binary::Div, count as f64)?;
+    let excess = e.emit(Binary::Mul, &[sum, mean])?;
+    let total = e.emit(Binary::Sub, &[squares, excess])?;
+    let variance = scaled(e, total, Binary::Div, count.saturating_sub(correction) as f64)?;
+    let variance = e.emit(Cast { dtype }, &[variance])?;
+    reshape(e, variance, &of.result)
+}
+
+/// The first of the elements that each result reduces.
+fn first(e: &mut Emit<'_, '_>, x: Value, of: &Blocks) -> Result<Value, TypeError> {
+    let reduced = |axis: usize| axis == of.axis || axis == of.axis + 1;
+    let size = |(axis, dim): (usize, &Dim)| if reduced(axis) { 1.into() } else { dim.clone() };
+    let stop: Shape = of.shape.iter().enumerate().map(size).collect();
+    let start: Shape = (0..stop.rank()).map(|_| Dim::from(0)).collect();
+    let step = (0..stop.rank()).map(|_| 1).collect();
+    let kept = stop.without(&[of.axis, of.axis + 1]);
+    let slice = e.emit(Movement::Slice { start, stop, step }, &[x])?;
+    reshape(e, slice, &kept)
 }
 
 /// Σ (x − mean)² along an axis.

@@ -21,8 +21,8 @@
 //! }
 //! ```
 
-use crate::blocks;
 use crate::emit::{Emit, Values, Walk};
+use crate::{blocks, reciprocal};
 use std::sync::Arc;
 use wootz_ir::ops::{Control, Op};
 use wootz_ir::{Region, Target, TensorType, TypeError, Value};
@@ -35,13 +35,14 @@ fn is_composite(op: &Op) -> bool {
     matches!(op, Op::Composite(_))
 }
 
-/// Expansion with large reductions cut into [`blocks`], for a target whose caches are known.
+/// Expansion with large reductions cut into [`blocks`] and rows divided by [`reciprocal`]s, for a target whose caches are
+/// known.
 pub(crate) fn run_in_blocks(region: &Arc<Region>, target: &Target) -> Result<Arc<Region>, TypeError> {
     match target.caches[1] {
         0 => run(region, target),
         _ => {
             let rewritten = |op: &Op| is_composite(op) || matches!(op, Op::Reduce(_));
-            Walk::new(target, &[blocks::rule, rule]).only(rewritten).region(region)
+            Walk::new(target, &[blocks::rule, reciprocal::rule, rule]).only(rewritten).region(region)
         }
     }
 }

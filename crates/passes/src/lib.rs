@@ -34,6 +34,7 @@ mod expand;
 mod fold;
 mod inline;
 mod pipeline;
+mod reciprocal;
 mod recognize;
 mod recompute;
 mod simplify;

@@ -55,6 +55,36 @@ fn sums_and_extremes_over_rows() {
 }
 
 #[test]
+fn variances_of_singles_are_sums_of_doubles() {
+    for (dims, axis) in [(&[512, 2100][..], 0), (&[1 << 20], 0)] {
+        let mut b = Builder::new();
+        let x = b.param(TensorType::new(DType::F32, dims));
+        let y = variance(&[axis], 1)(&mut b, x);
+        let graph = Graph {
+            inputs: vec![Input { name: "x".into(), role: Role::Input }],
+            outputs: vec![Output { name: "y".into(), alias: None }],
+            body: Arc::new(b.finish(&[y])),
+        };
+        let after = run(&graph, Optimize::Full, &target(&[]), &mut |_, _| {}).unwrap();
+        let found = after.body.nodes().iter().filter(|n| matches!(n.op, Op::Reduce(_))).count();
+        assert_eq!(found, 4, "{dims:?}");
+        let count: usize = dims.iter().product();
+        let inner = count / dims[axis];
+        let mut values: Vec<f64> = (0..count).map(|i| ((i * 7919) % 10_007) as f64 / 1024.0 + 1e3).collect();
+        // The sample that distances are measured from is far from all others.
+        values[0] = -3e6;
+        let x = HostTensor::from_f64(DType::F32, dims, &values);
+        let got = eval::region(&after.body, std::slice::from_ref(&x)).unwrap().remove(0).to_f64();
+        for (out, got) in got.iter().enumerate() {
+            let column = || (0..dims[axis]).map(|i| values[out + i * inner]);
+            let mean = column().sum::<f64>() / dims[axis] as f64;
+            let want = column().map(|v| (v - mean).powi(2)).sum::<f64>() / (dims[axis] - 1) as f64;
+            assert!((want - got).abs() <= 1e-6 * want, "{dims:?}: {got}, not {want}");
+        }
+    }
+}
+
+#[test]
 fn variances() {
     // Means of blocks, squares within blocks, their mean, squares between them: the sum within is one more.
     check(&[1024, 512], variance(&[0], 1), 5);

@@ -25,7 +25,7 @@ impl Generator<'_> {
     }
 
     /// out = op(x, y)
-    fn two(&mut self, op: VectorOp, length: Length, out: Reg, x: Reg, y: Reg, copy: usize) {
+    pub(super) fn two(&mut self, op: VectorOp, length: Length, out: Reg, x: Reg, y: Reg, copy: usize) {
         let (a, b) = (self.read(x, copy), self.read_any(y, copy));
         let to = self.define_over(out, copy, &[x, y]);
         self.asm.v(op, length, to, a, b);

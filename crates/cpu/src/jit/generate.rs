@@ -55,6 +55,9 @@ pub(super) struct Generator<'k> {
     pub(super) mode: Mode,
     pub(super) stage: &'k Stage,
     pub(super) stage_index: usize,
+    /// How many times [`LANES`](wootz_plan::kernel::LANES) partial results a reduction along the stage's lanes keeps: those
+    /// whose result does not depend on the order may keep more.
+    pub(super) spread: usize,
     /// The first vector that is computed, and how many, counted from [`LANE`].
     pub(super) first: usize,
     pub(super) copies: usize,
@@ -269,12 +272,20 @@ impl<'k> Generator<'k> {
     ) {
         (self.mode, self.first, self.copies) = (mode, first, copies);
         self.registers.begin(copies, self.registers.frame_bytes);
+        let mut extreme = None;
         for (position, inst) in insts.iter().enumerate() {
             let copies = if inst.out.is_some_and(|r| !self.shape.info(r).varies) { 1 } else { copies };
             self.line(inst);
+            let before = extreme.take();
+            extreme = insts.get(position + 1).and_then(|next| self.extreme_with(inst, next));
             for copy in 0..copies {
                 self.registers.advance(position, copy);
-                self.inst(inst, copy);
+                match (before, inst.out) {
+                    // The instruction after it computes what it is for.
+                    _ if extreme.is_some() => {}
+                    (Some(before), Some(out)) => self.selected(before, out, copy),
+                    _ => self.inst(inst, copy),
+                }
                 self.keep(inst, copy);
                 self.registers.retire(inst.out);
             }

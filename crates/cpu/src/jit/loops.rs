@@ -49,6 +49,7 @@ pub(super) fn write(shape: Shape<'_>, wide: bool, listing: bool, code: &mut Vec<
         mode: Mode::Uniform,
         stage: &kernel.stages[0],
         stage_index: 0,
+        spread: 1,
         first: 0,
         copies: 1,
         bases: vec![],
@@ -62,7 +63,8 @@ pub(super) fn write(shape: Shape<'_>, wide: bool, listing: bool, code: &mut Vec<
     let (offset, instructions) = (generator.asm.start(), generator.asm.position());
     let lines = generator.lines.unwrap_or_default();
     *code = generator.asm.finish();
-    Written { offset, instructions, frame, width, lines }
+    let cost = super::cost::nanoseconds(&generator.shape);
+    Written { offset, instructions, frame, width, cost, lines }
 }
 
 fn kinds(shape: &Shape<'_>, wide: bool) -> Vec<Kind> {
@@ -210,6 +212,7 @@ impl<'k> Generator<'k> {
     /// A stage whose loops are empty.
     fn nothing(&mut self, stage: &'k Stage, own_lanes: bool) {
         if own_lanes {
+            self.spread = 1;
             self.neutral_results(&stage.reduce);
         } else if !stage.reduce.is_empty() {
             self.each_vector(|g| g.begin_across(&stage.reduce));
@@ -225,7 +228,8 @@ impl<'k> Generator<'k> {
         }
         // A tail finds its partial results in the frame: they may stay in registers until the only tail.
         let count = stage.loops[stage.loops.len() - 1];
-        let hold = count >= LANES && (outer_loops == 0 || count.is_multiple_of(LANES));
+        self.spread_partials(&stage.reduce, count);
+        let hold = count >= LANES && (outer_loops == 0 || count.is_multiple_of(LANES * self.spread));
         self.begin_partials(&stage.reduce, hold)
     }
 

@@ -6,6 +6,8 @@
 //! * [`loops`] writes the loop nest: grid, stages, lanes (several vectors at once, then a tail under a mask);
 //! * [`generate`] writes the straight pieces of code in between, with one row an instruction in [`arith`], [`cast`],
 //!   [`compare`], [`memory`], [`store`] and [`reduce`];
+//! * [`extremes`] recognises minima and maxima written as selections;
+//! * [`cost`] estimates how long it runs;
 //! * [`registers`] places values while code is written;
 //! * [`asm`] encodes it.
 //!
@@ -18,6 +20,8 @@ mod arith;
 mod asm;
 mod cast;
 mod compare;
+mod cost;
+mod extremes;
 mod generate;
 mod listing;
 mod loops;
@@ -52,6 +56,8 @@ pub(crate) struct Written {
     pub(crate) frame: usize,
     /// Most lanes of a tile.
     pub(crate) width: usize,
+    /// Estimated nanoseconds of all points of the grid on one thread.
+    pub(crate) cost: f64,
     /// Where the code of an instruction begins, with its position in all stages' bodies, for listings.
     pub(crate) lines: Vec<(usize, usize)>,
 }

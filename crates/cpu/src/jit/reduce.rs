@@ -8,6 +8,9 @@ use super::shape::lane_bytes;
 use wootz_ir::DType;
 use wootz_plan::kernel::{AccKind, Accumulate, LANES, Reg};
 
+/// Vectors of partial results that hide the latency of an extreme.
+const IN_FLIGHT: usize = 8;
+
 /// Partial results of a reduction along a stage's lanes.
 pub(super) struct Partials {
     kind: AccKind,
@@ -25,7 +28,34 @@ pub(super) struct Partials {
 impl Generator<'_> {
     /// Vectors that hold the partial results of a reduction along lanes.
     pub(super) fn partial_vectors(&self) -> usize {
-        LANES / self.shape.lanes
+        LANES * self.spread / self.shape.lanes
+    }
+
+    /// Sets how many partial results the reductions of a stage keep, whose innermost loop has `count` iterations: enough to
+    /// hide the latency of combining them, where their order does not show.
+    pub(super) fn spread_partials(&mut self, reductions: &[Accumulate], count: usize) {
+        self.spread = 1;
+        let open = |acc: &Accumulate| match acc.kind {
+            AccKind::Sum | AccKind::Prod => !self.shape.dtype(acc.value).is_float(),
+            _ => true,
+        };
+        if reductions.is_empty() || !reductions.iter().all(open) {
+            return;
+        }
+        let (vectors, most) = (LANES / self.shape.lanes, self.most_partials() / reductions.len());
+        while vectors * self.spread < IN_FLIGHT && 2 * vectors * self.spread <= most {
+            // No more than a vector or so is left over, or little of many.
+            let step = 2 * self.spread * LANES;
+            if count < 2 * step || (count % step >= LANES && count < 16 * step) {
+                break;
+            }
+            self.spread *= 2;
+        }
+    }
+
+    /// Most vectors of partial results that stay in registers.
+    fn most_partials(&self) -> usize {
+        if self.wide { 16 } else { 8 }
     }
 
     /// The dtype that partial results are kept in: masks become integers.
@@ -70,8 +100,7 @@ impl Generator<'_> {
         hold: bool,
     ) -> std::vec::Vec<Partials> {
         let vectors = self.partial_vectors();
-        let most = if self.wide { 16 } else { 8 };
-        let hold = hold && vectors * reductions.len() <= most;
+        let hold = hold && vectors * reductions.len() <= self.most_partials();
         let mut all = vec![];
         for acc in reductions {
             let source = self.shape.dtype(acc.value);
@@ -82,7 +111,7 @@ impl Generator<'_> {
             };
             let dtype = self.kept_dtype(source);
             let (length, bytes) = (self.length(dtype), self.partial_bytes(dtype));
-            let at = self.registers.reserve((LANES * bytes) as u32);
+            let at = self.registers.reserve((LANES * self.spread * bytes) as u32);
             let neutral = self.neutral(kind, dtype);
             let mut held = vec![];
             for step in 0..vectors {

@@ -32,6 +32,8 @@ pub(super) struct Info {
     pub(super) stage: usize,
     /// Whether another stage uses it.
     pub(super) crosses: bool,
+    /// How many operands it is.
+    pub(super) uses: u32,
 }
 
 /// A kernel with what is known of it.
@@ -66,7 +68,7 @@ impl<'k> Shape<'k> {
         lane_axis: Option<usize>,
         vector_bytes: usize,
     ) -> Result<Shape<'k>, Declined> {
-        let info = Info { level: Level::Literal, varies: false, stage: 0, crosses: false };
+        let info = Info { level: Level::Literal, varies: false, stage: 0, crosses: false, uses: 0 };
         let infos = vec![info; kernel.regs.len()];
         let mut shape =
             Shape { kernel, infos, lane_axis, lanes: 0, lane_bytes: 4, mask_registers: vector_bytes == 64 };
@@ -126,7 +128,7 @@ impl<'k> Shape<'k> {
             if let Some(out) = inst.out {
                 let (level, varies) = self.level(stage, index, inst)?;
                 let known = &mut self.infos[out.0 as usize];
-                *known = Info { level, varies, stage: index, crosses: false };
+                *known = Info { level, varies, stage: index, crosses: false, uses: 0 };
             } else if let InstOp::Store { arg, at, value } = &inst.op {
                 let lane = self.lanes_of(stage);
                 let index = at.index.is_some_and(|r| self.info(r).varies);
@@ -166,7 +168,7 @@ impl<'k> Shape<'k> {
                 return Err(Declined("bools reduced across a grid"));
             }
             self.infos[acc.out.0 as usize] =
-                Info { level: Level::Stage, varies, stage: index, crosses: true };
+                Info { level: Level::Stage, varies, stage: index, crosses: true, uses: 0 };
         }
         Ok(())
     }
@@ -174,6 +176,7 @@ impl<'k> Shape<'k> {
     fn used(&mut self, reg: Reg, stage: usize) {
         let info = &mut self.infos[reg.0 as usize];
         info.crosses |= info.stage != stage;
+        info.uses += 1;
     }
 
     /// How an axis of a stage's loop nest changes what depends on it.
