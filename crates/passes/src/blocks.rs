@@ -123,7 +123,7 @@ fn variance(e: &mut Emit<'_, '_>, x: Value, of: &Blocks, correction: usize) -> R
     reshape(e, variance, &of.result)
 }
 
-/// From Σd and Σd² in f64, d being distances from the first element.
+/// From Σd and Σd² in f64, d being distances from a sample.
 fn variance_by_moments(
     e: &mut Emit<'_, '_>,
     x: Value,
@@ -132,9 +132,8 @@ fn variance_by_moments(
 ) -> Result<Value, TypeError> {
     let dtype = e.ty(x).dtype;
     let x = reshape(e, x, &of.shape)?;
-    let sample = first(e, x, of)?;
-    let (x, sample) =
-        (e.emit(Cast { dtype: DType::F64 }, &[x])?, e.emit(Cast { dtype: DType::F64 }, &[sample])?);
+    let sample = sample(e, x, of)?;
+    let x = e.emit(Cast { dtype: DType::F64 }, &[x])?;
     let like = e.ty(x).clone();
     let axes: Vec<usize> = (0..like.shape.rank()).filter(|a| *a != of.axis && *a != of.axis + 1).collect();
     let sample = e.broadcast(sample, &like, &axes)?;
@@ -153,16 +152,23 @@ fn variance_by_moments(
     reshape(e, variance, &of.result)
 }
 
-/// The first of the elements that each result reduces.
-fn first(e: &mut Emit<'_, '_>, x: Value, of: &Blocks) -> Result<Value, TypeError> {
-    let reduced = |axis: usize| axis == of.axis || axis == of.axis + 1;
-    let size = |(axis, dim): (usize, &Dim)| if reduced(axis) { 1.into() } else { dim.clone() };
+/// One of the elements that each result reduces, as f64: the greatest of the first few. A reduction lies in a buffer, so that
+/// the distances from it are not worth one of their own.
+fn sample(e: &mut Emit<'_, '_>, x: Value, of: &Blocks) -> Result<Value, TypeError> {
+    const FEW: usize = 4;
+    let size = |(axis, dim): (usize, &Dim)| match axis {
+        axis if axis == of.axis => Dim::from(1),
+        axis if axis == of.axis + 1 => Dim::from(FEW),
+        _ => dim.clone(),
+    };
     let stop: Shape = of.shape.iter().enumerate().map(size).collect();
     let start: Shape = (0..stop.rank()).map(|_| Dim::from(0)).collect();
     let step = (0..stop.rank()).map(|_| 1).collect();
-    let kept = stop.without(&[of.axis, of.axis + 1]);
+    let block = stop.without(&[of.axis]);
     let slice = e.emit(Movement::Slice { start, stop, step }, &[x])?;
-    reshape(e, slice, &kept)
+    let slice = reshape(e, slice, &block)?;
+    let slice = e.emit(Cast { dtype: DType::F64 }, &[slice])?;
+    reduce(e, ReduceKind::Max, slice, of.axis)
 }
 
 /// Σ (x − mean)² along an axis.

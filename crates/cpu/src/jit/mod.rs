@@ -2,6 +2,7 @@
 //!
 //! [`Kernel`] in, one function out:
 //!
+//! * [`positions`] writes out reductions to positions;
 //! * [`shape`] decides how often each register is computed and how many lanes a vector has;
 //! * [`loops`] writes the loop nest: grid, stages, lanes (several vectors at once, then a tail under a mask);
 //! * [`generate`] writes the straight pieces of code in between, with one row an instruction in [`arith`], [`cast`],
@@ -27,6 +28,7 @@ mod listing;
 mod loops;
 mod mapping;
 mod memory;
+mod positions;
 mod reduce;
 mod registers;
 mod shape;
@@ -38,6 +40,7 @@ mod tests;
 use crate::isa::Isa;
 pub(crate) use listing::listing;
 pub(crate) use mapping::Mapping;
+pub(crate) use positions::written_out;
 use shape::{MAX_AXES, Shape};
 use wootz_plan::Kernel;
 
@@ -132,6 +135,7 @@ pub(crate) fn write(
     if kernel.stages.is_empty() || kernel.grid.contains(&0) {
         return Err(Declined("nothing to compute"));
     }
-    let shape = Shape::new(kernel, lane_axis, isa.vector_bytes())?;
+    let kernel = positions::written_out(kernel);
+    let shape = Shape::new(&kernel, lane_axis, isa.vector_bytes())?;
     Ok(loops::write(shape, wide, listing, code))
 }

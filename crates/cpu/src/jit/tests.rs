@@ -256,6 +256,57 @@ fn addresses() {
 }
 
 #[test]
+fn positions_of_extremes() {
+    for dtype in ["f32", "f64", "i32", "i64", "u32", "u8", "bool"] {
+        for (kind, n) in [("argmax", 1), ("argmin", 7), ("argmax", 100), ("argmin", 300)] {
+            check(&format!(
+                "kernel(a0: {dtype} read, a1: i64 write) grid [5] lanes inner {{
+                   stage [2, {n}] {{
+                     %0 = load a0[{m}*g0 + {n}*i0 + i1] : {dtype}
+                     reduce {kind} %0 -> %1 : i64
+                   }}
+                   stage [] {{
+                     store a1[g0] = %1
+                   }}
+                 }}",
+                m = 2 * n
+            ));
+            check(&format!(
+                "kernel(a0: {dtype} read, a1: i64 write) grid [{n}] lanes grid {{
+                   stage [4, 3] {{
+                     %0 = load a0[{m}*i0 + {n}*i1 + g0] : {dtype}
+                     reduce {kind} %0 -> %1 : i64
+                   }}
+                   stage [] {{
+                     store a1[g0] = %1
+                   }}
+                 }}",
+                m = 3 * n
+            ));
+        }
+    }
+}
+
+#[test]
+fn selected_extremes() {
+    for dtype in ["f32", "f64"] {
+        for (op, operands) in [("lt", "%0, %1"), ("lt", "%1, %0"), ("gt", "%0, %1"), ("gt", "%1, %0")] {
+            check(&format!(
+                "kernel(a0: {dtype} read, a1: {dtype} read, a2: {dtype} write) grid [100] lanes grid {{
+                   stage [] {{
+                     %0 = load a0[g0] : {dtype}
+                     %1 = load a1[g0] : {dtype}
+                     %2 = {op} %0, %1 : bool
+                     %3 = select %2, {operands} : {dtype}
+                     store a2[g0] = %3
+                   }}
+                 }}"
+            ));
+        }
+    }
+}
+
+#[test]
 fn rows_reduced() {
     for dtype in ["f32", "f64", "i32", "i64", "u32"] {
         for n in [1, 7, 32, 100, 64, 1000] {
