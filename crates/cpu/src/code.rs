@@ -171,6 +171,8 @@ impl Batch {
 /// # Errors
 /// Why there is no machine code for it: the tile VM runs the kernel.
 pub fn assembly(kernel: &Kernel, epilogue: bool, isa: Isa) -> Result<String, &'static str> {
+    // What follows names instructions by their position.
+    let kernel = &*jit::written_out(kernel);
     let (expanded, origins) = expand_with_origins(kernel, isa.has_fma());
     let mut code = vec![];
     let written = jit::write(&expanded, lane_axis(kernel, epilogue), isa, true, &mut code)

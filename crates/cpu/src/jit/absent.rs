@@ -4,12 +4,18 @@
 #![allow(unsafe_code)]
 
 use crate::isa::Isa;
+use std::borrow::Cow;
 use std::convert::Infallible;
 use wootz_plan::Kernel;
 
 /// Why a kernel is not compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Declined(pub(crate) &'static str);
+
+/// The kernel as it is.
+pub(crate) fn written_out(kernel: &Kernel) -> Cow<'_, Kernel> {
+    Cow::Borrowed(kernel)
+}
 
 /// A kernel's code. There is none.
 #[derive(Debug)]
@@ -18,6 +24,7 @@ pub(crate) struct Written {
     pub(crate) instructions: usize,
     pub(crate) frame: usize,
     pub(crate) width: usize,
+    pub(crate) cost: f64,
     never: Infallible,
 }
 
