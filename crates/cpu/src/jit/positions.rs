@@ -9,7 +9,7 @@ use wootz_plan::Kernel;
 use wootz_plan::kernel::{AccKind, Accumulate, Inst, InstOp, Reg, Stage};
 
 /// The kernel without `argmax` and `argmin`, as far as that can be.
-pub(super) fn written_out(kernel: &Kernel) -> Cow<'_, Kernel> {
+pub(crate) fn written_out(kernel: &Kernel) -> Cow<'_, Kernel> {
     if !kernel.stages.iter().any(|stage| stage.reduce.iter().any(is_position)) {
         return Cow::Borrowed(kernel);
     }
