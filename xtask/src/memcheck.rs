@@ -59,7 +59,9 @@ fn asan(repo: &Repo, steps: &mut Steps) -> Result<()> {
             .env("CARGO_TARGET_DIR", repo.scratch("asan"))
             .current_dir(repo.root())
     };
-    steps.run("AddressSanitizer: cpu", &test(&["--package", "wootz-cpu", "--lib", "--tests"]))?;
+    // Not the model of the pool: loom's memory is its own.
+    let cpu = ["--lib", "--test", "kernels", "--test", "ops", "--test", "allocations", "--test", "no_alloc"];
+    steps.run("AddressSanitizer: cpu", &test(&[&["--package", "wootz-cpu"], &cpu[..]].concat()))?;
     let cases = test(&[
         "--package",
         "wootz-conformance",
@@ -88,6 +90,7 @@ fn valgrind(repo: &Repo, steps: &mut Steps) -> Result<()> {
     };
     steps.run("valgrind: the thread pool", &test(&["--package", "wootz-cpu", "--lib", "pool::"]))?;
     steps.run("valgrind: the tile VM", &test(&["--package", "wootz-cpu", "--lib", "vm::"]))?;
+    steps.run("valgrind: machine code", &test(&["--package", "wootz-cpu", "--lib", "jit::"]))?;
     let random = ["--package", "wootz-conformance", "--test", "cpu", "--", "random_programs_pass"];
     steps.run("valgrind: random programs", &test(&random))
 }
