@@ -9,8 +9,8 @@ mod execute;
 use libfuzzer_sys::fuzz_target;
 use wootz_plan_testing::{Options, generate};
 
-fuzz_target!(|input: (u64, u16)| {
-    let (seed, iterations) = input;
-    let options = Options { iterations: usize::from(iterations) % 4000, ..Options::default() };
+fuzz_target!(|input: (u64, u16, bool)| {
+    let (seed, iterations, native) = input;
+    let options = Options { iterations: usize::from(iterations) % 4000, native, ..Options::default() };
     execute::check(&generate(seed, &options), &format!("kernel {seed} of {iterations}"));
 });

@@ -20,7 +20,7 @@ const BOUND: f64 = 2.0;
 type Function = (&'static str, fn(f64) -> f64);
 
 /// Functions; the references' own errors are far below a unit of f32.
-const FUNCTIONS: [Function; 16] = [
+const FUNCTIONS: [Function; 17] = [
     ("exp", libm::exp),
     ("expm1", libm::expm1),
     ("log", libm::log),
@@ -28,6 +28,7 @@ const FUNCTIONS: [Function; 16] = [
     ("sqrt", libm::sqrt),
     ("rsqrt", |x| 1.0 / libm::sqrt(x)),
     ("tanh", libm::tanh),
+    ("sigmoid", |x| 1.0 / (1.0 + libm::exp(-x))),
     ("erf", libm::erf),
     ("erfc", libm::erfc),
     ("erfinv", special::erfinv),
@@ -158,6 +159,7 @@ fn main() -> Result<(), Failure> {
         let known: Vec<&str> = FUNCTIONS.iter().map(|(name, _)| *name).collect();
         return Err(format!("`{unknown}` is not one of {}", known.join(", ")).into());
     }
+    println!("on {}", Cpu::default().target().isa);
     let mut above = Vec::new();
     for (name, oracle) in FUNCTIONS {
         if names.is_empty() || names.iter().any(|n| n == name) {

@@ -5,7 +5,7 @@ mod generate;
 mod minimise;
 mod random;
 
-pub use generate::{Options, generate};
+pub use generate::{Options, generate, generate_epilogue};
 pub use minimise::minimise;
 pub use random::Random;
 
@@ -14,6 +14,7 @@ use wootz_ir::HostTensor;
 use wootz_ir::eval::scalar::Scalar;
 use wootz_plan::Kernel;
 use wootz_plan::interpret::{Buffer, InterpretError, interpret};
+use wootz_plan::kernel::InstOp;
 
 /// A kernel and what it is run on.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,16 @@ pub struct Case {
 }
 
 impl Case {
+    /// The kernel of a [generated epilogue](generate_epilogue) as it is run on blocks of the product: `tile` in place of the load.
+    #[must_use]
+    pub fn epilogue(&self) -> Kernel {
+        let mut kernel = self.kernel.clone();
+        if let Some(first) = kernel.stages.first_mut().and_then(|stage| stage.body.first_mut()) {
+            first.op = InstOp::Tile;
+        }
+        kernel
+    }
+
     /// The buffers after the kernel has run in the reference interpreter.
     pub fn expected(&self) -> Result<Vec<Buffer>, InterpretError> {
         let mut buffers = self.buffers.clone();

@@ -272,7 +272,7 @@ fn the_interpreter_watches() {
 /// Every generated kernel is well formed, stays within its buffers, reads what was written, and is its own text.
 #[test]
 fn random_kernels_run_and_parse_back() {
-    let options = wootz_plan_testing::Options { math: true, iterations: 200 };
+    let options = wootz_plan_testing::Options { math: true, iterations: 200, ..Default::default() };
     let mut stores = 0;
     for seed in 0..2000 {
         let case = wootz_plan_testing::generate(seed, &options);

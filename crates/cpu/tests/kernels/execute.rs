@@ -7,11 +7,11 @@ use wootz_plan_testing::{Case, difference};
 
 /// How a kernel is executed.
 #[derive(Clone, Copy, Debug)]
-struct Run {
-    executor: Executor,
-    isa: Isa,
-    threads: usize,
-    edge: Edge,
+pub(crate) struct Run {
+    pub(crate) executor: Executor,
+    pub(crate) isa: Isa,
+    pub(crate) threads: usize,
+    pub(crate) edge: Edge,
 }
 
 /// Pointers that threads share; each writes elements of its own.
@@ -26,7 +26,7 @@ impl Shared {
 }
 
 /// The memory of the buffers after a run; `None` if the executor does not take the kernel.
-fn execute(case: &Case, run: Run) -> Option<Vec<Guarded>> {
+pub(crate) fn execute(case: &Case, run: Run) -> Option<Vec<Guarded>> {
     let compiled = Compiled::new(&case.kernel, run.executor, run.isa)?;
     let buffers: Vec<Guarded> =
         case.buffers.iter().map(|b| Guarded::holding(b.as_bytes(), run.edge)).collect();

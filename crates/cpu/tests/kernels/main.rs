@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, unsafe_code)]
 #![cfg(unix)]
 
+mod epilogue;
 mod execute;
+mod executors;
 mod guard;
+mod guard_pages;
 mod random;

@@ -1,6 +1,7 @@
 //! Runs compiled graphs and compares their results.
 
 use crate::support::Memory;
+use crate::support::guard::Edge;
 use wootz_ir::{DType, Graph, HostTensor};
 use wootz_runtime::Executable;
 
@@ -9,12 +10,12 @@ pub(crate) fn run(graph: &Graph, executable: &dyn Executable, inputs: &[HostTens
     let params: Vec<Option<HostTensor>> = (0..inputs.len()).map(|i| Some(inputs[i].clone())).collect();
     let prepared = executable.prepare(&params).expect("prepares");
     let mut instance = executable.instance().expect("instance");
-    let mut once = || {
-        let mut memory = Memory::new(graph, inputs);
+    let mut once = |edge| {
+        let mut memory = Memory::at(edge, graph, inputs);
         instance.run(&prepared, &mut memory).expect("runs");
         (0..graph.outputs.len()).map(|i| memory.result(graph, i)).collect::<Vec<_>>()
     };
-    let (first, second) = (once(), once());
+    let (first, second) = (once(Edge::End), once(Edge::Start));
     for (a, b) in first.iter().zip(&second) {
         assert_eq!(a.as_bytes(), b.as_bytes(), "a second run differs");
     }

@@ -2,6 +2,8 @@
 
 mod cancel;
 mod check;
+mod drops;
+mod fallback;
 mod graphs;
 mod math;
 mod memory;

@@ -1,8 +1,9 @@
 //! Every op at its samples, on every instruction set.
 
 use crate::check::{Bound, assert_close, run};
-use crate::support::{compile, graph};
+use crate::support::{compile, compile_with, graph};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use wootz_cpu::Cpu;
 use wootz_cpu::isa::Isa;
 use wootz_ir::ops::{Op, Unary};
 use wootz_ir::{Builder, DType, HostTensor, Region, Value, eval};
@@ -23,6 +24,15 @@ fn cast(tensor: &HostTensor, dtype: DType) -> HostTensor {
     }
 }
 
+/// Whether all elements have the same bits; all NaNs are one.
+fn same_bits(x: &HostTensor, y: &HostTensor) -> bool {
+    let same = |(x, y): (f64, f64)| x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan());
+    match x.dtype().is_float() {
+        true => x.to_f64().into_iter().zip(y.to_f64()).all(same),
+        false => x.as_bytes() == y.as_bytes(),
+    }
+}
+
 fn check(op: &Op, inputs: &[HostTensor], isa: Isa) -> Result<(), String> {
     let Some(region) = region(op, inputs) else { return Ok(()) };
     let Ok(want) = eval::region(&region, inputs) else { return Ok(()) };
@@ -32,6 +42,15 @@ fn check(op: &Op, inputs: &[HostTensor], isa: Isa) -> Result<(), String> {
     let done = catch_unwind(AssertUnwindSafe(|| {
         let executable = compile(&graph, Optimize::None, isa, 1);
         let got = run(&graph, &*executable, inputs);
+        if isa != Isa::Portable {
+            let tiles = compile_with(&graph, Optimize::None, Cpu { isa: Some(isa), jit: Some(false) }, 1);
+            for (i, (machine, tiles)) in got.iter().zip(&run(&graph, &*tiles, inputs)).enumerate() {
+                assert!(
+                    same_bits(machine, tiles),
+                    "{what}, result {i}: {machine:?} and, without machine code, {tiles:?}"
+                );
+            }
+        }
         let composite =
             matches!(op, Op::Composite(_) | Op::Control(_) | Op::Dot(_) | Op::Reduce(_) | Op::Linalg(_));
         for (i, (got, want)) in got.iter().zip(&want).enumerate() {

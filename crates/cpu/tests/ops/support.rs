@@ -1,9 +1,16 @@
-//! Compiles graphs for the CPU and runs them between canaries.
+//! Compiles graphs for the CPU and runs them on memory that ends at guard pages, outputs after canaries.
 
+// Reason: guard pages are made by the system, and written through pointers.
+#![allow(unsafe_code)]
+
+#[path = "../kernels/guard.rs"]
+pub(crate) mod guard;
+
+use guard::{Edge, Guarded};
 use std::sync::Arc;
 use wootz_cpu::Cpu;
 use wootz_cpu::isa::Isa;
-use wootz_ir::{DType, Graph, HostTensor, Input, Output, Region, Role};
+use wootz_ir::{Graph, HostTensor, Input, Output, Region, Role};
 use wootz_passes::Optimize;
 use wootz_runtime::{Backend, BackendOptions, Bindings, Executable, Stages};
 
@@ -22,39 +29,54 @@ pub(crate) fn graph(region: &Region) -> Graph {
 }
 
 pub(crate) fn compile(graph: &Graph, level: Optimize, isa: Isa, threads: usize) -> Arc<dyn Executable> {
-    let backend = Cpu { isa: Some(isa), jit: None };
+    compile_with(graph, level, Cpu { isa: Some(isa), jit: None }, threads)
+}
+
+pub(crate) fn compile_with(
+    graph: &Graph,
+    level: Optimize,
+    backend: Cpu,
+    threads: usize,
+) -> Arc<dyn Executable> {
     let graph = wootz_passes::run(graph, level, &backend.target(), &mut |_, _| {}).expect("passes");
     let options = BackendOptions { threads: Some(threads) };
     backend.compile(&graph, &options, &mut Stages::default()).expect("compiles")
 }
 
-/// Inputs and outputs, each output between canaries.
+/// Inputs and outputs, each at a guard page: an access outside of them on that side ends the process. Outputs that end at one
+/// begin after canaries.
 pub(crate) struct Memory {
-    pub(crate) inputs: Vec<HostTensor>,
-    outputs: Vec<HostTensor>,
+    inputs: Vec<Guarded>,
+    outputs: Vec<Guarded>,
+    /// Canaries before each output.
+    canaries: usize,
     aliases: Vec<Option<usize>>,
 }
 
 impl Memory {
     pub(crate) fn new(graph: &Graph, inputs: &[HostTensor]) -> Memory {
+        Memory::at(Edge::End, graph, inputs)
+    }
+
+    pub(crate) fn at(edge: Edge, graph: &Graph, inputs: &[HostTensor]) -> Memory {
+        let canaries = if edge == Edge::Start { 0 } else { GUARD };
         let outputs = graph.body.results().iter().zip(&graph.outputs).map(|(value, output)| {
             let bytes = graph.body.ty(*value).bytes().expect("a concrete size");
-            let mut memory = HostTensor::zeros(DType::U8, &[bytes + 2 * GUARD]).expect("small");
-            memory.bytes_mut().fill(CANARY);
+            let mut memory = vec![CANARY; canaries + bytes];
             if let Some(input) = output.alias {
-                memory.bytes_mut()[GUARD..GUARD + bytes].copy_from_slice(inputs[input].as_bytes());
+                memory[canaries..].copy_from_slice(inputs[input].as_bytes());
             }
-            memory
+            Guarded::holding(&memory, edge)
         });
         let aliases = graph.outputs.iter().map(|o| o.alias).collect();
-        Memory { inputs: inputs.to_vec(), outputs: outputs.collect(), aliases }
+        let guarded = |x: &HostTensor| Guarded::holding(x.as_bytes(), edge);
+        Memory { inputs: inputs.iter().map(guarded).collect(), outputs: outputs.collect(), canaries, aliases }
     }
 
     pub(crate) fn result(&self, graph: &Graph, index: usize) -> HostTensor {
         let all = self.outputs[index].as_bytes();
-        let (before, rest) = all.split_at(GUARD);
-        let (bytes, after) = rest.split_at(rest.len() - GUARD);
-        assert!(before.iter().chain(after).all(|b| *b == CANARY), "written out of bounds");
+        let (before, bytes) = all.split_at(self.canaries);
+        assert!(before.iter().all(|b| *b == CANARY), "written out of bounds");
         let ty = graph.body.ty(graph.body.results()[index]);
         let dims = ty.shape.concrete().expect("concrete");
         HostTensor::from_bytes(ty.dtype, &dims, bytes).expect("the size fits")
@@ -68,8 +90,10 @@ impl Bindings for Memory {
     }
 
     fn output(&mut self, index: usize) -> &mut [u8] {
-        let bytes = self.outputs[index].bytes_mut();
-        let end = bytes.len() - GUARD;
-        &mut bytes[GUARD..end]
+        let output = &mut self.outputs[index];
+        let len = output.as_bytes().len();
+        // SAFETY: `len` bytes that were initialised, borrowed as long as `self` is.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(output.as_mut_ptr(), len) };
+        &mut bytes[self.canaries..]
     }
 }

@@ -3,7 +3,7 @@
 use super::{Generator, Need, Written};
 use wootz_ir::DType;
 use wootz_ir::ops::{Binary, Compare};
-use wootz_plan::kernel::{Address, Arg, ArgId, Inst, InstOp, Reg};
+use wootz_plan::kernel::{Address, Arg, ArgId, Inst, InstOp, Lanes, Reg};
 
 impl Generator {
     pub(super) fn loops(&self) -> Vec<usize> {
@@ -13,6 +13,19 @@ impl Generator {
     pub(super) fn axis(&mut self) -> Option<usize> {
         let rank = self.loops().len();
         (rank > 0).then(|| self.random.below(rank))
+    }
+
+    /// The loop that vectors' lanes run along.
+    fn lane_axis(&self) -> Option<usize> {
+        match self.kernel.lanes {
+            Lanes::Grid => self.kernel.grid.len().checked_sub(1),
+            Lanes::Inner => (!self.stage.loops.is_empty()).then(|| self.loops().len() - 1),
+        }
+    }
+
+    /// Whether lanes of an argument must lie next to each other.
+    fn is_contiguous(&self, arg: ArgId) -> bool {
+        self.options.native && self.kernel.args[arg.0 as usize].dtype.size() < 4
     }
 
     /// The buffer dtype that loads into or is stored from registers of a dtype.
@@ -29,14 +42,15 @@ impl Generator {
         ArgId(self.kernel.args.len() as u32 - 1)
     }
 
-    /// An argument to read, of a dtype that loads into `dtype`.
-    pub(super) fn source(&mut self, dtype: DType) -> ArgId {
-        let fits = |a: &Arg| !a.write && a.dtype.compute() == dtype;
+    /// An argument to read, of a dtype that loads into `dtype`; at addresses that may lie anywhere, or in order.
+    pub(super) fn source(&mut self, dtype: DType, anywhere: bool) -> ArgId {
+        let wide = anywhere && self.options.native;
+        let fits = |a: &Arg| !a.write && a.dtype.compute() == dtype && (!wide || a.dtype == dtype);
         let known: Vec<usize> = (0..self.kernel.args.len()).filter(|i| fits(&self.kernel.args[*i])).collect();
         if !known.is_empty() && self.random.below(3) > 0 {
             return ArgId(self.random.pick(&known) as u32);
         }
-        let stored = self.stored(dtype);
+        let stored = if wide { dtype } else { self.stored(dtype) };
         self.new_arg(stored, false)
     }
 
@@ -53,8 +67,10 @@ impl Generator {
             row_major[i - 1] = row_major[i] * sizes[i].max(1) as i64;
         }
         let (mut at, mut below, mut above) = (Address::default(), 0, 0);
+        let lane = if self.is_contiguous(arg) { self.lane_axis() } else { None };
         for (i, size) in sizes.iter().enumerate() {
             let stride = match self.random.below(8) {
+                kind if lane == Some(i) => i64::from(kind > 1),
                 0..=3 => row_major[i],
                 4 | 5 => 0,
                 6 => self.random.below(5) as i64 - 2,
@@ -80,11 +96,12 @@ impl Generator {
             let Written { arg, at, .. } = self.random.pick(&earlier);
             let stored = self.kernel.args[arg.0 as usize].dtype.compute();
             let value = self.inst(InstOp::Load { arg, at, mask: None }, stored);
-            return if stored == dtype { value } else { self.inst(InstOp::Cast(value), dtype) };
+            return if stored == dtype { value } else { self.cast(value, dtype) };
         }
-        let arg = self.source(dtype);
+        let arg = self.source(dtype, false);
         let at = self.affine(arg, 0);
-        let mask = self.random.once_in(6).then(|| self.of(DType::Bool));
+        let masked = self.random.once_in(6) && !self.is_contiguous(arg);
+        let mask = masked.then(|| self.of(DType::Bool));
         self.inst(InstOp::Load { arg, at, mask }, dtype)
     }
 
@@ -98,8 +115,8 @@ impl Generator {
         let (above, below) =
             (self.compare(Compare::Ge, position, zero), self.compare(Compare::Lt, position, size));
         let mask = self.binary(Binary::And, above, below);
-        let dtype = self.number();
-        let arg = self.source(dtype);
+        let dtype = self.scattered();
+        let arg = self.source(dtype, true);
         let stride = 1 + self.random.below(3) as i64;
         self.need(arg, (stride * (n - 1)) as usize + 1);
         let mut at = Address { offset: shift * stride, ..Address::default() };
@@ -122,8 +139,8 @@ impl Generator {
         let raised = self.binary(Binary::Max, entry, zero);
         let clamped = self.binary(Binary::Min, raised, last);
         let index = self.binary(Binary::Mul, clamped, scale_reg);
-        let dtype = self.number();
-        let arg = self.source(dtype);
+        let dtype = self.scattered();
+        let arg = self.source(dtype, true);
         let mut at = self.affine(arg, (scale * (n - 1)) as usize);
         at.index = Some(index);
         let mask = self.random.once_in(4).then(|| self.of(DType::Bool));
@@ -131,20 +148,25 @@ impl Generator {
     }
 
     /// An address that is another one for every iteration.
-    pub(super) fn injective(&mut self, gap: i64) -> (Address, usize) {
+    pub(super) fn injective(&mut self, arg: ArgId, gap: i64) -> (Address, usize) {
         let sizes = self.loops();
+        let lane = if self.is_contiguous(arg) { self.lane_axis() } else { None };
         let mut order: Vec<usize> = (0..sizes.len()).collect();
         for i in (1..order.len()).rev() {
             if self.random.once_in(3) {
                 order.swap(i, self.random.below(i + 1));
             }
         }
+        if let Some(lane) = lane {
+            order.retain(|axis| *axis != lane);
+            order.push(lane);
+        }
         let mut at = Address::default();
         at.strides.resize(sizes.len(), 0);
-        let (mut stride, mut end) = (gap, 0);
+        let (mut stride, mut end) = (if lane.is_some() { 1 } else { gap }, 0);
         for axis in order.into_iter().rev() {
             let size = sizes[axis].max(1) as i64;
-            let backwards = self.random.once_in(6);
+            let backwards = self.random.once_in(6) && lane != Some(axis);
             at.strides[axis] = if backwards { -stride } else { stride };
             end += stride * (size - 1);
             at.offset += if backwards { stride * (size - 1) } else { 0 };
@@ -172,9 +194,9 @@ impl Generator {
         };
         let stored = self.stored(dtype);
         let arg = self.new_arg(stored, true);
-        let pair = self.random.once_in(8);
+        let pair = self.random.once_in(8) && !self.is_contiguous(arg);
         let gap = if pair { 2 } else { self.random.pick(&[1, 1, 1, 1, 2, 3]) };
-        let (at, elements) = self.injective(gap);
+        let (at, elements) = self.injective(arg, gap);
         self.need(arg, elements + usize::from(pair));
         // An update reads the old value first.
         if self.random.once_in(4) {

@@ -15,13 +15,16 @@ use wootz_plan::kernel::{AccKind, Accumulate, Address, ArgId, Inst, InstOp, Lane
 pub struct Options {
     /// Instructions whose results are not defined to the bit: exponentials, powers and the like.
     pub math: bool,
+    /// Only what a processor's vectors have instructions for, so that a compiler of machine code takes nearly every kernel: no
+    /// integer division, no arithmetic on bytes, no scattered elements of less than four bytes, no positions of extremes.
+    pub native: bool,
     /// Most executions of stages' bodies.
     pub iterations: usize,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { math: false, iterations: 3000 }
+        Options { math: false, native: false, iterations: 3000 }
     }
 }
 
@@ -29,25 +32,41 @@ impl Default for Options {
 pub fn generate(seed: u64, options: &Options) -> Case {
     let mut random = Random::new(seed);
     let grid = sizes(&mut random, options.iterations, 4);
-    let lanes = if random.once_in(2) { Lanes::Grid } else { Lanes::Inner };
-    let kernel = Kernel { grid, lanes, args: vec![], stages: vec![], regs: vec![] };
-    let mut generator = Generator {
-        random,
-        options: *options,
-        kernel,
-        needs: vec![],
-        outer: vec![],
-        local: vec![],
-        stage: Stage::default(),
-        stores: vec![],
-        written: vec![],
-        pending: vec![],
-    };
+    let inner = !random.once_in(2) || (options.native && grid.is_empty());
+    let lanes = if inner { Lanes::Inner } else { Lanes::Grid };
+    let mut generator = Generator::new(random, options, grid, lanes);
     let count = 1 + generator.random.below(4);
     for last in (0..count).rev() {
         generator.stage(last == 0);
     }
     generator.last_stage();
+    generator.finish()
+}
+
+/// The epilogue of a product, with buffers: a kernel over `[batch, m, n]` without loops, whose first instruction loads the
+/// product's element from the first argument, which is row-major. [`Case::epilogue`] is what is run on blocks.
+pub fn generate_epilogue(seed: u64, options: &Options) -> Case {
+    let mut random = Random::new(seed);
+    let grid = Dims::from_iter([1 + random.below(3), random.pick(&SIZES[..12]), random.pick(&SIZES)]);
+    let dtype = random.pick(&[DType::F32, DType::F64]);
+    let (m, n) = (grid[1] as i64, grid[2] as i64);
+    let mut generator = Generator::new(random, options, grid, Lanes::Grid);
+    let product = generator.new_arg(dtype, false);
+    let mut at = Address::default();
+    at.strides.extend([m * n, n, 1]);
+    generator.need(product, generator.kernel.points());
+    let value = generator.inst(InstOp::Load { arg: product, at, mask: None }, dtype);
+    let other = generator.of(dtype);
+    generator.binary_of(value, other);
+    for _ in 0..generator.random.below(12) {
+        generator.instruction();
+    }
+    for _ in 0..1 + generator.random.below(2) {
+        generator.store();
+    }
+    let mut stage = std::mem::take(&mut generator.stage);
+    stage.body.append(&mut generator.stores);
+    generator.kernel.stages.push(stage);
     generator.finish()
 }
 
@@ -112,6 +131,21 @@ struct Generator {
 }
 
 impl Generator {
+    fn new(random: Random, options: &Options, grid: Dims, lanes: Lanes) -> Generator {
+        Generator {
+            random,
+            options: *options,
+            kernel: Kernel { grid, lanes, args: vec![], stages: vec![], regs: vec![] },
+            needs: vec![],
+            outer: vec![],
+            local: vec![],
+            stage: Stage::default(),
+            stores: vec![],
+            written: vec![],
+            pending: vec![],
+        }
+    }
+
     fn finish(mut self) -> Case {
         let mut buffers = Vec::new();
         for (arg, need) in self.kernel.args.iter().zip(&self.needs) {
@@ -139,9 +173,13 @@ impl Generator {
         for _ in 0..self.random.below(2) + usize::from(last) {
             self.store();
         }
-        let reductions =
-            if self.stage.loops.is_empty() { self.random.below(12) / 10 } else { self.random.below(3) };
-        let sources: Vec<Reg> = (0..reductions).filter_map(|_| self.any()).collect();
+        let reductions = match self.stage.loops.is_empty() {
+            true if self.options.native => 0,
+            true => self.random.below(12) / 10,
+            false => self.random.below(3),
+        };
+        let mut sources: Vec<Reg> = (0..reductions).filter_map(|_| self.any()).collect();
+        sources.retain(|reg| self.is_reducible(*reg));
         let mut stage = std::mem::take(&mut self.stage);
         stage.body.append(&mut self.stores);
         let local = std::mem::take(&mut self.local);
@@ -166,7 +204,7 @@ impl Generator {
         for value in unused {
             let stored = self.stored(self.dtype(value));
             let arg = self.new_arg(stored, true);
-            let (at, elements) = self.injective(1);
+            let (at, elements) = self.injective(arg, 1);
             self.need(arg, elements);
             self.stage.body.push(Inst { out: None, op: InstOp::Store { arg, at, value } });
         }
@@ -175,11 +213,21 @@ impl Generator {
         }
     }
 
+    fn is_reducible(&self, value: Reg) -> bool {
+        match self.dtype(value) {
+            DType::U8 => !self.options.native,
+            DType::Bool => !self.options.native || self.kernel.lanes == Lanes::Inner,
+            _ => true,
+        }
+    }
+
     fn reduction(&mut self, value: Reg) -> Accumulate {
         use AccKind::*;
         let dtype = self.dtype(value);
         let kind = match dtype {
+            DType::Bool if self.options.native => self.random.pick(&[Any, All, Max, Min]),
             DType::Bool => self.random.pick(&[Any, All, Max, Min, ArgMax, ArgMin]),
+            _ if self.options.native => self.random.pick(&[Sum, Sum, Prod, Max, Min]),
             _ => self.random.pick(&[Sum, Sum, Prod, Max, Min, ArgMax, ArgMin]),
         };
         let out = self.new_reg(if matches!(kind, ArgMax | ArgMin) { DType::I64 } else { dtype });
@@ -214,6 +262,22 @@ impl Generator {
         self.inst(InstOp::Compare(op, x, y), DType::Bool)
     }
 
+    /// A conversion; what has no vector form everywhere mostly goes through what has one.
+    fn cast(&mut self, x: Reg, to: DType) -> Reg {
+        let through = match (self.dtype(x), to) {
+            _ if !self.options.native => None,
+            (DType::F32 | DType::F64, DType::U32) => Some(DType::I32),
+            (DType::I64, DType::F32) => Some(DType::F64),
+            (DType::F32 | DType::F64, DType::I64) if !self.random.once_in(16) => Some(DType::I32),
+            _ => None,
+        };
+        let x = match through {
+            Some(dtype) => self.inst(InstOp::Cast(x), dtype),
+            None => x,
+        };
+        self.inst(InstOp::Cast(x), to)
+    }
+
     /// A register that can be read here; recent ones more often.
     fn any(&mut self) -> Option<Reg> {
         let all = self.outer.len() + self.local.len();
@@ -233,7 +297,7 @@ impl Generator {
             }
         }
         match self.any() {
-            Some(reg) if self.random.below(4) > 0 => self.inst(InstOp::Cast(reg), dtype),
+            Some(reg) if self.random.below(4) > 0 => self.cast(reg, dtype),
             _ if self.random.once_in(3) => self.constant(dtype),
             _ => self.load(dtype),
         }
@@ -249,6 +313,14 @@ impl Generator {
 
     fn number(&mut self) -> DType {
         self.random.pick(&[DType::F32, DType::F32, DType::F64, DType::I64, DType::I32, DType::U32, DType::U8])
+    }
+
+    /// A dtype whose elements may lie anywhere.
+    fn scattered(&mut self) -> DType {
+        match self.number() {
+            DType::U8 if self.options.native => DType::I32,
+            dtype => dtype,
+        }
     }
 
     fn instruction(&mut self) {
@@ -299,7 +371,7 @@ impl Generator {
             }
             21 => {
                 let (x, to) = (any(self), self.number());
-                self.inst(InstOp::Cast(x), to);
+                self.cast(x, to);
             }
             22 => self.bitcast(),
             _ => {
@@ -334,6 +406,7 @@ impl Generator {
         let math = dtype.is_float() && self.options.math && self.random.once_in(2);
         let op = match dtype {
             DType::Bool => Not,
+            DType::U8 if self.options.native => return,
             DType::U8 | DType::U32 => self.random.pick(&[Not, Abs]),
             DType::I32 | DType::I64 => self.random.pick(&[Not, Abs, Neg, Sign]),
             _ if math => self.random.pick(&[
@@ -349,12 +422,17 @@ impl Generator {
         use Binary::*;
         let op = match self.dtype(x) {
             DType::Bool => self.random.pick(&[And, Or, Xor, Min, Max]),
+            DType::U8 if self.options.native => self.random.pick(&[And, Or, Xor, Min, Max]),
             d if d.is_float() && self.options.math && self.random.once_in(4) => {
                 self.random.pick(&[Pow, Atan2])
+            }
+            d if d.is_float() && self.options.native => {
+                self.random.pick(&[Add, Add, Sub, Sub, Mul, Mul, Mul, Div, Min, Max])
             }
             d if d.is_float() => {
                 self.random.pick(&[Add, Add, Sub, Sub, Mul, Mul, Mul, Div, Min, Max, Rem, FloorDiv])
             }
+            _ if self.options.native => self.random.pick(&[Add, Sub, Mul, Min, Max, And, Or, Xor, Shl, Shr]),
             _ => {
                 self.random.pick(&[Add, Sub, Mul, Div, Rem, FloorDiv, Min, Max, And, Or, Xor, Shl, Shr, Pow])
             }
