@@ -1,6 +1,11 @@
 //! `wootz bench kernels`, `wootz bench histfactory` and `wootz bench roofline`.
 
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
+use wootz::cpu::isa::Isa;
+use wootz::io::npy;
+use wootz::ir::HostTensor;
 
 use crate::common::{check_error, stdout};
 
@@ -120,4 +125,34 @@ fn a_profile_adds_up_and_has_a_timeline() {
     let training = stdout(&["inspect", "mlp", "--training", "--profile=2"]);
     assert!(training.contains("mean of 2 runs") && training.contains("gemm"), "{training}");
     check_error(&["inspect", "mlp", "--trace", "x.json"], 2, "--profile");
+}
+
+/// What `perf report` reads: addresses, sizes and names of machine code.
+#[cfg(target_os = "linux")]
+#[test]
+fn perf_is_told_the_names_of_kernels() {
+    let folder = crate::common::Folder::new();
+    let graph =
+        folder.write("t.graph", br#"graph(%x: f32[64] = input "x") { %y = tanh %x return "y" = %y }"#);
+    let x = npy::to_bytes(&HostTensor::from_slice(&[64], &[0.5f32; 64]).unwrap()).unwrap();
+    let x = format!("x={}", folder.write("x.npy", &x));
+    if Isa::detect() == Ok(Isa::Portable) {
+        println!("skipped: there is no machine code for this processor");
+        return;
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wootz"))
+        .args(["run", &graph, "--input", &x])
+        .env("WOOTZ_PERF_MAP", "1")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    let map = format!("/tmp/perf-{}.map", child.id());
+    let text = std::fs::read_to_string(&map).unwrap();
+    std::fs::remove_file(&map).unwrap();
+    let line = text.lines().find(|line| line.contains("tanh")).unwrap_or_else(|| panic!("{text}"));
+    let mut fields = line.split(' ');
+    let mut number = || usize::from_str_radix(fields.next().unwrap(), 16).unwrap();
+    let (address, bytes) = (number(), number());
+    assert!(address > 0 && bytes > 0, "{line}");
 }
