@@ -81,12 +81,9 @@ fn bytes(shape: &Shape<'_>) -> f64 {
         for inst in &stage.body {
             let (InstOp::Load { arg, at, .. } | InstOp::Store { arg, at, .. }) = &inst.op else { continue };
             let extents = kernel.grid.iter().chain(&stage.loops).enumerate();
-            let elements: usize = match at.index {
-                Some(_) => extents.map(|(_, extent)| *extent).product(),
-                None => {
-                    extents.filter(|(axis, _)| at.stride(*axis) != 0).map(|(_, extent)| *extent).product()
-                }
-            };
+            let moves = |axis: usize| at.index.is_some() || at.stride(axis) != 0;
+            let elements: usize =
+                extents.filter(|(axis, _)| moves(*axis)).map(|(_, extent)| *extent).product();
             let size = kernel.args[arg.0 as usize].dtype.size();
             let touched = &mut touched[arg.0 as usize];
             *touched = touched.max((elements * size) as f64);
