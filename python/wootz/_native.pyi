@@ -7,7 +7,7 @@ from _typeshed import Incomplete, SupportsGetItem
 from os import PathLike
 from typing import Any, SupportsFloat, SupportsIndex, final
 
-__all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "HistFactoryInference", "HistFactoryModel", "HistFactoryObjective", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Profile", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
+__all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "HistFactoryDensity", "HistFactoryInference", "HistFactoryModel", "HistFactoryObjective", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Profile", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
 
 @final
 class DType:
@@ -193,7 +193,7 @@ class HistFactoryDensity:
         """
         The log-density of a model, to be differentiated by the parameters, if so wanted, and these templates.
         """
-    def gradients(self, /, parameters: Any, data: Any) -> tuple[float, list] | None:
+    def gradients(self, /, parameters: Any, data: Any) -> tuple[float, list[Incomplete]] | None:
         """
         The same and its derivatives, one array each.
         """
@@ -239,13 +239,13 @@ class HistFactoryInference:
         """
         Yields at parameters with a covariance; without any, those before a fit.
         """
-    def pulls(self, /, fit: Incomplete, data: Incomplete) -> list[tuple[float, float] | None]:
-        """
-        Pull and constraint of each parameter that has them.
-        """
     def profile(self, /, index: SupportsIndex, values: SupportsGetItem[int, SupportsFloat | SupportsIndex], fit: Incomplete, data: Incomplete, options: Incomplete) -> Incomplete:
         """
         −2 ln λ of a parameter at each value.
+        """
+    def pulls(self, /, fit: Incomplete, data: Incomplete) -> list[tuple[float, float] | None]:
+        """
+        Pull and constraint of each parameter that has them.
         """
     def ranking(self, /, fit: Incomplete, data: Incomplete, options: Incomplete) -> list[tuple[int, tuple[float, float], tuple[float, float] | None]]:
         """
