@@ -2,8 +2,8 @@
 //! of rows and one of the blocks' results. Memory is read once and in order, every thread finds work, and a partial result
 //! takes in few terms.
 //!
-//! A variance of f32 becomes Σd and Σd² in f64, where d are distances from a sample: (Σd² − (Σd)²/n)/n is off by n roundings
-//! of f64 at most, since no sample of n is farther from the mean than √n standard deviations. One of f64 becomes the variances
+//! A variance of f32 over the innermost axes becomes Σd and Σd² in f64, where d are distances from a sample: (Σd² − (Σd)²/n)/n is off by n roundings
+//! of f64 at most, since no sample of n is farther from the mean than √n standard deviations. Any other becomes the variances
 //! of blocks, which are read twice while they are in the cache, and the variance of their means. Reference: Chan, Golub and
 //! LeVeque, *Algorithms for computing the sample variance*, 1983.
 //!
@@ -38,7 +38,7 @@ const ELEMENTS: std::ops::RangeInclusive<usize> = 1024..=4096;
 /// How often a block is read.
 enum Reading {
     Once,
-    /// Once, for sums that are worth blocks in any layout.
+    /// Once, for sums over the innermost axes.
     Moments,
     Twice,
 }
@@ -51,10 +51,12 @@ pub(crate) fn rule(e: &mut Emit<'_, '_>, op: &Op, inputs: &[Value]) -> Result<Op
             reduced(e, *kind, inputs[0], &blocks)?
         }
         Op::Composite(Composite::Variance { axes, correction }) => {
-            let single = e.ty(inputs[0]).dtype == DType::F32;
-            let reading = if single { Reading::Moments } else { Reading::Twice };
-            let Some(blocks) = blocks(e.ty(inputs[0]), axes, reading) else { return Ok(None) };
-            let variance = if single { variance_by_moments } else { variance };
+            let ty = e.ty(inputs[0]);
+            let moments =
+                ty.dtype == DType::F32 && axes.last().is_some_and(|axis| axis + 1 == ty.shape.rank());
+            let reading = if moments { Reading::Moments } else { Reading::Twice };
+            let Some(blocks) = blocks(ty, axes, reading) else { return Ok(None) };
+            let variance = if moments { variance_by_moments } else { variance };
             variance(e, inputs[0], &blocks, *correction)?
         }
         _ => return Ok(None),
@@ -87,9 +89,8 @@ fn blocks(ty: &TensorType, axes: &[usize], reading: Reading) -> Option<Blocks> {
     let (lengths, least) = match reading {
         Reading::Once if inner.is_empty() => return None,
         Reading::Once => (ROWS, 256),
-        Reading::Moments | Reading::Twice if inner.is_empty() => (ELEMENTS, 1 << 16),
-        Reading::Moments => (ROWS, 256),
-        Reading::Twice => (ROWS_TWICE, 256),
+        Reading::Twice if !inner.is_empty() => (ROWS_TWICE, 256),
+        Reading::Moments | Reading::Twice => (ELEMENTS, 1 << 16),
     };
     if count < least {
         return None;
