@@ -454,6 +454,8 @@ def test_toys_can_be_interrupted():
     program = """
 import signal, threading, os, time
 import wootz as wz
+# What was started in the background may have been told to ignore the signal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 ws = wz.histfactory.workload("stress")
 ws.fit()
 threading.Thread(target=lambda: (time.sleep(1.0), os.kill(os.getpid(), signal.SIGINT)), daemon=True).start()

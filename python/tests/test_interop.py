@@ -142,7 +142,9 @@ LONG_RUNS = {
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as on Unix")
 @pytest.mark.parametrize("runs", LONG_RUNS.values(), ids=LONG_RUNS)
 def test_ctrl_c_ends_a_long_run(runs):
+    # What was started in the background may have been told to ignore the signal.
     code = "import os, signal, threading\nimport numpy as np, wootz as wz\n" + textwrap.dedent(runs) + textwrap.dedent("""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         start()
         threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         try:
