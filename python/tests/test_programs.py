@@ -342,7 +342,7 @@ def test_jit_knows_the_options_of_compile():
 
     known = [name for name, p in inspect.signature(wz.compile).parameters.items() if p.kind is p.KEYWORD_ONLY]
     # The rest is about models and training steps.
-    assert sorted(OPTIONS) == sorted(set(known) - {"training", "autodiff"})
+    assert sorted(OPTIONS) == sorted(set(known) - {"training", "autodiff", "stack_layers"})
 
 
 @pytest.mark.parametrize(("call", "kind", "message"), COMPILE_ERRORS)
