@@ -208,6 +208,12 @@ class PyhfJax(Pyhf):
     backend = "jax"
     packages = ("pyhf", "jax", "numpy", "scipy")
 
+    def __init__(self, path):
+        # Imported here for the error of a missing package; pyhf would raise one of its own.
+        import jax  # noqa: F401
+
+        super().__init__(path)
+
     def nll(self, point):
         return self._jitted(point, lambda jax, nll: jax.jit(nll))
 
