@@ -293,6 +293,28 @@ def test_jax_leaves_no_global_state_behind():
 
 
 @pytest.mark.skipif("torch" not in INSTALLED, reason="PyTorch is not installed here")
+@pytest.mark.parametrize("autodiff", [None, "wootz", "framework"])
+def test_every_array_is_made_on_the_device(autodiff):
+    """The `meta` device computes no numbers, and refuses to meet arrays of another device."""
+    import torch
+
+    model = nn.transformer(20, 8, width=16, heads=2, layers=2)
+    given = {"x": tokens()}
+    if autodiff is None:
+        program = wz.compile(model, given, backend="torch", device="meta")
+        params = {name: torch.empty(spec.shape, device="meta") for name, spec in program.held.items()}
+        out = program(params, **given)["logits"]
+    else:
+        step = nn.training(model, loss=nn.cross_entropy, optimizer=nn.adamw(1e-3))
+        given["y"] = tokens()
+        program = wz.compile(step, given, backend="torch", device="meta", autodiff=autodiff)
+        state, out = program(program.init(0), **given)
+        assert all(value.device.type == "meta" for value in state.values())
+        out = out["loss"]
+    assert out.device.type == "meta"
+
+
+@pytest.mark.skipif("torch" not in INSTALLED, reason="PyTorch is not installed here")
 def test_torch_compiles_when_asked():
     program = wz.compile(MODEL, INPUTS, backend="torch", jit=True, jit_options={"backend": "eager"})
     assert '@torch.compile(backend="eager")' in program.source()

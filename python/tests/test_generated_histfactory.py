@@ -59,3 +59,102 @@ def test_the_nll_is_a_pure_function_of_jax():
     for got, point in zip(several, points, strict=True):
         wanted = model.gradient(point, data)
         np.testing.assert_allclose(np.asarray(got), wanted, rtol=1e-10, atol=1e-10 * np.abs(wanted).max())
+
+
+TOLERANCE = 1e-12
+
+
+def fit_inputs(model, data):
+    config = model.config
+    low, high = config.suggested_bounds.T
+    free = 1.0 - config.suggested_fixed
+    return [config.suggested_init, data, free, low, high, np.array(TOLERANCE)]
+
+
+def fitted_cases():
+    """Models with data off their expectation, and whether the data determine every parameter."""
+    for name in ("simple", "complex-8p"):
+        workspace = wz.histfactory.workload(name)
+        model = workspace.model()
+        yield model, np.asarray(workspace.data(model)), True
+    for model, _ in cases():
+        data, bins = np.asarray(model.expected_data(model.config.suggested_init)).copy(), model.config.nmaindata
+        data[:bins] = np.round(1.05 * data[:bins])
+        yield model, data, False
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_a_fit_is_the_native_one_and_its_result_a_warm_start(backend):
+    for model, data, identified in fitted_cases():
+        program = wz.compile(model.graph("fit"), {}, backend=backend)
+        given = fit_inputs(model, data)
+        expected = model.fit(data, tolerance=TOLERANCE)
+        parameters, nll, _, converged, evaluations = map(np.asarray, program.positional(given))
+        assert bool(converged)
+        np.testing.assert_allclose(2 * nll, expected.twice_nll, rtol=1e-10)
+        # Factors of random workspaces may act only together: then what they predict is what is fitted.
+        predicted, wanted = model.expected_data(parameters), model.expected_data(expected.parameters)
+        np.testing.assert_allclose(predicted, wanted, rtol=1e-10, atol=1e-9)
+        if identified:
+            np.testing.assert_allclose(parameters, expected.parameters, rtol=1e-10, atol=1e-10)
+        again, _, _, converged, fewer = map(np.asarray, program.positional([parameters, *given[1:]]))
+        assert bool(converged) and 1 == int(fewer) < int(evaluations)
+        np.testing.assert_array_equal(again, parameters)
+
+
+@pytest.mark.skipif("jax" not in INSTALLED, reason="JAX is not installed")
+def test_fits_and_statistics_are_pure_functions_of_jax():
+    import jax
+
+    workspace = wz.histfactory.workload("complex-8p")
+    model = workspace.model()
+    data = np.asarray(workspace.data(model))
+    toys = np.stack([data, data * 1.02, data * 0.97])
+    fit = wz.compile(model.graph("fit"), {}, backend="jax").function
+    statistic = wz.compile(model.test_statistic_graph("q0", ["nominal"]), {}, backend="jax").function
+    native = wz.compile(model.test_statistic_graph("q0", ["nominal"]).grad(0, [1, 2]))
+    init, _, *rest = fit_inputs(model, data)
+    nominal, mu = model.template("nominal"), np.array(0.0)
+    with jax.enable_x64(True):
+        fits = jax.jit(jax.vmap(lambda start, toy: fit(start, toy, *rest), in_axes=(None, 0)))
+        cold = fits(init, toys)
+        warm = jax.jit(jax.vmap(lambda start, toy: fit(start, toy, *rest)))(cold["parameters"], toys)
+        value = lambda toy, nominal: statistic(mu, toy, nominal)["value"]  # noqa: E731
+        by = jax.jit(jax.vmap(jax.value_and_grad(value, argnums=(0, 1)), in_axes=(0, None)))(toys, nominal)
+    assert all(np.asarray(cold["converged"])) and all(np.asarray(warm["converged"]))
+    np.testing.assert_array_equal(np.asarray(warm["evaluations"]), 1)
+    np.testing.assert_array_equal(np.asarray(warm["parameters"]), np.asarray(cold["parameters"]))
+    for i, toy in enumerate(toys):
+        expected = model.fit(toy, tolerance=TOLERANCE)
+        np.testing.assert_allclose(np.asarray(cold["parameters"])[i], expected.parameters, rtol=1e-10, atol=1e-10)
+        wanted = list(native(mu=mu, data=toy, nominal=nominal).values())
+        np.testing.assert_allclose(np.asarray(by[0])[i], wanted[0], rtol=1e-10)
+        for got, gradient in zip(by[1], wanted[2:], strict=True):
+            np.testing.assert_allclose(np.asarray(got)[i], gradient, rtol=1e-9, atol=1e-10 * np.abs(gradient).max())
+    assert np.asarray(by[0]).max() > 0
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_test_statistics_are_the_native_ones(backend):
+    workspace = wz.histfactory.workload("complex-8p")
+    model = workspace.model()
+    data = np.asarray(workspace.data(model))
+    for name, mu in (("q0", 0.0), ("qtilde", 1.0), ("qtilde", 3.0)):
+        graph = model.test_statistic_graph(name).grad(0, [0, 1])
+        program, native = wz.compile(graph, {}, backend=backend), wz.compile(graph)
+        got = program.positional([np.array(mu), data])
+        for value, expected in zip(got, native(mu=np.array(mu), data=data).values(), strict=True):
+            np.testing.assert_allclose(np.asarray(value), expected, rtol=1e-10, atol=1e-10 * np.abs(expected).max())
+        if name != "q0":
+            expected = model.test_statistic(mu, data, tolerance=1e-10).value
+            np.testing.assert_allclose(np.asarray(got[0]), expected, rtol=1e-10)
+
+
+@pytest.mark.skipif("torch" not in INSTALLED, reason="PyTorch is not installed")
+def test_a_density_is_on_its_device():
+    model, points = next(cases())
+    data = np.asarray(model.expected_data(model.config.suggested_init))
+    graph = model.graph("logpdf", ["nominal"]).grad(0, [0, 2])
+    program = wz.compile(graph, {}, backend="torch", device="meta")
+    results = program.positional([points[0], data, model.template("nominal")])
+    assert {result.device.type for result in results} == {"meta"}

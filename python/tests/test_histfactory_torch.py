@@ -1,5 +1,6 @@
 """SignificanceLoss and SoftHistogram against closed forms, NumPy, differences of rebuilt models, and PyTorch's gradcheck."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -143,6 +144,60 @@ def test_objectives_are_those_of_inference():
     assert abs(loss("z0", negate=False) - model.significance(both).observed) < 1e-6
     with pytest.warns(UserWarning, match="unblinds"):
         assert abs(loss("q0", data="observed") + ws.hypotest(0.0, test_stat="q0").statistic) < 1e-8
+
+
+@pytest.mark.parametrize("objective", ["z0", "q0", "cls"])
+@pytest.mark.parametrize("convention", ["frozen", "recomputed"])
+def test_a_device_computes_what_native_programs_do(objective, convention):
+    options = {"convention": convention, "mu": 1.5, "sigmas": 1.0}
+    native = wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, objective, **options)
+    device = wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, objective, **options, device="cpu")
+    values = ([2.0, 6.0, 9.0], [60.0, 30.0, 12.0], [66.0, 31.0, 13.0], [55.0, 29.0, 11.5], [2.25, 1.0, 0.64])
+    for step in range(3):
+        results = []
+        for loss in (native, device):
+            signal, background, up, down, variance = given = [tensor(v) for v in values]
+            signal.data += step
+            parts = {"nominal": background, "shape": (down, up), "variance": variance}
+            value = loss({"SR": {"signal": signal, "background": parts}})
+            value.backward()
+            results.append((value.item(), [x.grad for x in given]))
+        assert abs(results[0][0] - results[1][0]) < 1e-10
+        for a, b in zip(results[0][1], results[1][1], strict=True):
+            assert a.abs().max() > 0
+            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
+    assert abs(native.fit.mu_hat - device.fit.mu_hat) < 1e-12
+    np.testing.assert_allclose(device.fit.conditional, native.fit.conditional, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:the loss is of observed data")
+def test_a_device_fits_observed_data():
+    for data in ([65.0, 36.0, 24.0], [10.0, 10.0, 4.0]):
+        native, device = (wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, data=data, device=d) for d in (None, "cpu"))
+        found = []
+        for loss in (native, device):
+            x = tensor([2.0, 6.0, 9.0], torch.float32)
+            with pytest.warns(UserWarning, match="no excess") if data[0] == 10.0 else contextlib.nullcontext():
+                value = loss(x)
+            value.backward()
+            assert value.dtype == torch.float32
+            found.append((loss.q0, x.grad))
+        assert abs(found[0][0] - found[1][0]) <= 1e-9
+        torch.testing.assert_close(found[0][1], found[1][1])
+
+
+def test_what_a_device_does_not_do_is_said():
+    with pytest.raises(wz.ModelError, match="on a device the objective is one of z0, q0, cls"):
+        wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, "upper_limit", device="cpu")
+    with pytest.raises(wz.BackendError, match="device with float64, and 'nonsense' is none here"):
+        wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, device="nonsense")
+    x = tensor([2.0, 6.0, 9.0])
+    with pytest.raises(wz.FitError, match="conditional fit did not converge within 1 evaluations"):
+        wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, max_iterations=1, device="cpu")(x)
+    loss = wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, max_iterations=1, on_failure="skip", device="cpu")
+    with pytest.warns(UserWarning, match="no gradient"):
+        loss(x).backward()
+    assert (loss.failures, x.grad.tolist()) == (1, [0.0, 0.0, 0.0])
 
 
 def test_warm_starts_change_nothing():

@@ -289,6 +289,10 @@ class HistFactoryModel:
         """
         What the arrays mean, as a dict.
         """
+    def fit_graph(self, /, templates: SupportsGetItem[int, str], recomputed: bool, max_evaluations: SupportsIndex) -> Graph:
+        """
+        A fit as a graph, with these templates as inputs.
+        """
     def graph(self, /, name: str, templates: SupportsGetItem[int, str], recomputed: bool) -> Graph:
         """
         A graph of the model by name: `rates`, `sample_rates`, `expected_data` or `logpdf`, with these templates as inputs.

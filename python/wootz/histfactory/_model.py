@@ -117,15 +117,18 @@ class Model(Inference):
         * `"logpdf"`: parameters, data → logpdf, a scalar; NaN where a rate is negative.
         * `"rates"`: parameters → rates `[bins]`. `"sample_rates"`: parameters → rates `[samples, bins]`.
         * `"expected_data"`: parameters → data `[bins + auxiliary data]`.
+        * `"fit"`: a whole fit, see `fit_graph`.
 
         `templates` become inputs of these names, and so can be differentiated by: `nominal`, `histosys_lo`, `histosys_hi`, `normsys_lo`,
         `normsys_hi`, `staterror`, `shapesys` (`template` gives their values in the workspace). `convention` says what changed nominal
         yields do to quantities derived from them (absolute variations, statistical widths, Poisson rate factors): `"frozen"`, they stay
         as they are, or `"recomputed"`, they are as if the workspace had been rewritten.
         """
+        if name == "fit":
+            return self.fit_graph(templates, convention)
         if name not in ("logpdf", "rates", "sample_rates", "expected_data"):
             raise UnknownNameError(
-                f"a model has no graph `{name}`; it has: logpdf, rates, sample_rates, expected_data"
+                f"a model has no graph `{name}`; it has: logpdf, rates, sample_rates, expected_data, fit"
             )
         _check_convention(convention)
         return self._native.graph(name, list(templates), convention == "recomputed")
@@ -155,6 +158,20 @@ class Model(Inference):
         * `tolerance` (1e-10 by default) and `max_iterations` of the fits.
         """
         return Objective(self, kind, templates, convention, data, name, mu, level, sigmas, **options)
+
+    def fit_graph(
+        self, templates: Sequence[str] = (), convention: str = "frozen", max_evaluations: int = 200
+    ) -> _native.Graph:
+        """A fit as a graph: init, data, free, lower, upper, tolerance, then the templates → parameters, nll, kkt, converged, evaluations.
+
+        `free` is 1 for fitted parameters and 0 for those that stay at `init`. `kkt` is the largest gradient component in units of the root of
+        its curvature; a fit ends where it is `tolerance` or less, and `converged` says whether it is. The parameters of one fit are a warm
+        start of the next. It batches (`vmap`) and runs on every backend with float64; it has no derivatives: those of a profiled
+        likelihood are the partial ones of `logpdf` at the fitted parameters, and `test_statistic_graph` has them. `templates` and
+        `convention` are as in `graph`.
+        """
+        _check_convention(convention)
+        return self._native.fit_graph(list(templates), convention == "recomputed", max_evaluations)
 
     def test_statistic_graph(
         self,

@@ -311,6 +311,17 @@ impl HistFactoryModel {
         })
     }
 
+    /// A fit as a graph, with these templates as inputs.
+    fn fit_graph(&self, templates: Vec<String>, recomputed: bool, max_evaluations: usize) -> PyResult<Graph> {
+        let inputs = templates.iter().map(|t| template(t)).collect::<PyResult<Vec<_>>>()?;
+        let convention = if recomputed { Convention::Recomputed } else { Convention::Frozen };
+        let options = GraphOptions { inputs, convention };
+        guarded(|| {
+            let graph = self.0.fit_graph(&options, max_evaluations);
+            graph.map_err(histfactory::InferenceError::from).or_raise().map(Graph::new)
+        })
+    }
+
     /// A test statistic by name as a graph, with these templates as inputs.
     fn statistic_graph(
         &self,
