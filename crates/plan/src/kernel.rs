@@ -196,6 +196,13 @@ pub struct Operands {
     count: usize,
 }
 
+impl From<Reg> for Operands {
+    /// One register.
+    fn from(reg: Reg) -> Operands {
+        Operands { regs: [reg; 3], count: 1 }
+    }
+}
+
 impl std::ops::Deref for Operands {
     type Target = [Reg];
 

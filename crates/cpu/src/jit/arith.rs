@@ -2,9 +2,9 @@
 
 use super::asm::vector::*;
 use super::asm::{Length, Mem, Rm, UNUSED, Vec};
-use super::generate::{CONTEXT, Generator, LANE, Literal, Mode, SCRATCH};
+use super::generate::{CONTEXT, Generator, LANE, Mode, SCRATCH};
 use super::registers::Class;
-use super::shape::lane_bytes;
+use super::shape::{Literal, lane_bytes};
 use wootz_ir::DType;
 use wootz_ir::ops::{Binary, Unary};
 use wootz_plan::kernel::Reg;
@@ -60,7 +60,7 @@ impl Generator<'_> {
     }
 
     pub(super) fn mask_literal(&mut self, out: Reg, copy: usize) {
-        let set = matches!(self.literals[out.0 as usize], Some(Literal::Int(v)) if v != 0);
+        let set = matches!(self.shape.literals[out.0 as usize], Some(Literal::Int(v)) if v != 0);
         let to = self.define(out, copy);
         self.asm.v(if set { MASK_XNOR } else { MASK_XOR }, Length::L256, to, to, to);
     }
@@ -201,7 +201,7 @@ impl Generator<'_> {
     fn extreme(&mut self, max: bool, out: Reg, x: Reg, y: Reg, copy: usize) {
         let (dtype, length, pair) = self.form(x);
         // The processor returns the second operand unless the first is beyond it.
-        let known = |g: &Self, r: Reg| match g.literals[r.0 as usize] {
+        let known = |g: &Self, r: Reg| match g.shape.literals[r.0 as usize] {
             Some(Literal::Float(v)) if !v.is_nan() => Some(v),
             _ => None,
         };
@@ -285,7 +285,7 @@ impl Generator<'_> {
     fn shift(&mut self, left: bool, out: Reg, x: Reg, y: Reg, copy: usize) {
         let (dtype, length, pair) = self.form(x);
         let signed = matches!(dtype, DType::I32 | DType::I64);
-        if let Some(Literal::Int(bits)) = self.literals[y.0 as usize]
+        if let Some(Literal::Int(bits)) = self.shape.literals[y.0 as usize]
             && (0..8 * lane_bytes(dtype) as i64).contains(&bits)
             && (left || !signed || pair == 0)
         {

@@ -1,6 +1,6 @@
 //! How long a kernel's code takes on one thread, estimated from what is executed a vector and from the memory it touches.
 
-use super::shape::{Level, Shape};
+use super::shape::{Pieces, Shape};
 use wootz_ir::DType;
 use wootz_ir::ops::{Binary, Unary};
 use wootz_plan::kernel::{Address, Inst, InstOp, Stage};
@@ -19,13 +19,19 @@ const MEMORY: f64 = 12.0;
 
 /// Nanoseconds of all points of the grid.
 pub(super) fn nanoseconds(shape: &Shape<'_>) -> f64 {
-    let cycles: f64 = shape.kernel.stages.iter().map(|stage| cycles(shape, stage)).sum();
+    let cycles: f64 = shape
+        .kernel
+        .stages
+        .iter()
+        .zip(&shape.pieces)
+        .map(|(stage, pieces)| cycles(shape, stage, pieces))
+        .sum();
     let bytes = bytes(shape);
     let bandwidth = BANDWIDTH.iter().find(|(most, _)| bytes <= *most).map_or(MEMORY, |(_, b)| *b);
     (cycles * CYCLE).max(bytes / bandwidth)
 }
 
-fn cycles(shape: &Shape<'_>, stage: &Stage) -> f64 {
+fn cycles(shape: &Shape<'_>, stage: &Stage, pieces: &Pieces<'_>) -> f64 {
     let points = shape.kernel.points() as f64;
     let loops = stage.loops.iter().product::<usize>() as f64;
     let lane = shape.lanes_of(stage);
@@ -38,16 +44,9 @@ fn cycles(shape: &Shape<'_>, stage: &Stage) -> f64 {
         _ => points,
     };
     let across = lane.is_some_and(|axis| axis < shape.kernel.grid.len());
-    let mut cycles = begins * LOOP;
-    for inst in &stage.body {
-        let level = inst.out.map_or(Level::Lanes, |r| shape.info(r).level);
-        cycles += match level {
-            Level::Literal | Level::Once => 0.0,
-            Level::Stage => stages * UNIFORM,
-            Level::Outer => begins * UNIFORM,
-            Level::Lanes => begins * vectors * throughput(shape, stage, inst),
-        };
-    }
+    let uniform = stages * pieces.stage.len() as f64 + begins * pieces.outer.len() as f64;
+    let varying: f64 = pieces.lanes.iter().map(|inst| throughput(shape, stage, inst)).sum();
+    let cycles = begins * (LOOP + vectors * varying) + uniform * UNIFORM;
     let reductions = stage.reduce.len() as f64;
     let folding = begins * vectors * if across { 1.5 } else { 1.0 };
     cycles + reductions * (folding + if across { 0.0 } else { stages * JOIN })

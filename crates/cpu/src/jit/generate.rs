@@ -4,7 +4,7 @@ use super::asm::vector::{MASK_STORE, STORE};
 use super::asm::{Assembler, Gpr, Length, Mem, POOLED, Rm, Vec};
 use super::memory::Base;
 use super::registers::{Class, FRAME, Registers, SLOT, Value};
-use super::shape::{Level, Shape, lane_bytes};
+use super::shape::{Level, Literal, Shape, lane_bytes};
 use wootz_ir::DType;
 use wootz_plan::kernel::{Inst, InstOp, Reg, Stage};
 
@@ -33,13 +33,6 @@ pub(super) const CONTEXT: Gpr = Gpr::R13;
 pub(super) const SCRATCH: Gpr = Gpr::RAX;
 pub(super) const SCRATCH_2: Gpr = Gpr::RSI;
 
-/// A constant of the kernel.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Literal {
-    Float(f64),
-    Int(i64),
-}
-
 /// A kernel's code while it is written.
 pub(super) struct Generator<'k> {
     pub(super) asm: Assembler,
@@ -47,8 +40,7 @@ pub(super) struct Generator<'k> {
     pub(super) shape: Shape<'k>,
     /// AVX-512.
     pub(super) wide: bool,
-    pub(super) literals: std::vec::Vec<Option<Literal>>,
-    /// Where those lie that were used.
+    /// Where the literals lie that were used.
     pub(super) pooled: std::vec::Vec<Option<Mem>>,
     /// Where uniform values, and arrays of values that cross stages, begin in the frame.
     pub(super) homes: std::vec::Vec<Option<u32>>,
@@ -208,7 +200,7 @@ impl<'k> Generator<'k> {
 
     /// Where a literal lies.
     pub(super) fn literal(&mut self, reg: Reg) -> Option<Mem> {
-        let literal = self.literals[reg.0 as usize]?;
+        let literal = self.shape.literals[reg.0 as usize]?;
         if let Some(mem) = self.pooled[reg.0 as usize] {
             return Some(mem);
         }
@@ -366,12 +358,10 @@ impl<'k> Generator<'k> {
     pub(super) fn reserve_homes(&mut self, width: usize) {
         for i in 0..self.shape.infos.len() {
             let info = self.shape.infos[i];
-            let lane = self.home_lane(Reg(i as u32));
-            let bytes = match info {
-                _ if info.level == Level::Literal => continue,
-                _ if info.varies && info.crosses => (width * lane) as u32,
-                _ if info.varies => continue,
-                _ if info.level < Level::Lanes || info.crosses => SLOT,
+            let bytes = match info.varies {
+                true if info.crosses => (width * self.home_lane(Reg(i as u32))) as u32,
+                false if info.level == Level::Literal => continue,
+                false if info.level < Level::Lanes || info.crosses => SLOT,
                 _ => continue,
             };
             self.homes[i] = Some(self.registers.reserve(bytes));

@@ -2,15 +2,16 @@
 
 use super::asm::vector::*;
 use super::asm::{Assembler, Condition, Gpr, Label, Length, Mem, Rm};
-use super::generate::{ARGS, CONTEXT, COUNT, Generator, LANE, LEFT, Literal, Mode, SCRATCH, SCRATCH_2};
+use super::generate::{ARGS, CONTEXT, COUNT, Generator, LANE, LEFT, Mode, SCRATCH, SCRATCH_2};
 use super::reduce::Partials;
 use super::registers::{Class, FRAME, Kind, MOST_COPIES, Registers, TAIL_MASK, Value};
-use super::shape::{Info, Level, Shape, lane_bytes};
+use super::shape::{Info, Level, Pieces, Shape, lane_bytes};
 use super::stamp::Short;
 use super::{Context, Written};
+use std::cmp::Reverse;
 use wootz_ir::DType;
 use wootz_plan::Kernel;
-use wootz_plan::kernel::{Inst, InstOp, LANES, Reg, Stage};
+use wootz_plan::kernel::{Inst, LANES, Reg, Stage};
 
 /// Registers that the caller expects unchanged.
 const SAVED: [Gpr; 6] = [Gpr::RBX, Gpr::RBP, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::R15];
@@ -28,22 +29,12 @@ const SPARE: usize = 3;
 /// Writes a kernel's code.
 pub(super) fn write(shape: Shape<'_>, wide: bool, listing: bool, code: &mut Vec<u8>) -> Written {
     let kernel = shape.kernel;
-    let mut literals = vec![None; kernel.regs.len()];
-    for inst in kernel.stages.iter().flat_map(|s| &s.body) {
-        let Some(out) = inst.out else { continue };
-        match inst.op {
-            InstOp::Float(v) => literals[out.0 as usize] = Some(Literal::Float(v.0)),
-            InstOp::Int(v) => literals[out.0 as usize] = Some(Literal::Int(v)),
-            _ => {}
-        }
-    }
-    let width = tile_width(&shape);
+    let (width, cost) = (tile_width(&shape), super::cost::nanoseconds(&shape));
     let kinds = kinds(&shape, wide);
     let mut generator = Generator {
         asm: Assembler::new(std::mem::take(code), wide),
         registers: Registers::new(kinds, if wide { 32 } else { 16 }),
         wide,
-        literals,
         pooled: vec![None; kernel.regs.len()],
         homes: vec![None; kernel.regs.len()],
         mode: Mode::Uniform,
@@ -63,22 +54,25 @@ pub(super) fn write(shape: Shape<'_>, wide: bool, listing: bool, code: &mut Vec<
     let (offset, instructions) = (generator.asm.start(), generator.asm.position());
     let lines = generator.lines.unwrap_or_default();
     *code = generator.asm.finish();
-    let cost = super::cost::nanoseconds(&generator.shape);
     Written { offset, instructions, frame, width, cost, lines }
 }
 
 fn kinds(shape: &Shape<'_>, wide: bool) -> Vec<Kind> {
     let longest = if wide { Length::L512 } else { Length::L256 };
-    let kind = |(info, dtype): (&Info, &DType)| {
-        let bytes = if *dtype == DType::Bool { shape.lane_bytes } else { lane_bytes(*dtype) };
-        Kind {
-            class: match dtype {
-                DType::Bool if wide => Class::Mask,
-                _ => Class::Vector(Length::of(shape.lanes * bytes).min(longest)),
-            },
-            varies: info.varies,
-            stage: (info.level == Level::Lanes).then_some(info.stage as u32),
-        }
+    let [four, eight] = [4, 8].map(|bytes| Class::Vector(Length::of(shape.lanes * bytes).min(longest)));
+    let bools = match shape.lane_bytes {
+        _ if wide => Class::Mask,
+        8 => eight,
+        _ => four,
+    };
+    let kind = |(info, dtype): (&Info, &DType)| Kind {
+        class: match dtype {
+            DType::Bool => bools,
+            DType::F64 | DType::I64 => eight,
+            _ => four,
+        },
+        varies: info.varies,
+        stage: (info.level == Level::Lanes).then_some(info.stage as u32),
     };
     shape.infos.iter().zip(&shape.kernel.regs).map(kind).collect()
 }
@@ -111,7 +105,7 @@ impl<'k> Generator<'k> {
         self.asm.load(ARGS, Mem::Base(CONTEXT, Context::ARGS));
         for (index, stage) in kernel.stages.iter().enumerate() {
             (self.stage, self.stage_index) = (stage, index);
-            let once = self.shape.at_level(stage, Level::Once);
+            let once = std::mem::take(&mut self.shape.pieces[index].once);
             if !once.is_empty() {
                 self.piece(&once, Mode::Uniform, 0, 1, &[], |_, _, _| {});
             }
@@ -169,15 +163,15 @@ impl<'k> Generator<'k> {
         let rank = self.shape.kernel.grid.len();
         let lane = self.shape.lanes_of(stage);
         let own_lanes = lane.is_some_and(|a| a >= rank);
-        let once = self.shape.at_level(stage, Level::Stage);
+        let pieces = std::mem::take(&mut self.shape.pieces[self.stage_index]);
         if stage.loops.contains(&0) {
             return self.nothing(stage, own_lanes);
         }
         if own_lanes {
             self.asm.mov_imm(COUNT, stage.loops[stage.loops.len() - 1] as i64);
         }
-        if !once.is_empty() {
-            self.piece(&once, Mode::Uniform, 0, 1, &[], |_, _, _| {});
+        if !pieces.stage.is_empty() {
+            self.piece(&pieces.stage, Mode::Uniform, 0, 1, &[], |_, _, _| {});
         }
         let outer_loops = stage.loops.len() - usize::from(own_lanes);
         let mut partials = self.begin_reductions(stage, own_lanes, outer_loops);
@@ -186,14 +180,12 @@ impl<'k> Generator<'k> {
             self.asm.store_imm(Mem::Base(CONTEXT, Context::index_at(rank + i)), 0);
             tops.push(self.asm.here());
         }
-        let outer = self.shape.at_level(stage, Level::Outer);
-        if !outer.is_empty() {
-            self.piece(&outer, Mode::Uniform, 0, 1, &[], |_, _, _| {});
+        if !pieces.outer.is_empty() {
+            self.piece(&pieces.outer, Mode::Uniform, 0, 1, &[], |_, _, _| {});
         }
-        let body = self.shape.at_level(stage, Level::Lanes);
         match lane {
-            Some(_) => self.lanes(stage, &body, &mut partials),
-            None => self.piece(&body, Mode::Uniform, 0, 1, &[], |_, _, _| {}),
+            Some(_) => self.lanes(stage, &pieces, &mut partials),
+            None => self.piece(&pieces.lanes, Mode::Uniform, 0, 1, &[], |_, _, _| {}),
         }
         for (i, top) in tops.into_iter().enumerate().rev() {
             let index = Mem::Base(CONTEXT, Context::index_at(rank + i));
@@ -244,12 +236,13 @@ impl<'k> Generator<'k> {
     }
 
     /// The loop over lanes: several vectors at once, then a tail of single ones.
-    fn lanes(&mut self, stage: &'k Stage, body: &[&'k Inst], partials: &mut [Partials]) {
+    fn lanes(&mut self, stage: &'k Stage, pieces: &Pieces<'k>, partials: &mut [Partials]) {
+        let body = &pieces.lanes[..];
         let rank = self.shape.kernel.grid.len();
         let own_lanes = self.shape.lanes_of(stage).is_some_and(|a| a >= rank);
         let count = own_lanes.then(|| stage.loops[stage.loops.len() - 1]);
         let reduces = own_lanes && !stage.reduce.is_empty();
-        self.prepare_bases(body);
+        self.prepare_bases(&pieces.accesses);
         self.asm.mov_imm(LANE, 0);
         let lanes = self.shape.lanes;
         let reduced: Vec<Reg> = stage.reduce.iter().map(|acc| acc.value).collect();
@@ -259,18 +252,18 @@ impl<'k> Generator<'k> {
         let steps = if reduces { self.partial_vectors() } else { copies };
         let step = steps * lanes;
         let (tail, done) = (self.asm.label(), self.asm.label());
-        let stampable = self.is_stampable(stage, body);
+        let stampable = self.is_stampable(stage, pieces);
         let mut held = vec![];
         let mut stamped = Err(Short);
         if count.is_none_or(|n| n >= step) {
             // Also for a tail that is all there is: it may be made of the same instructions.
-            held = self.hold_shared(body, copies * pressure + SPARE);
+            held = self.hold_shared(copies * pressure + SPARE);
             if count.is_none() {
                 self.asm.cmp_imm(Rm::Reg(COUNT.0), step as i32);
                 self.asm.jump_if(Condition::Less, tail);
             }
             let top = self.asm.here();
-            stamped = if stampable { self.stamp(body, copies) } else { Err(Short) };
+            stamped = if stampable { self.stamp(pieces, copies) } else { Err(Short) };
             if stamped.is_err() {
                 for first in (0..steps).step_by(copies) {
                     self.vectors(stage, body, Mode::Full, &reduced, partials, first, copies);
@@ -374,21 +367,17 @@ impl<'k> Generator<'k> {
     }
 
     /// Lets registers that are free during the whole loop hold constants and uniform values, the most used first.
-    fn hold_shared(&mut self, body: &[&Inst], needed: usize) -> Vec<super::asm::Vec> {
-        let mut counts = vec![0u32; self.shape.infos.len()];
-        for reg in body.iter().flat_map(|i| i.op.operands()) {
-            let vector = self.class(reg) != super::registers::Class::Mask;
-            if !self.shape.info(reg).varies && vector {
-                counts[reg.0 as usize] += 1;
-            }
-        }
-        let mut wanted: Vec<(u32, u32)> =
-            (0u32..).zip(counts).filter(|(_, n)| *n > 0).map(|(r, n)| (n, r)).collect();
-        wanted.sort_by_key(|(n, r)| (std::cmp::Reverse(*n), *r));
+    fn hold_shared(&mut self, needed: usize) -> Vec<super::asm::Vec> {
+        let shared = self.registers.used().iter().filter(|used| {
+            let Kind { class, varies, .. } = self.registers.kinds[used.reg.0 as usize];
+            !varies && class != Class::Mask
+        });
+        let mut wanted: Vec<(Reverse<u32>, Reg)> =
+            shared.map(|used| (Reverse(used.count), used.reg)).collect();
+        wanted.sort_unstable();
         let room = self.registers.free_vectors().saturating_sub(needed);
         let mut held = vec![];
         for (_, reg) in wanted.into_iter().take(room) {
-            let reg = Reg(reg);
             // A value that the loop itself computes is not there yet.
             if self.registers.kinds[reg.0 as usize].stage == Some(self.stage_index as u32) {
                 continue;

@@ -8,7 +8,7 @@ mod share;
 
 use super::asm::vector::{LOAD, MASK_LOAD, MASK_STORE, STORE};
 use super::asm::{Assembler, Gpr, Length, Mem, Vec};
-use wootz_plan::kernel::{Inst, Reg};
+use wootz_plan::kernel::{Inst, Operands, Reg};
 
 /// A value: a register of the kernel, in one of the vectors that are computed side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,11 +65,21 @@ impl Bank {
     }
 }
 
-/// A register of the kernel with the position of a use.
+/// What an instruction uses.
 #[derive(Clone, Copy, Debug)]
-struct Use {
-    reg: Reg,
-    next: u32,
+struct Uses {
+    operands: Operands,
+    /// Of each operand: where it is used next. Of repeated ones, the first's is true.
+    next: [u32; 3],
+}
+
+/// The uses of a register of the kernel in a piece of code.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Used {
+    pub(super) reg: Reg,
+    pub(super) count: u32,
+    /// Where the first is.
+    first: u32,
 }
 
 /// What allocation must know of a register of the kernel.
@@ -101,13 +111,14 @@ pub(super) struct Registers {
     places: std::vec::Vec<Place>,
     /// Counts pieces of code.
     piece: u32,
-    /// What each instruction uses, without repetitions, with the next use after it; where an instruction's begin in that list.
-    uses: std::vec::Vec<Use>,
-    begins: std::vec::Vec<u32>,
-    /// The first use of every register that is used.
-    firsts: std::vec::Vec<Use>,
+    /// What each instruction uses.
+    uses: std::vec::Vec<Uses>,
+    /// Every register that is used.
+    used: std::vec::Vec<Used>,
     /// By register: the position of the first use after the instruction being written.
     next: std::vec::Vec<u32>,
+    /// By register: its position in `used`, if there.
+    counted: std::vec::Vec<u32>,
     /// The instruction being written, and which of its copies.
     position: usize,
     copy: usize,
@@ -135,10 +146,10 @@ impl Registers {
             masks: Bank::new(0xff, reserved),
             places: vec![place; count * MOST_COPIES],
             piece: 0,
-            uses: std::vec::Vec::with_capacity(2 * count),
-            begins: std::vec::Vec::with_capacity(count + 1),
-            firsts: std::vec::Vec::with_capacity(count),
+            uses: std::vec::Vec::with_capacity(count + 1),
+            used: std::vec::Vec::with_capacity(count),
             next: vec![NEVER; count],
+            counted: vec![0; count],
             position: 0,
             copy: 0,
             share: None,
@@ -159,47 +170,39 @@ impl Registers {
     /// Reads a piece of code: `insts`, then something for each register in `also`. Gives the most registers of one copy that
     /// are alive at once, of those that the stage's loop over lanes computes.
     pub(super) fn read(&mut self, insts: &[&Inst], also: &[Reg], stage: usize) -> usize {
-        self.uses.clear();
-        self.begins.clear();
-        for inst in insts {
-            self.begins.push(self.uses.len() as u32);
-            let operands = inst.op.operands();
-            for (i, reg) in operands.iter().enumerate() {
-                if !operands[..i].contains(reg) {
-                    self.uses.push(Use { reg: *reg, next: NEVER });
-                }
-            }
-        }
-        for reg in also {
-            self.begins.push(self.uses.len() as u32);
-            self.uses.push(Use { reg: *reg, next: NEVER });
-        }
-        self.begins.push(self.uses.len() as u32);
-        let (mut alive, mut most, mut end) = (0, 0, self.uses.len());
-        for position in (0..self.begins.len() - 1).rev() {
+        let Registers { kinds, uses, used, next, counted, .. } = self;
+        uses.clear();
+        used.clear();
+        let operands = insts.iter().map(|inst| inst.op.operands());
+        let operands = operands.chain(also.iter().map(|reg| Operands::from(*reg)));
+        uses.extend(operands.map(|operands| Uses { operands, next: [NEVER; 3] }));
+        let (mut alive, mut most) = (0, 0);
+        for (position, uses) in uses.iter_mut().enumerate().rev() {
             let out = insts.get(position).and_then(|inst| inst.out);
             // A result without a use needs its register for a moment, too.
-            let defines = out.is_some_and(|r| self.kinds[r.0 as usize].varies);
-            let used = defines && out.is_some_and(|r| self.next[r.0 as usize] != NEVER);
-            alive -= usize::from(used);
-            let begin = self.begins[position] as usize;
-            for used in &mut self.uses[begin..end] {
-                let kind = &self.kinds[used.reg.0 as usize];
-                used.next = std::mem::replace(&mut self.next[used.reg.0 as usize], position as u32);
-                let first = used.next == NEVER && kind.varies && kind.stage == Some(stage as u32);
-                alive += usize::from(first);
+            let defined = out.filter(|r| kinds[r.0 as usize].varies);
+            alive -= usize::from(defined.is_some_and(|r| next[r.0 as usize] != NEVER));
+            for (reg, then) in uses.operands.iter().zip(&mut uses.next) {
+                let at = reg.0 as usize;
+                *then = std::mem::replace(&mut next[at], position as u32);
+                if *then == NEVER {
+                    counted[at] = used.len() as u32;
+                    used.push(Used { reg: *reg, count: 0, first: NEVER });
+                    alive += usize::from(kinds[at].varies && kinds[at].stage == Some(stage as u32));
+                }
+                used[counted[at] as usize].count += 1;
             }
-            most = most.max(alive + usize::from(defines));
-            end = begin;
+            most = most.max(alive + usize::from(defined.is_some()));
         }
-        self.firsts.clear();
-        for used in &self.uses {
-            let first = std::mem::replace(&mut self.next[used.reg.0 as usize], NEVER);
-            if first != NEVER {
-                self.firsts.push(Use { reg: used.reg, next: first });
-            }
+        for used in used {
+            used.first = std::mem::replace(&mut next[used.reg.0 as usize], NEVER);
         }
         most
+    }
+
+    /// The registers that the piece of code uses that was read.
+    pub(super) fn used(&self) -> &[Used] {
+        &self.used
     }
 
     /// Begins the piece of code that was read, for `copies` vectors side by side. Evicted values go to `spill_at` and after.
@@ -212,8 +215,8 @@ impl Registers {
             bank.locked = 0;
             bank.free = bank.all & !bank.held;
         }
-        for first in &self.firsts {
-            self.next[first.reg.0 as usize] = first.next;
+        for used in &self.used {
+            self.next[used.reg.0 as usize] = used.first;
         }
         let mut held = self.vectors.held;
         while held != 0 {
@@ -406,8 +409,9 @@ impl Registers {
     pub(super) fn advance(&mut self, position: usize, copy: usize) {
         (self.position, self.copy) = (position, copy);
         if copy == 0 {
-            for used in &self.uses[self.begins[position] as usize..self.begins[position + 1] as usize] {
-                self.next[used.reg.0 as usize] = used.next;
+            let Uses { operands, next } = &self.uses[position];
+            for (reg, next) in operands.iter().zip(next).rev() {
+                self.next[reg.0 as usize] = *next;
             }
         }
     }
@@ -416,8 +420,8 @@ impl Registers {
     #[inline]
     pub(super) fn retire(&mut self, out: Option<Reg>) {
         (self.vectors.locked, self.masks.locked) = (0, 0);
-        for i in self.begins[self.position] as usize..self.begins[self.position + 1] as usize {
-            self.free(self.uses[i].reg);
+        for reg in self.uses[self.position].operands {
+            self.free(reg);
         }
         if let Some(out) = out {
             self.free(out);

@@ -22,6 +22,13 @@ pub(super) enum Level {
     Lanes,
 }
 
+/// A constant of the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Literal {
+    Float(f64),
+    Int(i64),
+}
+
 /// What is known of a register.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Info {
@@ -36,10 +43,27 @@ pub(super) struct Info {
     pub(super) uses: u32,
 }
 
+/// A stage's instructions by how often they are computed; literals are not.
+#[derive(Default)]
+pub(super) struct Pieces<'k> {
+    pub(super) once: Vec<&'k Inst>,
+    pub(super) stage: Vec<&'k Inst>,
+    pub(super) outer: Vec<&'k Inst>,
+    pub(super) lanes: Vec<&'k Inst>,
+    /// Those of `lanes` that access memory or count lanes.
+    pub(super) accesses: Vec<&'k Inst>,
+    /// Whether one of `lanes` computes the same for all of them.
+    pub(super) uniform: bool,
+}
+
 /// A kernel with what is known of it.
 pub(super) struct Shape<'k> {
     pub(super) kernel: &'k Kernel,
     pub(super) infos: Vec<Info>,
+    /// By register.
+    pub(super) literals: Vec<Option<Literal>>,
+    /// By stage.
+    pub(super) pieces: Vec<Pieces<'k>>,
     /// The grid loop that lanes run along.
     pub(super) lane_axis: Option<usize>,
     /// Lanes of a vector.
@@ -70,21 +94,22 @@ impl<'k> Shape<'k> {
     ) -> Result<Shape<'k>, Declined> {
         let info = Info { level: Level::Literal, varies: false, stage: 0, crosses: false, uses: 0 };
         let infos = vec![info; kernel.regs.len()];
-        let mut shape =
-            Shape { kernel, infos, lane_axis, lanes: 0, lane_bytes: 4, mask_registers: vector_bytes == 64 };
+        let mut shape = Shape {
+            kernel,
+            infos,
+            literals: vec![None; kernel.regs.len()],
+            pieces: Vec::with_capacity(kernel.stages.len()),
+            lane_axis,
+            lanes: 0,
+            lane_bytes: 4,
+            mask_registers: vector_bytes == 64,
+        };
         let instructions: usize = kernel.stages.iter().map(|s| s.body.len()).sum();
         if instructions > MAX_INSTRUCTIONS {
             return Err(Declined("too many instructions"));
         }
         for (index, stage) in kernel.stages.iter().enumerate() {
             shape.stage(index, stage)?;
-        }
-        let wide = |(i, info): (usize, &Info)| {
-            let dtype = kernel.regs[i];
-            info.varies && dtype != DType::Bool && lane_bytes(dtype) == 8
-        };
-        if shape.infos.iter().enumerate().any(wide) {
-            shape.lane_bytes = 8;
         }
         shape.lanes = vector_bytes / shape.lane_bytes;
         Ok(shape)
@@ -112,7 +137,7 @@ impl<'k> Shape<'k> {
         if axis < rank { self.kernel.grid[axis] } else { stage.loops[axis - rank] }
     }
 
-    fn stage(&mut self, index: usize, stage: &Stage) -> Result<(), Declined> {
+    fn stage(&mut self, index: usize, stage: &'k Stage) -> Result<(), Declined> {
         let kernel = self.kernel;
         if kernel.grid.len() + stage.loops.len() > MAX_AXES {
             return Err(Declined("too many loops"));
@@ -120,35 +145,35 @@ impl<'k> Shape<'k> {
         if kernel.lanes == Lanes::Grid && self.lane_axis.is_none() && !stage.loops.is_empty() {
             return Err(Declined("a reduction outside of any lanes"));
         }
+        let mut pieces = Pieces { lanes: Vec::with_capacity(stage.body.len()), ..Pieces::default() };
         for inst in &stage.body {
-            for operand in inst.op.operands() {
-                self.used(operand, index);
-            }
+            let operands = self.operands(inst, index);
             self.supported(stage, inst)?;
-            if let Some(out) = inst.out {
-                let (level, varies) = self.level(stage, index, inst)?;
-                let known = &mut self.infos[out.0 as usize];
-                *known = Info { level, varies, stage: index, crosses: false, uses: 0 };
-            } else if let InstOp::Store { arg, at, value } = &inst.op {
-                let lane = self.lanes_of(stage);
-                let index = at.index.is_some_and(|r| self.info(r).varies);
-                let moves = lane.is_some_and(|a| at.stride(a) != 0) || index;
-                if lane.is_some() && !moves {
-                    return Err(Declined("all lanes store to one element"));
+            let (level, varies) = match inst.out {
+                Some(out) => {
+                    let (level, varies) = self.level(stage, inst, out, operands)?;
+                    self.define(out, Info { level, varies, stage: index, crosses: false, uses: 0 });
+                    (level, varies)
                 }
-                if lane.is_some_and(|a| at.stride(a).saturating_abs() >= MAX_STRIDE) {
-                    return Err(Declined("lanes very far apart"));
-                }
-                let small = kernel.args[arg.0 as usize].dtype.size() < 4;
-                if small && (index || lane.is_some_and(|a| at.stride(a) != 1)) {
-                    return Err(Declined("scattered elements of less than four bytes"));
-                }
-                // All lanes are stored, also of a value that is the same for all.
-                if moves && lane_bytes(self.dtype(*value)) == 8 {
-                    self.lane_bytes = 8;
+                None => self.effect(stage, inst).map(|()| (Level::Lanes, true))?,
+            };
+            match level {
+                Level::Literal => continue,
+                Level::Once => pieces.once.push(inst),
+                Level::Stage => pieces.stage.push(inst),
+                Level::Outer => pieces.outer.push(inst),
+                Level::Lanes => {
+                    pieces.lanes.push(inst);
+                    pieces.uniform |= !varies;
+                    if let InstOp::Load { .. } | InstOp::Store { .. } | InstOp::Tile | InstOp::Index(_) =
+                        inst.op
+                    {
+                        pieces.accesses.push(inst);
+                    }
                 }
             }
         }
+        self.pieces.push(pieces);
         if !stage.reduce.is_empty() && stage.loops.is_empty() {
             return Err(Declined("a reduction without loops"));
         }
@@ -167,10 +192,56 @@ impl<'k> Shape<'k> {
             if varies && dtype == DType::Bool {
                 return Err(Declined("bools reduced across a grid"));
             }
-            self.infos[acc.out.0 as usize] =
-                Info { level: Level::Stage, varies, stage: index, crosses: true, uses: 0 };
+            self.define(acc.out, Info { level: Level::Stage, varies, stage: index, crosses: true, uses: 0 });
         }
         Ok(())
+    }
+
+    #[inline]
+    fn define(&mut self, reg: Reg, info: Info) {
+        self.infos[reg.0 as usize] = info;
+        // Masks are as wide as anything else.
+        if info.varies && lane_bytes(self.dtype(reg)) == 8 {
+            self.lane_bytes = 8;
+        }
+    }
+
+    /// Whether a store can be done.
+    fn effect(&mut self, stage: &Stage, inst: &Inst) -> Result<(), Declined> {
+        let InstOp::Store { arg, at, value } = &inst.op else { return Ok(()) };
+        let lane = self.lanes_of(stage);
+        let index = at.index.is_some_and(|r| self.info(r).varies);
+        let moves = lane.is_some_and(|a| at.stride(a) != 0) || index;
+        if lane.is_some() && !moves {
+            return Err(Declined("all lanes store to one element"));
+        }
+        if lane.is_some_and(|a| at.stride(a).saturating_abs() >= MAX_STRIDE) {
+            return Err(Declined("lanes very far apart"));
+        }
+        let small = self.kernel.args[arg.0 as usize].dtype.size() < 4;
+        if small && (index || lane.is_some_and(|a| at.stride(a) != 1)) {
+            return Err(Declined("scattered elements of less than four bytes"));
+        }
+        // All lanes are stored, also of a value that is the same for all.
+        if moves && lane_bytes(self.dtype(*value)) == 8 {
+            self.lane_bytes = 8;
+        }
+        Ok(())
+    }
+
+    /// Notes what an instruction uses; gives how often the last of its operands is computed and whether one varies.
+    #[inline]
+    fn operands(&mut self, inst: &Inst, stage: usize) -> (Level, bool) {
+        let (mut level, mut varies) = (Level::Literal, false);
+        for operand in inst.op.operands() {
+            let info = &mut self.infos[operand.0 as usize];
+            let outside = info.stage != stage;
+            info.crosses |= outside;
+            info.uses += 1;
+            level = level.max(if outside { info.level.min(Level::Stage) } else { info.level });
+            varies |= info.varies;
+        }
+        (level, varies)
     }
 
     fn used(&mut self, reg: Reg, stage: usize) {
@@ -189,23 +260,26 @@ impl<'k> Shape<'k> {
         }
     }
 
-    fn level(&self, stage: &Stage, index: usize, inst: &Inst) -> Result<(Level, bool), Declined> {
-        let mut level = match inst.op {
-            // A mask register is not loaded from the pool of constants.
-            InstOp::Int(_)
-                if self.mask_registers && inst.out.is_some_and(|r| self.dtype(r) == DType::Bool) =>
-            {
-                (Level::Once, false)
-            }
-            InstOp::Float(_) | InstOp::Int(_) => (Level::Literal, false),
-            _ => (Level::Once, false),
+    fn level(
+        &mut self,
+        stage: &Stage,
+        inst: &Inst,
+        out: Reg,
+        operands: (Level, bool),
+    ) -> Result<(Level, bool), Declined> {
+        let literal = match inst.op {
+            InstOp::Float(v) => Some(Literal::Float(v.0)),
+            InstOp::Int(v) => Some(Literal::Int(v)),
+            _ => None,
         };
-        let mut depend = |(l, v): (Level, bool)| level = (level.0.max(l), level.1 | v);
-        for operand in inst.op.operands() {
-            let info = self.info(operand);
-            let outside = info.stage != index && info.level > Level::Stage;
-            depend((if outside { Level::Stage } else { info.level }, info.varies));
+        if literal.is_some() {
+            self.literals[out.0 as usize] = literal;
+            // A mask register is not loaded from the pool of constants.
+            let mask = self.mask_registers && self.dtype(out) == DType::Bool;
+            return Ok((if mask { Level::Once } else { Level::Literal }, false));
         }
+        let mut level = (operands.0.max(Level::Once), operands.1);
+        let mut depend = |(l, v): (Level, bool)| level = (level.0.max(l), level.1 | v);
         match &inst.op {
             InstOp::Index(axis) => depend(self.axis(stage, *axis as usize)),
             InstOp::Load { arg, at, .. } => {
@@ -277,16 +351,5 @@ impl<'k> Shape<'k> {
     /// Whether a register is the index along a loop, which an `f64` holds exactly.
     fn is_index(&self, stage: &Stage, reg: Reg) -> bool {
         stage.body.iter().any(|i| i.out == Some(reg) && matches!(i.op, InstOp::Index(_)))
-    }
-
-    /// The instructions of a stage that are computed at a level.
-    pub(super) fn at_level(&self, stage: &'k Stage, level: Level) -> Vec<&'k Inst> {
-        let found = |i: &Inst| i.out.map_or(Level::Lanes, |r| self.info(r).level) == level;
-        let mut insts = vec![];
-        if level == Level::Lanes {
-            insts.reserve(stage.body.len());
-        }
-        insts.extend(stage.body.iter().filter(|i| found(i)));
-        insts
     }
 }

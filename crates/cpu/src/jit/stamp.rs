@@ -5,6 +5,7 @@ use super::asm::vector::*;
 use super::asm::{Mem, Rm, Stamp, Vec};
 use super::generate::{Generator, LANE, Mode};
 use super::registers::{FRAME, TAIL_MASK};
+use super::shape::Pieces;
 use wootz_plan::kernel::{Inst, InstOp, Stage};
 
 /// A copy's share of the registers is too small.
@@ -13,7 +14,7 @@ pub(super) struct Short;
 
 /// The instructions of one copy.
 pub(super) struct Stamped {
-    insts: std::vec::Vec<VectorInst>,
+    insts: std::vec::Vec<Recorded>,
     /// A register that is free at each store, for the mask.
     spares: std::vec::Vec<Vec>,
     /// Lines of the listing, each with the instruction it stands before.
@@ -22,15 +23,14 @@ pub(super) struct Stamped {
 
 impl<'k> Generator<'k> {
     /// Whether the code of a body differs between vectors in registers and lanes alone.
-    pub(super) fn is_stampable(&self, stage: &Stage, body: &[&Inst]) -> bool {
+    pub(super) fn is_stampable(&self, stage: &Stage, pieces: &Pieces<'_>) -> bool {
         let alike = |inst: &&Inst| match &inst.op {
             InstOp::Index(_) => false,
             InstOp::Load { at, mask, .. } => mask.is_none() && self.shape.contiguous(stage, at),
             InstOp::Store { at, .. } => self.shape.contiguous(stage, at),
             _ => true,
         };
-        let varies = |inst: &&Inst| inst.out.is_none_or(|r| self.shape.info(r).varies);
-        stage.reduce.is_empty() && body.iter().all(varies) && body.iter().all(alike)
+        stage.reduce.is_empty() && !pieces.uniform && pieces.accesses.iter().all(alike)
     }
 
     /// Writes a body that was [read](super::registers::Registers::read) for `copies` whole vectors; one may be all. Gives the
@@ -38,7 +38,7 @@ impl<'k> Generator<'k> {
     ///
     /// # Errors
     /// If there are too few registers for that. Then nothing was written.
-    pub(super) fn stamp(&mut self, body: &[&'k Inst], copies: usize) -> Result<Option<Stamped>, Short> {
+    pub(super) fn stamp(&mut self, pieces: &Pieces<'k>, copies: usize) -> Result<Option<Stamped>, Short> {
         (self.mode, self.first, self.copies) = (Mode::Full, 0, 1);
         let [vectors, masks] = self.registers.begin_share(copies);
         let lanes = self.shape.lanes as i32;
@@ -46,7 +46,7 @@ impl<'k> Generator<'k> {
         let mark = self.asm.begin_stamp(stamp);
         let listed = self.lines.as_ref().map_or(0, std::vec::Vec::len);
         let (mut lines, mut spares, mut stores) = (vec![], vec![], 0);
-        for (position, inst) in body.iter().enumerate() {
+        for (position, inst) in pieces.lanes.iter().enumerate() {
             self.line(inst);
             if let Some((_, line)) = self.lines.as_ref().and_then(|l| l.last()) {
                 lines.push((self.asm.stamped(), *line));
@@ -70,7 +70,8 @@ impl<'k> Generator<'k> {
             self.lines.iter_mut().for_each(|l| l.truncate(listed));
             return Err(Short);
         }
-        let plain = body.iter().all(|inst| self.is_plain(inst)) && (self.wide || spares.len() == stores);
+        let plain =
+            pieces.accesses.iter().all(|inst| self.is_plain(inst)) && (self.wide || spares.len() == stores);
         let stamped = self.asm.take_stamped().filter(|_| plain);
         Ok(stamped.map(|insts| Stamped { insts, spares, lines }))
     }
@@ -89,7 +90,8 @@ impl<'k> Generator<'k> {
     pub(super) fn write_tail(&mut self, stamped: &Stamped) {
         let mut lines = stamped.lines.iter().peekable();
         let mut spares = stamped.spares.iter().copied();
-        for (i, inst) in stamped.insts.iter().enumerate() {
+        for (i, recorded) in stamped.insts.iter().enumerate() {
+            let inst = &recorded.inst;
             while let Some((_, line)) = lines.next_if(|(at, _)| *at <= i) {
                 let position = self.asm.position();
                 self.lines.iter_mut().for_each(|l| l.push((position, *line)));
@@ -98,7 +100,7 @@ impl<'k> Generator<'k> {
             let argument = matches!(inst.rm, Rm::Mem(Mem::Indexed(base, ..)) if base != FRAME);
             match argument {
                 true => self.guarded(inst, &mut spares),
-                false => self.asm.encode(inst),
+                false => self.asm.encode_again(recorded),
             }
         }
     }

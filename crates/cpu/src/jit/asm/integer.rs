@@ -25,7 +25,7 @@ impl Assembler {
         self.interrupted |= self.stamp.is_some();
         self.byte(0x48 | (reg >> 3) << 2 | x << 1 | b);
         opcode.iter().for_each(|o| self.byte(*o));
-        self.modrm(reg, rm, true, trailing);
+        self.modrm(reg, rm, trailing);
     }
 
     pub(in crate::jit) fn mov(&mut self, to: Gpr, from: Gpr) {

@@ -93,7 +93,7 @@ pub(super) struct Assembler {
     /// Copies of what is written that are written with it.
     stamp: Option<Stamp>,
     /// The vector instructions that were stamped, for one copy.
-    recorded: std::vec::Vec<vector::VectorInst>,
+    recorded: std::vec::Vec<vector::Recorded>,
     /// Whether other instructions stand between them.
     interrupted: bool,
 }
@@ -238,45 +238,62 @@ impl Assembler {
     }
 
     /// Writes the ModRM byte and what follows it.
-    fn modrm(&mut self, reg: u8, rm: Rm, short: bool, trailing: usize) {
-        let (bits, length) = self.operand(reg, rm, short, 0, trailing);
+    fn modrm(&mut self, reg: u8, rm: Rm, trailing: usize) {
+        let Operand { bits, length, .. } = Operand::new(reg, rm, true);
+        if let Rm::Mem(Mem::Pool(index)) = rm {
+            self.pool_operand(1, trailing, index);
+        }
         self.bytes(bits.into(), length);
     }
 
-    /// The ModRM byte and what follows it, for an operand and a register number (their high bits are in a prefix), with their
-    /// length. `short` allows 8-bit displacements; `before` bytes of the instruction stand before, `trailing` after.
+    /// Notes that the next instruction has a displacement to the pool after `before` bytes, and `trailing` after it.
     #[inline]
-    fn operand(&mut self, reg: u8, rm: Rm, short: bool, before: usize, trailing: usize) -> (u64, usize) {
-        let reg = (reg & 7) << 3;
-        match rm {
-            Rm::Reg(r) => (u64::from(0xc0 | reg | (r & 7)), 1),
-            Rm::Mem(Mem::Pool(index)) => {
-                let at = self.code.len() + before + 1;
-                self.pooled.push((at, at + 4 + trailing, index));
-                (u64::from(reg | 5), 5)
-            }
-            Rm::Mem(Mem::Base(base, disp)) => {
-                let (mode, length) = Assembler::mode(base, disp, short);
-                let first = u64::from(mode << 6 | reg | (base.0 & 7));
-                let disp = u64::from(disp as u32);
-                match base.0 & 7 {
-                    4 => (first | 0x24 << 8 | disp << 16, 2 + length),
-                    _ => (first | disp << 8, 1 + length),
-                }
-            }
-            Rm::Mem(Mem::Indexed(base, index, shift, disp)) => {
-                Assembler::sib(reg, base, index.0, shift, disp, short)
-            }
-            Rm::Mem(Mem::Lanes(base, index, shift)) => Assembler::sib(reg, base, index.0, shift, 0, short),
-        }
+    fn pool_operand(&mut self, before: usize, trailing: usize, index: u32) {
+        let at = self.code.len() + before;
+        self.pooled.push((at, at + 4 + trailing, index));
     }
+}
 
+/// The ModRM byte and what follows it. High bits of registers belong into a prefix.
+struct Operand {
+    bits: u64,
+    /// Bytes.
+    length: usize,
+    /// The registers that are part of it, 0 if there is none.
+    base: u8,
+    index: u8,
+    /// Whether the index is a vector of lanes.
+    lanes: bool,
+}
+
+impl Operand {
+    /// `short` allows 8-bit displacements.
     #[inline]
-    fn sib(reg: u8, base: Gpr, index: u8, shift: u8, disp: i32, short: bool) -> (u64, usize) {
-        let (mode, length) = Assembler::mode(base, disp, short);
+    fn new(reg: u8, rm: Rm, short: bool) -> Operand {
+        let reg = (reg & 7) << 3;
+        let (base, index, shift, disp, lanes) = match rm {
+            Rm::Reg(r) => {
+                let bits = u64::from(0xc0 | reg | (r & 7));
+                return Operand { bits, length: 1, base: r, index: 0, lanes: false };
+            }
+            Rm::Mem(Mem::Pool(_)) => {
+                return Operand { bits: u64::from(reg | 5), length: 5, base: 0, index: 0, lanes: false };
+            }
+            Rm::Mem(Mem::Base(base, disp)) if base.0 & 7 != 4 => {
+                let (mode, length) = Operand::mode(base, disp, short);
+                let bits = u64::from(mode << 6 | reg | (base.0 & 7)) | u64::from(disp as u32) << 8;
+                return Operand { bits, length: 1 + length, base: base.0, index: 0, lanes: false };
+            }
+            // No index, written as the stack pointer.
+            Rm::Mem(Mem::Base(base, disp)) => (base, 4, 0, disp, false),
+            Rm::Mem(Mem::Indexed(base, index, shift, disp)) => (base, index.0, shift, disp, false),
+            Rm::Mem(Mem::Lanes(base, index, shift)) => (base, index.0, shift, 0, true),
+        };
+        let (mode, length) = Operand::mode(base, disp, short);
         let second = shift << 6 | (index & 7) << 3 | (base.0 & 7);
         let first = u64::from(mode << 6 | reg | 4) | u64::from(second) << 8;
-        (first | u64::from(disp as u32) << 16, 2 + length)
+        let bits = first | u64::from(disp as u32) << 16;
+        Operand { bits, length: 2 + length, base: base.0, index, lanes }
     }
 
     /// The addressing mode, and how many bytes of displacement it has.

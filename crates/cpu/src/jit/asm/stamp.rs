@@ -1,7 +1,7 @@
 //! Copies of straight code: registers are allocated for the first, the others are the same instructions on other registers and
 //! lanes. Every instruction is followed by its copies, so that none waits for another.
 
-use super::vector::{VectorInst, VectorOp};
+use super::vector::{Recorded, VectorOp};
 use super::{Assembler, Gpr, Length, Mem, Vec};
 
 /// How copies differ.
@@ -83,7 +83,7 @@ impl Assembler {
     }
 
     /// The instructions of one copy, if they are all there was.
-    pub(in crate::jit) fn take_stamped(&mut self) -> Option<std::vec::Vec<VectorInst>> {
+    pub(in crate::jit) fn take_stamped(&mut self) -> Option<std::vec::Vec<Recorded>> {
         let recorded = std::mem::take(&mut self.recorded);
         (!self.interrupted).then_some(recorded)
     }

@@ -1,6 +1,6 @@
 //! Vector instructions: two encoders, and a table of what they encode.
 
-use super::{Assembler, Gpr, Mem, Rm, Stamp, UNUSED, Vec};
+use super::{Assembler, Gpr, Mem, Operand, Rm, Stamp, UNUSED, Vec};
 
 /// Bytes of a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,13 +25,10 @@ impl Length {
 /// A row of the processor's opcode map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::jit) struct VectorOp {
-    /// The prefix the encoding implies: none, 66, F3, F2.
-    prefix: u8,
-    /// The map: 0F, 0F 38, 0F 3A.
-    map: u8,
-    opcode: u8,
-    /// The W bit in VEX and in EVEX.
-    wide: [bool; 2],
+    /// The three-byte VEX prefix, of registers 0 and the shortest vectors, and the opcode after it.
+    vex: u32,
+    /// The EVEX prefix of the same.
+    evex: u32,
     /// Encoded with VEX also where everything else is EVEX: mask registers and instructions on one.
     vex_only: bool,
     /// Which fields are mask registers (AVX-512).
@@ -69,6 +66,14 @@ pub(in crate::jit) struct VectorInst {
     mask: Masked,
     immediate: Option<u8>,
     form: Form,
+}
+
+/// An instruction of one copy, and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::jit) struct Recorded {
+    pub(in crate::jit) inst: VectorInst,
+    begin: usize,
+    end: usize,
 }
 
 impl VectorInst {
@@ -192,84 +197,87 @@ impl Assembler {
     /// Writes an instruction; while copies are stamped, that of every copy.
     #[inline]
     fn vector(&mut self, inst: VectorInst) {
+        let begin = self.code.len();
         self.encode(&inst);
         if let Some(stamp) = self.stamp {
+            let end = self.code.len();
             for copy in 1..stamp.copies {
                 let inst = inst.stamped(&stamp, copy, self.evex);
                 self.encode(&inst);
             }
-            self.recorded.push(inst);
+            self.recorded.push(Recorded { inst, begin, end });
         }
     }
 
     /// Writes one instruction.
     pub(in crate::jit) fn encode(&mut self, inst: &VectorInst) {
-        let (prefix, length) = if self.evex && !inst.op.vex_only { (inst.evex(), 5) } else { inst.vex() };
+        let VectorInst { op, length, reg: Vec(reg), a: Vec(a), rm, mask, .. } = *inst;
+        let evex = self.evex && !op.vex_only;
         // 8-bit displacements of EVEX count vectors or elements, depending on the instruction: longer ones do not.
-        let short = length < 5;
-        let trailing = usize::from(inst.immediate.is_some());
-        let (operand, rest) = self.operand(inst.reg.0, inst.rm, short, length, trailing);
-        let immediate = u128::from(inst.immediate.unwrap_or(0));
-        let bits = u128::from(prefix) | u128::from(operand) << (8 * length);
-        let length = length + rest;
-        self.bytes(bits | immediate << (8 * length), length + trailing);
-    }
-}
-
-impl VectorInst {
-    /// The VEX prefix and the opcode, with their length.
-    #[inline]
-    fn vex(&self) -> (u64, usize) {
-        let VectorInst { op, length, reg: Vec(reg), a: Vec(a), rm, .. } = *self;
-        let (x, b) = match rm {
-            Rm::Reg(r) => (0, r >> 3),
-            Rm::Mem(Mem::Base(base, _)) => (0, base.0 >> 3),
-            Rm::Mem(Mem::Indexed(base, index, ..)) => (index.0 >> 3, base.0 >> 3),
-            Rm::Mem(Mem::Lanes(base, index, _)) => (index.0 >> 3, base.0 >> 3),
-            Rm::Mem(Mem::Pool(_)) => (0, 0),
-        };
-        let last = (!a & 15) << 3 | (length as u8) << 2 | op.prefix;
-        if op.map == 1 && x == 0 && b & 1 == 0 && !op.wide[0] {
-            let first = (!(reg >> 3) & 1) << 7 | last;
-            (u32::from_le_bytes([0xc5, first, op.opcode, 0]).into(), 3)
+        let Operand { bits, length: rest, base, index, lanes } = Operand::new(reg, rm, !evex);
+        let bit = |of: u8, at: u8| u32::from(of >> at & 1);
+        // High bits of registers stand inverted in the prefix.
+        let high = bit(reg, 3) << 15 | bit(index, 3) << 14 | bit(base, 3) << 13 | u32::from(a & 15) << 19;
+        let (prefix, before) = if evex {
+            // The high bit of a lane index register lies where that of `a` would.
+            let last = if lanes { index } else { a };
+            let masked = u32::from(mask.by) | u32::from(mask.zero) << 7;
+            // A register as the last operand has its highest bit where an index register would have its high one.
+            let high = high ^ bit(reg, 4) << 12 ^ bit(base, 4) << 14 ^ bit(last, 4) << 27;
+            let bytes = (op.evex ^ high) | (length as u32) << 29 | masked << 24;
+            (u64::from(bytes) | u64::from(op.vex >> 24) << 32, 5)
         } else {
-            let first = (!(reg >> 3) & 1) << 7 | (!x & 1) << 6 | (!b & 1) << 5 | op.map;
-            let second = u8::from(op.wide[0]) << 7 | last;
-            (u32::from_le_bytes([0xc4, first, second, op.opcode]).into(), 4)
+            let bytes = (op.vex ^ high) | (length as u32) << 18;
+            match bytes & (W | MAP_AND_HIGH) == SHORT {
+                // Two bytes of prefix where map, index and base have no other bits.
+                true => (u64::from(0xc5 | bytes >> 8 & 0x7f00 | bytes & 0x8000 | bytes >> 24 << 16), 3),
+                false => (bytes.into(), 4),
+            }
+        };
+        let trailing = usize::from(inst.immediate.is_some());
+        if let Rm::Mem(Mem::Pool(index)) = rm {
+            self.pool_operand(before + 1, trailing, index);
         }
+        let after = bits | u64::from(inst.immediate.unwrap_or(0)) << (8 * rest);
+        self.bytes(u128::from(prefix) | u128::from(after) << (8 * before), before + rest + trailing);
     }
 
-    /// The EVEX prefix and the opcode.
+    /// Writes the instruction of a copy again.
     #[inline]
-    fn evex(&self) -> u64 {
-        let VectorInst { op, length, reg: Vec(reg), a: Vec(a), rm, mask, .. } = *self;
-        // The high bit of a lane index register lies where that of `a` would.
-        let (x, b, high) = match rm {
-            Rm::Reg(r) => (r >> 4, r >> 3, a >> 4),
-            Rm::Mem(Mem::Base(base, _)) => (0, base.0 >> 3, a >> 4),
-            Rm::Mem(Mem::Indexed(base, index, ..)) => (index.0 >> 3, base.0 >> 3, a >> 4),
-            Rm::Mem(Mem::Lanes(base, index, _)) => (index.0 >> 3, base.0 >> 3, index.0 >> 4),
-            Rm::Mem(Mem::Pool(_)) => (0, 0, a >> 4),
-        };
-        let first = (!(reg >> 3) & 1) << 7 | (!x & 1) << 6 | (!b & 1) << 5 | (!(reg >> 4) & 1) << 4 | op.map;
-        let second = u8::from(op.wide[1]) << 7 | (!a & 15) << 3 | 4 | op.prefix;
-        let third = u8::from(mask.zero) << 7 | (length as u8) << 5 | (!high & 1) << 3 | mask.by;
-        u64::from_le_bytes([0x62, first, second, third, op.opcode, 0, 0, 0])
+    pub(in crate::jit) fn encode_again(&mut self, recorded: &Recorded) {
+        let Recorded { inst, begin, end } = recorded;
+        if let Rm::Mem(Mem::Pool(index)) = inst.rm {
+            let trailing = usize::from(inst.immediate.is_some());
+            self.pool_operand(end - begin - 4 - trailing, trailing, index);
+        }
+        self.code.extend_from_within(*begin..*end);
     }
 }
+
+/// The W bit of a prefix.
+const W: u32 = 1 << 23;
+/// The map, and the high bits of index and base.
+const MAP_AND_HIGH: u32 = 0x7f00;
+/// Of a prefix with a shorter form: the map 0F, and inverted zeros.
+const SHORT: u32 = 0x6100;
 
 /// Fields of an instruction, for [`VectorOp::masks`].
 const DST: u8 = 1;
 const A: u8 = 2;
 const B: u8 = 4;
 
+/// A row by its implied prefix (none, 66, F3, F2), its map (0F, 0F 38, 0F 3A), its opcode, and W in VEX and in EVEX.
 const fn op(prefix: u8, map: u8, opcode: u8, vex_wide: bool, evex_wide: bool) -> VectorOp {
-    VectorOp { prefix, map, opcode, wide: [vex_wide, evex_wide], vex_only: false, masks: 0 }
+    // Register fields are stored inverted: all ones.
+    let both = (map as u32) << 8 | 7 << 13 | 15 << 19 | (prefix as u32) << 16;
+    let vex = both | 0xc4 | if vex_wide { W } else { 0 } | (opcode as u32) << 24;
+    let evex = both | 0x62 | 1 << 12 | 1 << 18 | 1 << 27 | if evex_wide { W } else { 0 };
+    VectorOp { vex, evex, vex_only: false, masks: 0 }
 }
 
 /// Only the VEX form exists or is wanted.
 const fn vex(prefix: u8, map: u8, opcode: u8, wide: bool) -> VectorOp {
-    VectorOp { prefix, map, opcode, wide: [wide, wide], vex_only: true, masks: 0 }
+    VectorOp { vex_only: true, ..op(prefix, map, opcode, wide, wide) }
 }
 
 /// The same with mask registers in some fields.
