@@ -139,17 +139,57 @@ def test_layers_are_stacked_when_asked():
     given = {"x": tokens()}
     native, program = wz.compile(model, given), wz.compile(model, given, backend="jax", stack_layers=True)
     assert "lax.scan(" in program.source()
+    assert "jnp.stack(" not in program.source()
     params = native.init(seed=0)
     wanted = native(params, **given)["logits"]
     np.testing.assert_allclose(np.asarray(program(params, **given)["logits"]), wanted, rtol=1e-4, atol=1e-6)
-    step = nn.training(model, loss=nn.cross_entropy, optimizer=nn.adamw(1e-3))
-    given["y"] = tokens()
+    # Parameters come in under their layers' names and are held stacked.
+    held = program.params(params)
+    assert program.held.keys() == dict(params.items()).keys()
+    np.testing.assert_array_equal(held["layers.*.norm1.weight"], [params[f"layers.{i}.norm1.weight"] for i in range(3)])
+    np.testing.assert_array_equal(program(held, **given)["logits"], program(params, **given)["logits"])
+    assert program.params(held)["layers.*.norm1.weight"] is held["layers.*.norm1.weight"]
+    assert "stablehlo.while" in program.stablehlo()
+    with pytest.raises(wz.ShapeError, match=r"`layers.\*.norm1.weight`: expected shape \[3, 16\], got \[2, 16\]"):
+        program({**held, "layers.*.norm1.weight": held["layers.*.norm1.weight"][:2]}, **given)
+    named = {name: np.asarray(value) for name, value in params.items()}
+    del named["layers.1.norm1.weight"]
+    with pytest.raises(wz.UnknownNameError, match="parameter `layers.1.norm1.weight` .* is missing"):
+        program(named, **given)
+
+
+@pytest.mark.skipif("jax" not in INSTALLED, reason="JAX is not installed")
+@pytest.mark.parametrize(("optimizer", "clip"), [("adamw", None), ("sgd", 0.5), ("momentum", None), ("nesterov", 0.1)])
+def test_stacked_layers_train_and_their_checkpoints_move(optimizer, clip, tmp_path):
+    model = nn.transformer(20, 8, width=16, heads=2, layers=3)
+    step = nn.training(model, loss=nn.cross_entropy, optimizer=OPTIMIZERS[optimizer], clip_norm=clip)
+    given = {"x": tokens(), "y": tokens()}
     native, program = wz.compile(step, given), wz.compile(step, given, backend="jax", stack_layers=True)
+    assert "layers.*.norm1.weight" in program.source()
+    assert "jnp.stack(" not in program.source()
     expected, state = native.init(seed=1), program.init(seed=1)
     for _ in range(3):
         expected, wanted = native(expected, **given)
         state, out = program(state, **given)
         np.testing.assert_allclose(np.asarray(out["loss"]), wanted["loss"], rtol=1e-5)
+    assert set(state) == set(program.held) == set(expected)
+    assert len(state) == len(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(np.asarray(state[name]), value, rtol=2e-4, atol=2e-5, err_msg=name)
+    with pytest.raises(wz.UnknownNameError, match="no `layers.9.norm1.weight`"):
+        state["layers.9.norm1.weight"]
+    # By the names of the layers, to the native backend and back.
+    wz.save(tmp_path / "stacked.safetensors", {name: np.asarray(value) for name, value in state.items()})
+    back = native.state(wz.load(tmp_path / "stacked.safetensors"))
+    again = program.state(wz.load(tmp_path / "stacked.safetensors"))
+    predict = wz.compile(model, {"x": tokens()}, backend="jax", stack_layers=True)
+    logits = np.asarray(predict(state.params, x=tokens())["logits"])
+    np.testing.assert_allclose(logits, wz.compile(model, {"x": tokens()})(back.params, x=tokens())["logits"], rtol=1e-4, atol=1e-5)
+    _, here = program(again, **given)
+    _, there = native(back, **given)
+    np.testing.assert_allclose(np.asarray(here["loss"]), there["loss"], rtol=1e-5)
+    with pytest.raises(wz.DonatedError):
+        again["layers.0.norm1.weight"]
 
 
 def test_stacking_is_refused_where_there_is_nothing_to_stack():

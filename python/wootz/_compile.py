@@ -88,8 +88,9 @@ def compile(
     * `file`: where the source is written.
     * `autodiff`: who differentiates a training step: `"wootz"`, whose derivatives are then in the source, or the `"framework"`
       (`jax.value_and_grad`, `torch.autograd`, `mx.value_and_grad`). The faster one unless given: eager PyTorch's own, else wootz's.
-    * `stack_layers`: equal layers in a row become one loop over their stacked parameters, JAX's `lax.scan`, which compiles a layer
-      once. The derivatives of a training step are then JAX's own.
+    * `stack_layers`: equal layers in a row become one loop over their stacked parameters, JAX's `lax.scan`, which traces a layer
+      once. The derivatives of a training step are then JAX's own. Parameters and state are read and given by their layers' names; what
+      `program.params` gives has them stacked (`layers.*.norm1.weight`), as `program.function` takes them.
     """
     options = {
         "backend": backend,

@@ -116,6 +116,11 @@ class Generated:
         The text of the module.
         """
     @property
+    def stacks(self, /) -> list[tuple[str, list[str]]]:
+        """
+        (name, names of its members) of what that dict has stacked.
+        """
+    @property
     def stages(self, /) -> list[tuple[str, float]]:
         """
         Seconds of each stage, in order.

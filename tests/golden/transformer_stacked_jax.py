@@ -1,6 +1,11 @@
 """A training step for JAX, written by wootz: step(state, x, y).
 
 `state` and the results are dicts of arrays by name; a step gives the next state and the losses.
+
+What equal layers hold comes in stacked along a new first axis:
+`layers.*.norm1.weight` is
+`layers.0.norm1.weight`, `layers.1.norm1.weight`,
+and so on.
 """
 
 from functools import partial
@@ -9,7 +14,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-LAYERS = ("layers.0.", "layers.1.", "layers.2.")
 LAYER_PARAMETERS = (
     "norm1.weight",
     "norm1.bias",
@@ -27,42 +31,18 @@ LAYER_PARAMETERS = (
 PARAMETERS = (
     "embedding.weight",
     "position.weight",
-    "layers.0.norm1.weight",
-    "layers.0.norm1.bias",
-    "layers.0.self_attn.in_proj_weight",
-    "layers.0.self_attn.in_proj_bias",
-    "layers.0.self_attn.out_proj.weight",
-    "layers.0.self_attn.out_proj.bias",
-    "layers.0.norm2.weight",
-    "layers.0.norm2.bias",
-    "layers.0.linear1.weight",
-    "layers.0.linear1.bias",
-    "layers.0.linear2.weight",
-    "layers.0.linear2.bias",
-    "layers.1.norm1.weight",
-    "layers.1.norm1.bias",
-    "layers.1.self_attn.in_proj_weight",
-    "layers.1.self_attn.in_proj_bias",
-    "layers.1.self_attn.out_proj.weight",
-    "layers.1.self_attn.out_proj.bias",
-    "layers.1.norm2.weight",
-    "layers.1.norm2.bias",
-    "layers.1.linear1.weight",
-    "layers.1.linear1.bias",
-    "layers.1.linear2.weight",
-    "layers.1.linear2.bias",
-    "layers.2.norm1.weight",
-    "layers.2.norm1.bias",
-    "layers.2.self_attn.in_proj_weight",
-    "layers.2.self_attn.in_proj_bias",
-    "layers.2.self_attn.out_proj.weight",
-    "layers.2.self_attn.out_proj.bias",
-    "layers.2.norm2.weight",
-    "layers.2.norm2.bias",
-    "layers.2.linear1.weight",
-    "layers.2.linear1.bias",
-    "layers.2.linear2.weight",
-    "layers.2.linear2.bias",
+    "layers.*.norm1.weight",
+    "layers.*.norm1.bias",
+    "layers.*.self_attn.in_proj_weight",
+    "layers.*.self_attn.in_proj_bias",
+    "layers.*.self_attn.out_proj.weight",
+    "layers.*.self_attn.out_proj.bias",
+    "layers.*.norm2.weight",
+    "layers.*.norm2.bias",
+    "layers.*.linear1.weight",
+    "layers.*.linear1.bias",
+    "layers.*.linear2.weight",
+    "layers.*.linear2.bias",
     "norm.weight",
     "norm.bias",
 )
@@ -126,10 +106,7 @@ def compute_loss(params, x, y):
     t = rows + params["position.weight"]
     # layers.0.self_attn
     mask = jnp.arange(16, dtype=jnp.int32)[:, None] >= jnp.arange(16, dtype=jnp.int32)
-    stacked = {
-        name: jnp.stack([params[prefix + name] for prefix in LAYERS])
-        for name in LAYER_PARAMETERS
-    }
+    stacked = {name: params[f"layers.*.{name}"] for name in LAYER_PARAMETERS}
     h, _ = lax.scan(lambda h, own: (layer(own, "", h, mask), None), t, stacked)
     # norm
     t1 = h - h.mean(axis=2)[:, :, None]

@@ -29,6 +29,7 @@ mod update;
 
 pub use error::EmitError;
 pub use framework::{Framework, UnknownFramework};
+pub use module::Stack;
 pub use program::{Options, Source, emit, has_64_bits};
 pub use step::{Step, emit_step};
 

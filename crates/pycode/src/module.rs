@@ -2,7 +2,7 @@
 
 use crate::dialect::{self, Dialect};
 use crate::names::Names;
-use crate::py::{Py, atom, line, statement, string};
+use crate::py::{Py, atom, index, line, size, statement, string};
 use crate::{EmitError, Framework};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -38,6 +38,15 @@ pub(crate) enum Convention {
     },
 }
 
+/// Arrays that a program holds as one, of equal shape along a new first axis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stack {
+    /// Its name in the dict of parameters or state: `layers.*.norm1.weight`.
+    pub name: String,
+    /// The names of what it is made of, in order.
+    pub members: Vec<String>,
+}
+
 /// The parts of a module.
 pub(crate) struct Module {
     pub(crate) framework: Framework,
@@ -50,6 +59,10 @@ pub(crate) struct Module {
     constants: Vec<(HostTensor, String, Py)>,
     /// Whether blocks in a row are stacked somewhere.
     pub(crate) stacked: bool,
+    /// What comes in stacked.
+    pub(crate) stacks: Vec<Stack>,
+    /// Parameters that may come in stacked, with a number that is the same for those that may be in one stack.
+    pub(crate) stackable: HashMap<String, usize>,
     /// Tuples of names.
     lists: Vec<(Vec<String>, String)>,
     /// Functions of regions, complete.
@@ -73,6 +86,8 @@ impl Module {
             used: RefCell::default(),
             constants: Vec::new(),
             stacked: false,
+            stacks: Vec::new(),
+            stackable: HashMap::new(),
             lists: Vec::new(),
             functions: Vec::new(),
             regions: HashMap::new(),
@@ -98,9 +113,33 @@ impl Module {
         atom(name)
     }
 
-    /// The name of a tuple of the parameters' names.
+    /// The name of a tuple of the parameters' names, those of stacks in place of their members'.
     pub(crate) fn names_of<'n>(&mut self, names: impl Iterator<Item = &'n str>) -> String {
-        self.names_as("PARAMETERS", names)
+        let mut all: Vec<String> = Vec::new();
+        for name in names {
+            let name = self.place(name).map_or(name, |(stack, _)| stack);
+            if !all.iter().any(|known| known == name) {
+                all.push(name.to_owned());
+            }
+        }
+        self.names_as("PARAMETERS", all.iter().map(String::as_str))
+    }
+
+    /// The stack that something is in, and where.
+    pub(crate) fn place(&self, name: &str) -> Option<(&str, usize)> {
+        self.stacks.iter().find_map(|stack| {
+            let at = stack.members.iter().position(|member| member == name)?;
+            Some((stack.name.as_str(), at))
+        })
+    }
+
+    /// What a dict has by a name: `gradients["layers.*.weight"][0]` if it is in a stack.
+    pub(crate) fn held(&self, of: &str, name: &str) -> Py {
+        let key = |name: &str| index(atom(of), [string(name)]);
+        match self.place(name) {
+            Some((stack, at)) => index(key(stack), [size(at)]),
+            None => key(name),
+        }
     }
 
     /// The name, like `hint`, of a tuple of names.

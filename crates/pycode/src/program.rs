@@ -2,7 +2,7 @@
 
 use crate::blocks::Blocks;
 use crate::function::{Function, Style, write_return};
-use crate::module::Module;
+use crate::module::{Module, Stack};
 use crate::py::{Py, atom, index, line, statement, string};
 use crate::update::{Updates, next_state};
 use crate::{EmitError, Framework};
@@ -42,6 +42,8 @@ pub struct Source {
     pub function: &'static str,
     /// Whether its first argument is a dict: parameters of `forward`, the state of `step`.
     pub held: bool,
+    /// What that dict has stacked.
+    pub stacks: Vec<Stack>,
 }
 
 /// Writes the module of a graph whose sizes are numbers and which has been through [`optimize`](crate::optimize).
@@ -57,6 +59,9 @@ pub fn emit(graph: &Graph, options: &Options) -> Result<Source, EmitError> {
     let blocks = Blocks::of(graph, &found, |input| input.role != Role::Input);
     let style = Style { container, stacked: options.stack_layers };
     LOOP_NAMES.iter().for_each(|name| module.names.reserve(name));
+    if !updates {
+        module.stackable = graph.inputs.iter().map(|input| (input.name.to_string(), 0)).collect();
+    }
     let mut writer = Function::of_graph(&mut module, &graph.body, &found, blocks, Some(style));
     let mut arguments: Vec<String> = Vec::new();
     for (input, value) in graph.inputs.iter().zip(graph.body.params()) {
@@ -93,8 +98,9 @@ pub fn emit(graph: &Graph, options: &Options) -> Result<Source, EmitError> {
     text.push_str(&body);
     write_return(&mut text, &result);
     check_stacked(&module, options)?;
-    let summary = summary(options.framework, &head, updates, has_doubles(&graph.body));
-    Ok(Source { text: module.finish(&summary, &text)?, function, held })
+    let summary = summary(&module, &head, updates, has_doubles(&graph.body));
+    let stacks = std::mem::take(&mut module.stacks);
+    Ok(Source { text: module.finish(&summary, &text)?, function, held, stacks })
 }
 
 /// Whether the framework has the dtypes of all inputs.
@@ -204,7 +210,8 @@ pub(crate) fn docstring(out: &mut String, graph: &Graph) {
     line(out, 4, "\"\"\"");
 }
 
-pub(crate) fn summary(framework: Framework, head: &Py, updates: bool, doubles: bool) -> String {
+pub(crate) fn summary(module: &Module, head: &Py, updates: bool, doubles: bool) -> String {
+    let framework = module.framework;
     let language = match framework {
         Framework::Numpy => "NumPy",
         Framework::Jax => "JAX",
@@ -225,7 +232,15 @@ pub(crate) fn summary(framework: Framework, head: &Py, updates: bool, doubles: b
         }
         Framework::Numpy | Framework::Jax | Framework::Torch | Framework::Mlx => "",
     };
-    format!("{what} for {language}, written by wootz: {head}.\n\n{held}{needs}")
+    let stacks = module.stacks.first().map_or_else(String::new, |stack| {
+        let (name, members) = (&stack.name, &stack.members);
+        let last = if members.len() > 2 { ",\nand so on" } else { "" };
+        format!(
+            "\n\nWhat equal layers hold comes in stacked along a new first axis:\n`{name}` is\n`{}`, `{}`{last}.",
+            members[0], members[1]
+        )
+    });
+    format!("{what} for {language}, written by wootz: {head}.\n\n{held}{stacks}{needs}")
 }
 
 /// Whether any value in a region has 64 bits, which JAX has to be told of.

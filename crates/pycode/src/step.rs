@@ -2,7 +2,7 @@
 
 use crate::blocks::Blocks;
 use crate::function::{Function, Style, write_return};
-use crate::module::Module;
+use crate::module::{Module, Stack};
 use crate::program::{LOOP_NAMES, check_inputs, check_stacked, decorate, docstring, has_doubles, summary};
 use crate::py::{Py, atom, call, index, keyword, line, method, statement, string};
 use crate::update::{Updates, next_state};
@@ -34,11 +34,14 @@ pub fn emit_step(step: &Step, options: &Options) -> Result<Source, EmitError> {
         module.names.reserve(name);
     }
     LOOP_NAMES.iter().for_each(|name| module.names.reserve(name));
+    let found = Updates::of(&step.update, options.framework);
+    module.stackable = stackable(&step.update, &found);
     let (reads_state, loss) = loss_function(&mut module, &step.forward, options)?;
     check_stacked(&module, options)?;
     let trained = module.names_of(step.gradients.iter().map(|(name, _)| name.as_str()));
     module.add_function(loss);
-    let (arguments, update) = update_body(&mut module, step, options)?;
+    stack_states(&mut module, &found);
+    let (arguments, update) = update_body(&mut module, step, &found, options)?;
 
     let mut text = String::new();
     decorate(&mut text, options, true);
@@ -67,8 +70,41 @@ pub fn emit_step(step: &Step, options: &Options) -> Result<Source, EmitError> {
     let outputs = Py::Dict(std::iter::once((loss, value)).chain(others).collect());
     write_return(&mut text, &Py::Tuple(vec![atom("state"), outputs]));
     let doubles = has_doubles(&step.forward.body);
-    let summary = summary(options.framework, &head, true, doubles);
-    Ok(Source { text: module.finish(&summary, &text)?, function: "step", held: true })
+    let summary = summary(&module, &head, true, doubles);
+    let stacks = std::mem::take(&mut module.stacks);
+    Ok(Source { text: module.finish(&summary, &text)?, function: "step", held: true, stacks })
+}
+
+/// Parameters that are updated as one where they are stacked: those of a group, and those that nothing updates.
+fn stackable(update: &Graph, found: &Updates) -> HashMap<String, usize> {
+    let grouped = found
+        .groups
+        .iter()
+        .enumerate()
+        .flat_map(|(i, group)| group.members.iter().map(move |member| (member.name.clone(), i + 1)));
+    let replaced: Vec<usize> = update.outputs.iter().filter_map(|output| output.alias).collect();
+    let still = update
+        .inputs
+        .iter()
+        .enumerate()
+        .filter(|(i, input)| input.role == Role::Param && !replaced.contains(i));
+    still.map(|(_, input)| (input.name.to_string(), 0)).chain(grouped).collect()
+}
+
+/// What is held for stacked parameters is stacked too.
+fn stack_states(module: &mut Module, found: &Updates) {
+    let mut stacks = Vec::new();
+    for group in &found.groups {
+        let members: Vec<&str> = group.members.iter().map(|member| member.name.as_str()).collect();
+        for stack in module.stacks.iter().filter(|stack| members.contains(&stack.members[0].as_str())) {
+            for slot in group.slots.iter().skip(1) {
+                let named = |name: &String| format!("{}{name}{}", slot.before, slot.after);
+                let members = stack.members.iter().map(named).collect();
+                stacks.push(Stack { name: named(&stack.name), members });
+            }
+        }
+    }
+    module.stacks.extend(stacks);
 }
 
 /// `def compute_loss(params, x, y)`: the loss, and a dict of everything else. Tells whether it reads the state.
@@ -131,23 +167,23 @@ fn loss_function(
 fn update_body(
     module: &mut Module,
     step: &Step,
+    found: &Updates,
     options: &Options,
 ) -> Result<(Vec<String>, String), EmitError> {
     let update = &step.update;
     let gradients: HashMap<&str, &str> =
         step.gradients.iter().map(|(param, gradient)| (gradient.as_str(), param.as_str())).collect();
-    let found = Updates::of(update, options.framework);
-    let mut writer = Function::of_graph(module, &update.body, &found, Blocks::default(), None);
+    let mut writer = Function::of_graph(module, &update.body, found, Blocks::default(), None);
     let mut arguments = Vec::new();
     for (input, value) in update.inputs.iter().zip(update.body.params()) {
         let code = match (input.role, gradients.get(&*input.name)) {
-            (Role::Input, Some(param)) => index(atom("gradients"), [string(param)]),
+            (Role::Input, Some(param)) => writer.module.held("gradients", param),
             (Role::Input, None) => {
                 let name = writer.names.fresh(&input.name);
                 arguments.push(name.clone());
                 atom(name)
             }
-            (Role::Param | Role::State, _) => index(atom("state"), [string(&input.name)]),
+            (Role::Param | Role::State, _) => writer.module.held("state", &input.name),
         };
         writer.bind_param(value, code)?;
     }
@@ -173,7 +209,7 @@ fn update_body(
         let code = writer.result(update.body.results()[i])?;
         new.extend(update.outputs[i].alias.map(|input| (input, code)));
     }
-    next_state(&mut writer, update, &found, new)?;
+    next_state(&mut writer, update, found, new)?;
     Ok((arguments, std::mem::take(&mut writer.body)))
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Generated {
     inputs: Vec<(String, &'static str, Spec)>,
     /// (name, whether it updates the state, type) of every output.
     outputs: Vec<(String, bool, Spec)>,
+    /// (name, names of its members) of what that dict has stacked.
+    stacks: Vec<(String, Vec<String>)>,
     /// Whether anything in it has 64 bits.
     wide: bool,
     /// Seconds of each stage, in order.
@@ -95,6 +97,7 @@ pub(crate) fn generate(
                 held: source.held,
                 inputs: inputs.collect(),
                 outputs: outputs.collect(),
+                stacks: source.stacks.into_iter().map(|stack| (stack.name, stack.members)).collect(),
                 wide,
                 stages: vec![
                     ("specialise", specialise.as_secs_f64()),

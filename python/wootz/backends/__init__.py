@@ -80,6 +80,10 @@ class Framework:
         """An array that nobody else holds, for a state that steps overwrite."""
         return self.array(value)
 
+    def stack(self, arrays: list[Any]) -> Any:
+        """Arrays of one shape as one array, along a new first axis."""
+        raise NotImplementedError(self.name)
+
     def dtype(self, name: str) -> Any:
         """The framework's dtype of this name, as in `float32`: what an array's `dtype` is compared with."""
         return getattr(self.module, name)
@@ -115,14 +119,30 @@ _NAMES = {
 }
 
 
+class Layout:
+    """What a program holds, by name: parameters or state, some of them stacked, as equal layers are by `stack_layers`."""
+
+    def __init__(self, specs: dict[str, Any], params: tuple[str, ...], stacks: list[tuple[str, list[str]]]) -> None:
+        self.specs = specs
+        self.params = params
+        # The stack that a name is in, and where.
+        self.places = {name: (stack, i) for stack, names in stacks for i, name in enumerate(names)}
+        # Names as the program has them, each with the names of what it is made of.
+        self.held: dict[str, tuple[str, ...]] = {}
+        members = dict(stacks)
+        for name in specs:
+            stack, _ = self.places.get(name, (None, 0))
+            self.held.setdefault(stack or name, tuple(members[stack]) if stack else (name,))
+
+
 class State(Mapping):
     """The state of a training run on a framework: a mapping of names to its arrays. A step consumes it and gives the next."""
 
     __module__ = "wootz"
 
-    def __init__(self, tensors: dict[str, Any], params: tuple[str, ...]) -> None:
+    def __init__(self, tensors: dict[str, Any], layout: Layout) -> None:
         self._tensors: dict[str, Any] | None = tensors
-        self._params = params
+        self._layout = layout
 
     def _held(self) -> dict[str, Any]:
         if self._tensors is None:
@@ -132,8 +152,7 @@ class State(Mapping):
     @property
     def params(self) -> dict[str, Any]:
         """The trained parameters, for inference. The next step may overwrite them."""
-        held = self._held()
-        return {name: held[name] for name in self._params}
+        return {name: self[name] for name in self._layout.params}
 
     @property
     def consumed(self) -> bool:
@@ -142,20 +161,25 @@ class State(Mapping):
 
     def __getitem__(self, name: str) -> Any:
         held = self._held()
+        stack, at = self._layout.places.get(name, (None, 0))
+        if stack is not None:
+            return held[stack][at]
         if name not in held:
-            raise UnknownNameError(f"the state has no `{name}` (it has {', '.join(held)})")
+            raise UnknownNameError(f"the state has no `{name}` (it has {', '.join(self)})")
         return held[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._held())
+        self._held()
+        return iter(self._layout.specs)
 
     def __len__(self) -> int:
-        return len(self._held())
+        self._held()
+        return len(self._layout.specs)
 
     def __repr__(self) -> str:
         if self._tensors is None:
             return "<wootz.State (consumed)>"
-        return f"<wootz.State {{{', '.join(self._tensors)}}}>"
+        return f"<wootz.State {{{', '.join(self)}}}>"
 
 
 class GeneratedProgram:
@@ -196,7 +220,8 @@ class GeneratedProgram:
         generated = self._generated
         self._given = [(name, spec) for name, role, spec in generated.inputs if role == "input"]
         self._held = {name: spec for name, role, spec in generated.inputs if role != "input"}
-        self._params = tuple(name for name, role, _ in generated.inputs if role == "param")
+        params = tuple(name for name, role, _ in generated.inputs if role == "param")
+        self._layout = Layout(self._held, params, generated.stacks)
         self._updates = any(updates for _, updates, _ in generated.outputs)
         self._results = [name for name, updates, _ in generated.outputs if not updates]
         # What a right input looks like, so that checking one is two comparisons.
@@ -257,7 +282,7 @@ class GeneratedProgram:
     def stablehlo(self) -> str:
         """The program as StableHLO text, through `jax.export`: what XLA's other front ends and compilers read."""
         types = [(tuple(spec.shape), self._dtype(spec)) for _, spec in self._given]
-        held = {name: (tuple(spec.shape), self._dtype(spec)) for name, spec in self._held.items()} if self._generated.held else None
+        held = {name: self._type(members) for name, members in self._layout.held.items()} if self._generated.held else None
         return self.framework.stablehlo(getattr(self.module, self._generated.function), held, types, self._generated.wide)
 
     @property
@@ -271,12 +296,13 @@ class GeneratedProgram:
         return self.state(native.init(seed)) if self._updates else self.params(native.init(seed))
 
     def params(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters as arrays of the framework, from any mapping of names to arrays."""
+        """Parameters as arrays of the framework, from any mapping of names to arrays. With `stack_layers` those of equal layers are one
+        array, `layers.*.norm1.weight`, as the program takes them."""
         return self._converted(tensors, "parameter", self.framework.array)
 
     def state(self, tensors: Mapping[str, Any]) -> State:
         """A state as arrays of the framework, from any mapping of names to arrays: a checkpoint of any backend."""
-        return State(self._converted(tensors, "state", self.framework.own), self._params)
+        return State(self._converted(tensors, "state", self.framework.own), self._layout)
 
     def _checked(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters of the right names, shapes and dtypes. A dict of the same arrays as in the last call is not looked at again."""
@@ -291,15 +317,26 @@ class GeneratedProgram:
         return own
 
     def _converted(self, tensors: Mapping[str, Any], what: str, convert: Callable[[Any], Any]) -> dict[str, Any]:
-        missing = [name for name in self._held if name not in tensors]
-        if missing:
-            raise UnknownNameError(f"{what} `{missing[0]}` ({self._held[missing[0]]!r}) is missing")
         out = {}
-        for name, spec in self._held.items():
-            array = convert(tensors[name])
-            self._check(name, array, tuple(spec.shape), self._dtype(spec))
-            out[name] = array
+        for held, members in self._layout.held.items():
+            if held in tensors:
+                out[held] = convert(tensors[held])
+                self._check(held, out[held], *self._type(members))
+                continue
+            arrays = []
+            for name in members:
+                if name not in tensors:
+                    raise UnknownNameError(f"{what} `{name}` ({self._held[name]!r}) is missing")
+                arrays.append(self.framework.array(tensors[name]))
+                self._check(name, arrays[-1], *self._type((name,)))
+            out[held] = self.framework.stack(arrays)
         return out
+
+    def _type(self, members: tuple[str, ...]) -> tuple[tuple, Any]:
+        """Shape and dtype of something held, or of a stack of several."""
+        spec = self._held[members[0]]
+        shape = tuple(spec.shape)
+        return (len(members), *shape) if len(members) > 1 else shape, self._dtype(spec)
 
     def _dtype(self, spec: Any) -> Any:
         return self.framework.dtype(_NAMES[repr(spec.dtype).removeprefix("wootz.")])
@@ -350,7 +387,7 @@ class GeneratedProgram:
         tensors = state._held()
         state._tensors = None
         new, outputs = self._function(tensors, *arguments)
-        return State(new, self._params), outputs
+        return State(new, self._layout), outputs
 
     def positional(self, inputs: list[Any]) -> list[Any]:
         """Runs on the inputs in order, without parameters; gives the outputs in order."""

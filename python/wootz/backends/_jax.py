@@ -52,6 +52,11 @@ class Jax(Framework):
         # Steps donate their state: it must be no one else's memory.
         return self.module.numpy.array(value, copy=True) if isinstance(value, self.module.Array) else self.array(value)
 
+    def stack(self, arrays: list[Any]) -> Any:
+        # 64-bit arrays stay so.
+        with self.module.enable_x64(True):
+            return self.module.numpy.stack(arrays)
+
     def dtype(self, name: str) -> Any:
         return self.module.numpy.dtype(name)
 

@@ -4,6 +4,7 @@ use super::{Function, plain, write_return};
 use crate::EmitError;
 use crate::blocks::{Blocks, Kind, Operand, Repetition};
 use crate::dialect::ControlStyle;
+use crate::module::Stack;
 use crate::py::{Py, atom, call, index, line, statement, string};
 use wootz_ir::Value;
 
@@ -135,9 +136,22 @@ impl Function<'_> {
         let prefixes = kind.repetitions.iter().map(|r| r.prefix.as_str());
         let suffixes: Vec<&str> = kind.operands.iter().filter_map(suffix).collect();
         let list = kind.hint.to_uppercase();
-        let prefixes = self.module.names_as(&format!("{list}S"), prefixes);
         let scan =
             style.stacked && self.module.dialect.control() == ControlStyle::Lax && !suffixes.is_empty();
+        let stacks = if scan { self.stacks(kind) } else { None };
+        if let Some((stem, stacks)) = stacks {
+            self.module.stacked = true;
+            self.module.stacks.extend(stacks);
+            let suffixes = self.module.names_as(&format!("{list}_PARAMETERS"), suffixes.into_iter());
+            let own = self.names.fresh("stacked");
+            let key = format!("f{}", string(&format!("{stem}{{name}}")).flat());
+            let entries = format!("{{name: {}[{key}] for name in {suffixes}}}", style.container);
+            statement(&mut self.body, 4, &format!("{own} = "), &atom(entries), "");
+            self.scan(function, kind, style, &name, (start, atom(own)), args);
+            self.site.clear();
+            return self.bind_name(output, &name);
+        }
+        let prefixes = self.module.names_as(&format!("{list}S"), prefixes);
         if !scan {
             statement(&mut self.body, 4, &format!("{name} = "), &start, "");
             let code = call(function, with_container(kind, style, atom("prefix"), args));
@@ -156,15 +170,50 @@ impl Function<'_> {
             );
             line(&mut self.body, 8, &format!("for name in {suffixes}"));
             line(&mut self.body, 4, "}");
-            let mut args = with_container(kind, style, string(""), args);
-            args[0] = atom("own");
-            let step = Py::Tuple(vec![call(function, args), atom("None")]);
-            let step = Py::Lambda(format!("{name}, own"), Box::new(step));
-            let code = call("lax.scan", [step, start, atom(stacked)]);
-            statement(&mut self.body, 4, &format!("{name}, _ = "), &code, "");
+            self.scan(function, kind, style, &name, (start, atom(stacked)), args);
         }
         self.site.clear();
         self.bind_name(output, &name)
+    }
+
+    /// `h, _ = lax.scan(lambda h, own: (layer(own, "", h), None), start, stacked)`.
+    fn scan(
+        &mut self,
+        function: &str,
+        kind: &Kind,
+        style: Style,
+        name: &str,
+        (start, stacked): (Py, Py),
+        args: Vec<Py>,
+    ) {
+        let mut args = with_container(kind, style, string(""), args);
+        args[0] = atom("own");
+        let step = Py::Tuple(vec![call(function, args), atom("None")]);
+        let step = Py::Lambda(format!("{name}, own"), Box::new(step));
+        let code = call("lax.scan", [step, start, stacked]);
+        statement(&mut self.body, 4, &format!("{name}, _ = "), &code, "");
+    }
+
+    /// The stacks in which the blocks' parameters come in, and what their names begin with; nothing if something else reads a parameter or they may
+    /// not be stacked.
+    fn stacks(&self, kind: &Kind) -> Option<(String, Vec<Stack>)> {
+        let first = kind.repetitions[0].prefix.trim_end_matches('.');
+        let stem = format!("{}*.", first.trim_end_matches(|c: char| c.is_ascii_digit()));
+        let mut stacks = Vec::new();
+        for (i, operand) in kind.operands.iter().enumerate() {
+            let Operand::Held(suffix) = operand else { continue };
+            let members: Vec<String> =
+                kind.repetitions.iter().map(|r| format!("{}{suffix}", r.prefix)).collect();
+            let alike = |name: &String| self.module.stackable.get(name);
+            let first = alike(&members[0])?;
+            let same = members.iter().all(|name| alike(name) == Some(first));
+            let alone = kind.repetitions.iter().all(|r| self.uses[r.inputs[i].index()] == 1);
+            if !same || !alone {
+                return None;
+            }
+            stacks.push(Stack { name: format!("{stem}{suffix}"), members });
+        }
+        Some((stem, stacks))
     }
 
     fn arguments(

@@ -79,14 +79,27 @@ impl Plan {
             for member in &group.members {
                 codes.push(writer.settled(member.own[place])?);
             }
-            let gradient = |name: &str| index(atom("gradients"), [string(name)]);
             let in_order = group.members.iter().zip(&codes);
+            let gradient = |name: &str| writer.module.held("gradients", name);
             own.push(if in_order.clone().all(|(member, code)| *code == gradient(&member.name)) {
                 Own::Dict("gradients".to_owned())
             } else if fused {
                 Own::Each(codes)
             } else {
-                let entries = in_order.map(|(member, code)| (member.name.clone(), code.clone())).collect();
+                let mut entries: Vec<(String, Py)> = Vec::new();
+                for (member, code) in in_order {
+                    match writer.module.place(&member.name) {
+                        Some((stack, _)) => match entries.iter_mut().find(|(name, _)| name == stack) {
+                            Some((_, Py::List(codes))) => codes.push(code.clone()),
+                            _ => entries.push((stack.to_owned(), Py::List(vec![code.clone()]))),
+                        },
+                        None => entries.push((member.name.clone(), code.clone())),
+                    }
+                }
+                for (_, code) in entries.iter_mut().filter(|(_, code)| matches!(code, Py::List(_))) {
+                    // What is read of a stack's members one by one makes a stack again.
+                    *code = call("jnp.stack", [code.clone()]);
+                }
                 let dict = writer.names.fresh("gradient_of");
                 statement(&mut writer.body, 4, &format!("{dict} = "), &Py::Dict(entries), "");
                 Own::Dict(dict)
