@@ -228,20 +228,26 @@ impl Generator<'_> {
 
     /// `to`, which is neither operand, is the larger or the smaller of them.
     pub(super) fn extreme_of(&mut self, max: bool, (length, pair): (Length, usize), to: Vec, a: Vec, b: Vec) {
+        if self.wide {
+            let nan = self.mask_temp();
+            self.asm.vi(RANGE[pair], length, to, a, b, Self::range(max));
+            self.asm.vi(COMPARE[pair], length, nan, a, b, UNORDERED);
+            return self.asm.vm(ADD[pair], length, to, a, b, Masked { by: nan.0, zero: false });
+        }
         let (op, join) = if max { (MAX[pair], AND[pair]) } else { (MIN[pair], OR[pair]) };
         let other = self.temp();
         self.asm.v(op, length, to, a, b);
         self.asm.v(op, length, other, b, a);
         // Where they differ, equal operands do: in the sign of zero.
         self.asm.v(join, length, to, to, other);
-        if self.wide {
-            let nan = self.mask_temp();
-            self.asm.vi(COMPARE[pair], length, nan, a, b, UNORDERED);
-            self.asm.vm(ADD[pair], length, to, a, b, Masked { by: nan.0, zero: false });
-        } else {
-            self.asm.vi(COMPARE[pair], length, other, a, b, UNORDERED);
-            self.asm.v(OR[pair], length, to, to, other);
-        }
+        self.asm.vi(COMPARE[pair], length, other, a, b, UNORDERED);
+        self.asm.v(OR[pair], length, to, to, other);
+    }
+
+    /// The operand of [`RANGE`]: the smaller or the larger, with its own sign.
+    pub(super) fn range(max: bool) -> u8 {
+        const OWN_SIGN: u8 = 1 << 2;
+        OWN_SIGN | u8::from(max)
     }
 
     fn int_extreme(&mut self, max: bool, out: Reg, x: Reg, y: Reg, copy: usize) {

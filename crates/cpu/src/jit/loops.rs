@@ -195,9 +195,8 @@ impl<'k> Generator<'k> {
             self.asm.jump_if(Condition::Above, top);
         }
         if own_lanes {
-            self.park_partials(&mut partials);
-            self.registers.release();
             self.join_partials(&partials);
+            self.registers.release();
         }
     }
 

@@ -1,7 +1,8 @@
 //! Reductions, in the order that [`Kernel`](wootz_plan::Kernel) documents.
 
+use super::arith::UNORDERED;
 use super::asm::vector::*;
-use super::asm::{Length, Mem, Rm, UNUSED, Vec};
+use super::asm::{Condition, Length, Mem, Rm, UNUSED, Vec};
 use super::generate::{Generator, LANE, Mode, SCRATCH};
 use super::registers::{Class, FRAME, TAIL_MASK};
 use super::shape::lane_bytes;
@@ -23,6 +24,9 @@ pub(super) struct Partials {
     at: u32,
     /// The registers that hold them during the loop.
     held: std::vec::Vec<Vec>,
+    /// The mask register that says in which lanes NaN was among the values so far, which the partial results in registers then
+    /// say nothing of (extremes of floats, AVX-512).
+    nan: Option<Vec>,
 }
 
 impl Generator<'_> {
@@ -126,7 +130,13 @@ impl Generator<'_> {
                     }
                 }
             }
-            all.push(Partials { kind, dtype, value: acc.value, out: acc.out, at, held });
+            let extreme = dtype.is_float() && matches!(kind, AccKind::Max | AccKind::Min);
+            let tells_nan = extreme && self.wide && !held.is_empty();
+            let nan = if tells_nan { self.registers.hold_mask() } else { None };
+            if let Some(nan) = nan {
+                self.asm.v(MASK_XOR, Length::L256, nan, nan, nan);
+            }
+            all.push(Partials { kind, dtype, value: acc.value, out: acc.out, at, held, nan });
         }
         all
     }
@@ -144,14 +154,27 @@ impl Generator<'_> {
             return self.fold_tail(partials, x, length);
         }
         let step = self.first + copy;
-        if let Some(register) = partials.held.get(step) {
-            return self.combine(partials.kind, dtype, length, *register, *register, x);
+        if let Some(&register) = partials.held.get(step) {
+            return match partials.nan {
+                Some(nan) => self.fold_number(partials, nan, register, x),
+                None => self.combine(partials.kind, dtype, length, register, register, x),
+            };
         }
         let place = self.partial(partials.at, bytes, step);
         let partial = self.temp();
         self.asm.v1(LOAD[0], length, partial, place);
         self.combine(partials.kind, dtype, length, partial, partial, x);
         self.asm.v1(STORE[0], length, partial, place);
+    }
+
+    /// Takes the numbers of a vector into the extremes in a register, and where there is NaN instead into the mask.
+    fn fold_number(&mut self, partials: &Partials, nan: Vec, register: Vec, x: Vec) {
+        let (length, pair) = (self.length(partials.dtype), Self::pair(partials.dtype));
+        let own = self.mask_temp();
+        self.asm.vi(COMPARE[pair], length, own, x, x, UNORDERED);
+        self.asm.v(MASK_OR, Length::L256, nan, nan, own);
+        let range = Self::range(partials.kind == AccKind::Max);
+        self.asm.vi(RANGE[pair], length, register, register, x, range);
     }
 
     /// The value to reduce as a vector.
@@ -208,9 +231,18 @@ impl Generator<'_> {
         }
     }
 
+    /// Puts NaN into partial results in registers where it was among the values.
+    fn complete(&mut self, partials: &mut Partials) {
+        let (Some(nan), Some(first)) = (partials.nan.take(), partials.held.first()) else { return };
+        let (length, value) = (self.length(partials.dtype), self.nan(partials.dtype));
+        let mask = Masked { by: nan.0, zero: false };
+        self.asm.vm(LOAD[Self::pair(partials.dtype)], length, *first, UNUSED, value, mask);
+    }
+
     /// Lets partial results that are in registers lie in the frame, for what follows the loop over whole vectors.
     pub(super) fn park_partials(&mut self, all: &mut [Partials]) {
         for partials in all {
+            self.complete(partials);
             let bytes = self.partial_bytes(partials.dtype);
             let length = self.length(partials.dtype);
             for (step, register) in std::mem::take(&mut partials.held).into_iter().enumerate() {
@@ -227,47 +259,82 @@ impl Generator<'_> {
     }
 
     fn join(&mut self, partials: &Partials) {
-        let (kind, dtype) = (partials.kind, partials.dtype);
-        let (length, bytes) = (self.length(dtype), self.partial_bytes(dtype));
+        let (length, bytes) = (self.length(partials.dtype), self.partial_bytes(partials.dtype));
         let mut half = self.partial_vectors() / 2;
-        let (x, y) = (self.temp(), self.temp());
+        let y = self.temp();
+        if let Some(&x) = partials.held.first() {
+            while half > 0 {
+                for step in 0..half {
+                    self.join_two(partials, length, [partials.held[step], partials.held[step + half]], y);
+                }
+                half /= 2;
+            }
+            self.join_lanes(partials, length, [x, y]);
+            self.tell_nan(partials, x);
+            return self.finish_join(partials, x);
+        }
+        let x = self.temp();
         while half > 0 {
             for step in 0..half {
                 let (low, high) =
                     (self.partial(partials.at, bytes, step), self.partial(partials.at, bytes, step + half));
                 self.asm.v1(LOAD[0], length, x, low);
                 self.asm.v1(LOAD[0], length, y, high);
-                self.combine_again(kind, dtype, length, x, y);
+                self.join_two(partials, length, [x, y], y);
                 self.asm.v1(STORE[0], length, x, low);
             }
             half /= 2;
         }
         self.asm.v1(LOAD[0], length, x, self.partial(partials.at, bytes, 0));
-        self.join_lanes(kind, dtype, length, [x, y]);
+        self.join_lanes(partials, length, [x, y]);
         self.finish_join(partials, x);
     }
 
-    /// [`Generator::combine`] outside of any instruction, so that intermediate registers are free at once.
-    fn combine_again(&mut self, kind: AccKind, dtype: DType, length: Length, x: Vec, y: Vec) {
+    /// Combines `y` into `x`. Intermediate registers are free at once, but `kept`.
+    fn join_two(&mut self, partials: &Partials, length: Length, [x, y]: [Vec; 2], kept: Vec) {
+        let (kind, dtype) = (partials.kind, partials.dtype);
+        if partials.nan.is_some() {
+            let range = Self::range(kind == AccKind::Max);
+            return self.asm.vi(RANGE[Self::pair(dtype)], length, x, x, y, range);
+        }
         self.combine(kind, dtype, length, x, x, y);
-        self.registers.unlock_but(&[x, y]);
+        self.registers.unlock_but(&[x, kept]);
+    }
+
+    /// The result is NaN if the mask says that it was in any lane.
+    fn tell_nan(&mut self, partials: &Partials, x: Vec) {
+        let Some(nan) = partials.nan else { return };
+        let none = self.asm.label();
+        self.asm.v1(MASK_TEST, Length::L128, nan, nan);
+        self.asm.jump_if(Condition::Equal, none);
+        let value = self.nan(partials.dtype);
+        self.asm.v1(LOAD[0], Length::L128, x, value);
+        self.asm.bind(none);
+    }
+
+    /// NaN in every lane.
+    fn nan(&mut self, dtype: DType) -> Mem {
+        match dtype {
+            DType::F64 => self.splat(f64::NAN.to_bits(), 8),
+            _ => self.splat(u64::from(f32::NAN.to_bits()), 4),
+        }
     }
 
     /// Combines the lanes of a vector pairwise into its first.
-    fn join_lanes(&mut self, kind: AccKind, dtype: DType, length: Length, [x, y]: [Vec; 2]) {
+    fn join_lanes(&mut self, partials: &Partials, length: Length, [x, y]: [Vec; 2]) {
         if length == Length::L512 {
             self.asm.vi(EXTRACT_256, Length::L512, x, UNUSED, y, 1);
-            self.combine_again(kind, dtype, Length::L256, x, y);
+            self.join_two(partials, Length::L256, [x, y], y);
         }
         if length >= Length::L256 {
             self.asm.vi(EXTRACT_128, Length::L256, x, UNUSED, y, 1);
-            self.combine_again(kind, dtype, Length::L128, x, y);
+            self.join_two(partials, Length::L128, [x, y], y);
         }
         self.asm.vi(SHUFFLE_INT, Length::L128, y, UNUSED, x, 0x4e);
-        self.combine_again(kind, dtype, Length::L128, x, y);
-        if self.partial_bytes(dtype) == 4 {
+        self.join_two(partials, Length::L128, [x, y], y);
+        if self.partial_bytes(partials.dtype) == 4 {
             self.asm.vi(SHUFFLE_INT, Length::L128, y, UNUSED, x, 0xb1);
-            self.combine_again(kind, dtype, Length::L128, x, y);
+            self.join_two(partials, Length::L128, [x, y], y);
         }
     }
 

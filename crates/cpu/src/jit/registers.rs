@@ -98,6 +98,8 @@ pub(super) const FRAME: Gpr = Gpr::R15;
 pub(super) const SLOT: u32 = 64;
 /// The mask of the lanes that a tail computes (AVX-512); not allocated.
 pub(super) const TAIL_MASK: Vec = Vec(7);
+/// Mask register 0 means "all lanes"; the tail's mask has its own use.
+const RESERVED_MASKS: u32 = 1 | 1 << TAIL_MASK.0;
 /// Most vectors that are computed side by side.
 pub(super) const MOST_COPIES: usize = 4;
 
@@ -136,14 +138,12 @@ impl Registers {
     /// For a kernel with such registers on a processor with 16 or 32 vector registers.
     pub(super) fn new(kinds: std::vec::Vec<Kind>, vectors: usize) -> Registers {
         let count = kinds.len();
-        // Mask register 0 means "all lanes"; the tail's mask has its own use.
-        let reserved = 1 | 1 << TAIL_MASK.0;
         let place = Place { piece: 0, register: NONE, kept: true, slot: NEVER };
         Registers {
             kinds,
             copies: 1,
             vectors: Bank::new(u32::MAX >> (32 - vectors), 0),
-            masks: Bank::new(0xff, reserved),
+            masks: Bank::new(0xff, RESERVED_MASKS),
             places: vec![place; count * MOST_COPIES],
             piece: 0,
             uses: std::vec::Vec::with_capacity(count + 1),
@@ -466,6 +466,14 @@ impl Registers {
         Some(Vec(index as u8))
     }
 
+    /// The same of a mask register (AVX-512).
+    pub(super) fn hold_mask(&mut self) -> Option<Vec> {
+        let free = self.masks.all & !self.masks.held;
+        let index = free.checked_ilog2()?;
+        self.masks.held |= 1 << index;
+        Some(Vec(index as u8))
+    }
+
     /// Ends some holds.
     pub(super) fn drop_held(&mut self, held: &[Vec]) {
         held.iter().for_each(|r| self.vectors.held &= !(1 << r.0));
@@ -474,5 +482,6 @@ impl Registers {
     /// Ends all holds.
     pub(super) fn release(&mut self) {
         self.vectors.held = 0;
+        self.masks.held = RESERVED_MASKS;
     }
 }

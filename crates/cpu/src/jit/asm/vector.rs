@@ -327,6 +327,8 @@ table! {
     MIN: Pair = floats(0x5d);
     DIV: Pair = floats(0x5e);
     MAX: Pair = floats(0x5f);
+    // AVX-512: an extreme of two numbers, of zeros by their sign; where one of them is NaN, the other.
+    RANGE: Pair = [op(1, 3, 0x50, false, false), op(1, 3, 0x50, true, true)];
     SQRT: Pair = floats(0x51);
     AND: Pair = floats(0x54);
     AND_NOT: Pair = floats(0x55);
@@ -407,6 +409,8 @@ table! {
     MASK_TO_GPR: VectorOp = vex(3, 1, 0x93, false);
     MASK_AND: VectorOp = on_masks(vex(0, 1, 0x41, false), DST | A | B);
     MASK_AND_NOT: VectorOp = on_masks(vex(0, 1, 0x42, false), DST | A | B);
+    // Sets the flags by the bits of either.
+    MASK_TEST: VectorOp = on_masks(vex(0, 1, 0x98, false), DST | B);
     MASK_OR: VectorOp = on_masks(vex(0, 1, 0x45, false), DST | A | B);
     MASK_XOR: VectorOp = on_masks(vex(0, 1, 0x47, false), DST | A | B);
     MASK_XNOR: VectorOp = on_masks(vex(0, 1, 0x46, false), DST | A | B);

@@ -83,6 +83,10 @@ fn evex() {
                 a.v(op, Length::L256, Vec(3), Vec(4), Vec(5));
             }
             a.v1(MASK_NOT, Length::L128, Vec(3), Vec(5));
+            a.v1(MASK_TEST, Length::L128, Vec(3), Vec(5));
+            for op in RANGE {
+                a.vi(op, Length::L512, x, y, z, 5);
+            }
             a.low_bits(Gpr::RAX, Gpr::RDX, Gpr::RCX);
         },
         expect![[r#"
@@ -172,8 +176,8 @@ fn evex() {
             vpextrw [r9+rcx*4+40h],xmm31,3
             vpinsrb xmm31,xmm28,[r9+rcx*4+40h],3
             vpinsrw xmm31,xmm28,[r9+rcx*4+40h],3
-            vaddps zmm31,zmm28,[rel 440h]
-            vrndscaleps zmm31,[rel 440h],1
+            vaddps zmm31,zmm28,[rel 480h]
+            vrndscaleps zmm31,[rel 480h],1
             vcmpltps k3,zmm20,zmm7
             vpcmpnled k3,zmm20,zmm7
             vblendmps zmm31{k5},zmm20,zmm7
@@ -226,6 +230,9 @@ fn evex() {
             kxorw k3,k4,k5
             kxnorw k3,k4,k5
             knotw k3,k5
+            kortestw k3,k5
+            vrangeps zmm31,zmm20,zmm7,5
+            vrangepd zmm31,zmm20,zmm7,5
             bzhi eax,edx,ecx
         "#]],
     );
