@@ -98,14 +98,20 @@ impl<'k> Generator<'k> {
 
     #[inline]
     pub(super) fn value(&self, reg: Reg, copy: usize) -> Value {
-        let shared = !self.registers.kinds[reg.0 as usize].varies;
-        Value { reg, copy: if shared { 0 } else { copy as u8 }, shared }
+        self.value_and_class(reg, copy).0
+    }
+
+    /// The value, and what kind of register holds it.
+    #[inline]
+    fn value_and_class(&self, reg: Reg, copy: usize) -> (Value, Class) {
+        let kind = &self.registers.kinds[reg.0 as usize];
+        (Value { reg, copy: if kind.varies { copy as u8 } else { 0 }, shared: !kind.varies }, kind.class)
     }
 
     /// The value in a register.
     #[inline]
     pub(super) fn read(&mut self, reg: Reg, copy: usize) -> Vec {
-        let (value, class) = (self.value(reg, copy), self.class(reg));
+        let (value, class) = self.value_and_class(reg, copy);
         if let Some(register) = self.registers.lock(value, class) {
             return register;
         }
@@ -116,7 +122,7 @@ impl<'k> Generator<'k> {
     /// The value as the last operand of an instruction.
     #[inline]
     pub(super) fn read_any(&mut self, reg: Reg, copy: usize) -> Rm {
-        let (value, class) = (self.value(reg, copy), self.class(reg));
+        let (value, class) = self.value_and_class(reg, copy);
         if let Some(register) = self.registers.lock(value, class) {
             return register.into();
         }
@@ -138,17 +144,19 @@ impl<'k> Generator<'k> {
     /// A register for a result that is written before all operands are read.
     #[inline]
     pub(super) fn define(&mut self, reg: Reg, copy: usize) -> Vec {
-        let (value, class) = (self.value(reg, copy), self.class(reg));
+        let (value, class) = self.value_and_class(reg, copy);
         self.registers.define(&mut self.asm, value, class)
     }
 
     /// A register for the result of one instruction on these operands.
     #[inline]
     pub(super) fn define_over(&mut self, reg: Reg, copy: usize, operands: &[Reg]) -> Vec {
-        let (value, class) = (self.value(reg, copy), self.class(reg));
+        let (value, class) = self.value_and_class(reg, copy);
         for operand in operands {
-            let operand = (self.class(*operand) == class).then(|| self.value(*operand, copy));
-            if let Some(register) = operand.and_then(|o| self.registers.inherit(value, class, o)) {
+            let (operand, other) = self.value_and_class(*operand, copy);
+            if other == class
+                && let Some(register) = self.registers.inherit(value, class, operand)
+            {
                 return register;
             }
         }

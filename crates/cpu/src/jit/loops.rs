@@ -373,8 +373,10 @@ impl<'k> Generator<'k> {
         });
         let mut wanted: Vec<(Reverse<u32>, Reg)> =
             shared.map(|used| (Reverse(used.count), used.reg)).collect();
-        wanted.sort_unstable();
         let room = self.registers.free_vectors().saturating_sub(needed);
+        if room < wanted.len() {
+            wanted.select_nth_unstable(room);
+        }
         let mut held = vec![];
         for (_, reg) in wanted.into_iter().take(room) {
             // A value that the loop itself computes is not there yet.

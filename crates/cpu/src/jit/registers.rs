@@ -173,9 +173,8 @@ impl Registers {
         let Registers { kinds, uses, used, next, counted, .. } = self;
         uses.clear();
         used.clear();
-        let operands = insts.iter().map(|inst| inst.op.operands());
-        let operands = operands.chain(also.iter().map(|reg| Operands::from(*reg)));
-        uses.extend(operands.map(|operands| Uses { operands, next: [NEVER; 3] }));
+        uses.extend(insts.iter().map(|inst| Uses { operands: inst.op.operands(), next: [NEVER; 3] }));
+        uses.extend(also.iter().map(|reg| Uses { operands: Operands::from(*reg), next: [NEVER; 3] }));
         let (mut alive, mut most) = (0, 0);
         for (position, uses) in uses.iter_mut().enumerate().rev() {
             let out = insts.get(position).and_then(|inst| inst.out);
@@ -428,12 +427,15 @@ impl Registers {
         }
     }
 
-    /// Frees a register of the kernel that is not used any more.
-    #[inline]
+    /// Frees a register of the kernel if it is not used any more.
+    #[inline(always)]
     fn free(&mut self, reg: Reg) {
-        if self.next[reg.0 as usize] != NEVER {
-            return;
+        if self.next[reg.0 as usize] == NEVER {
+            self.free_last(reg);
         }
+    }
+
+    fn free_last(&mut self, reg: Reg) {
         let Kind { varies, class, .. } = self.kinds[reg.0 as usize];
         let value = Value { reg, copy: if varies { self.copy as u8 } else { 0 }, shared: !varies };
         let Some(register) = self.resident(value) else { return };
