@@ -13,15 +13,10 @@ const ORDERED: u8 = 7;
 /// Not less; true for NaN.
 const AT_LEAST: u8 = 0x1d;
 
-/// Whether there is a vector form; `wide` is AVX-512.
-pub(super) fn supported(from: DType, to: DType, wide: bool) -> bool {
-    match (from, to) {
-        (DType::I64, DType::F32) => wide,
-        (DType::F32 | DType::F64, DType::I64) => wide,
-        (DType::F32 | DType::F64, DType::U32) => false,
-        _ => true,
-    }
-}
+/// `round` mode: towards zero, with exceptions suppressed.
+const TRUNCATE: u8 = 11;
+/// `round` mode: towards −∞.
+const DOWN: u8 = 9;
 
 impl Generator<'_> {
     pub(super) fn cast(&mut self, out: Reg, x: Reg, copy: usize) {
@@ -44,13 +39,7 @@ impl Generator<'_> {
             }
             (DType::F64, DType::F32) => self.halved(F64_TO_F32, out, x, copy),
             (DType::I64, DType::F32) if self.wide => self.halved(I64_TO_F32, out, x, copy),
-            (DType::I64, DType::F32) => {
-                let a = self.read(x, copy);
-                let (double, result) = (self.temp(), self.define(out, copy));
-                self.long_to_double(double, a);
-                self.asm.v1(F64_TO_F32, Length::L256, result, double);
-                self.fill(DType::I64, result);
-            }
+            (DType::I64, DType::F32) => self.long_to_single(out, x, copy),
             (DType::I32, DType::I64) => self.convert(SIGN_EXTEND, to, out, x, copy),
             (DType::U32 | DType::U8, DType::I64) => self.convert(ZERO_EXTEND, to, out, x, copy),
             (DType::I64, DType::U8) => {
@@ -66,7 +55,15 @@ impl Generator<'_> {
                 self.low_byte(result, a);
             }
             (DType::I32 | DType::U32 | DType::U8, _) => self.same(out, x, copy),
-            (DType::F32 | DType::F64, DType::I64) => self.float_to_long(out, x, copy),
+            (DType::F32 | DType::F64, DType::I64) if self.wide => self.float_to_long(out, x, copy),
+            (DType::F32 | DType::F64, DType::I64) => self.float_to_long_by_halves(out, x, copy),
+            (DType::F32 | DType::F64, DType::U32) if self.wide => {
+                // The f32 nearest to the limit is beyond it: the processor gives all ones.
+                let op = if from == DType::F64 { F64_TO_U32 } else { F32_TO_U32 };
+                self.clamped(op, (0.0, f64::from(u32::MAX)), out, x, copy)
+            }
+            (DType::F32, DType::U32) => self.single_to_unsigned(out, x, copy),
+            (DType::F64, DType::U32) => self.double_to_unsigned(out, x, copy),
             (DType::F32, DType::I32) => self.single_to_int(out, x, copy),
             (DType::F64, DType::I32) => {
                 self.clamped_to_int(f64::from(i32::MIN), f64::from(i32::MAX), out, x, copy)
@@ -102,15 +99,20 @@ impl Generator<'_> {
     fn narrowed(&mut self, out: Reg, x: Reg, copy: usize) -> Vec {
         let a = self.read(x, copy);
         let result = self.define(out, copy);
-        if self.clipped(DType::I64) {
-            self.asm.v1(BROADCAST[0], self.longest(), result, a);
-        } else if self.wide {
-            self.asm.v1(NARROW, self.length(DType::I64), a, result);
-        } else {
-            self.asm.vi(EXTRACT_128, Length::L256, a, UNUSED, result, 1);
-            self.asm.vi(SHUFFLE, Length::L128, result, a, result, 0x88);
-        }
+        self.low_halves(result, a);
         result
+    }
+
+    /// The low halves of 64-bit lanes.
+    fn low_halves(&mut self, to: Vec, x: Vec) {
+        if self.clipped(DType::I64) {
+            self.asm.v1(BROADCAST[0], self.longest(), to, x);
+        } else if self.wide {
+            self.asm.v1(NARROW, self.length(DType::I64), x, to);
+        } else {
+            self.asm.vi(EXTRACT_128, Length::L256, x, UNUSED, to, 1);
+            self.asm.vi(SHUFFLE, Length::L128, to, x, to, 0x88);
+        }
     }
 
     fn low_byte(&mut self, to: Vec, x: Vec) {
@@ -201,6 +203,95 @@ impl Generator<'_> {
         self.asm.v(ADD[1], length, to, to, top);
     }
 
+    /// Rounded once: what a double cannot hold is marked in its last digit, so that its nearest f32 is the integer's (AVX2).
+    fn long_to_single(&mut self, out: Reg, x: Reg, copy: usize) {
+        const DROPPED: u64 = (1 << 11) - 1;
+        let length = self.length(DType::I64);
+        let (dropped, kept) = (self.splat(DROPPED, 8), self.splat(!DROPPED, 8));
+        let (mark, bound, zero) = (self.splat(DROPPED + 1, 8), self.splat(1 << 53, 8), self.splat(0, 8));
+        let a = self.read(x, copy);
+        let (small, number) = (self.temp(), self.temp());
+        self.asm.v(AND[0], length, number, a, dropped);
+        self.asm.v(ADD_INT[1], length, number, number, dropped);
+        self.asm.v(AND[0], length, number, number, mark);
+        self.asm.v(AND[0], length, small, a, kept);
+        self.asm.v(OR[0], length, number, number, small);
+        // Below 2⁵³ nothing is dropped.
+        self.asm.v(ADD_INT[1], length, small, a, bound);
+        self.asm.shift(SHIFT_RIGHT_BY[1], length, small, small, 54);
+        self.asm.v(EQUAL_INT[1], length, small, small, zero);
+        self.asm.blend(BLEND[1], length, number, number, a, small);
+        self.long_to_double(number, number);
+        let result = self.define(out, copy);
+        self.asm.v1(F64_TO_F32, length, result, number);
+        self.fill(DType::I64, result);
+    }
+
+    /// Each half of the integer becomes the end of a double's mantissa (AVX2).
+    fn float_to_long_by_halves(&mut self, out: Reg, x: Reg, copy: usize) {
+        let length = self.length(DType::I64);
+        let double = |v: f64| v.to_bits();
+        let (limit, greatest) = (self.splat(double(2f64.powi(63)), 8), self.splat(i64::MAX as u64, 8));
+        let (down, up) = (self.splat(double(2f64.powi(-32)), 8), self.splat(double(-(2f64.powi(32))), 8));
+        let (low_magic, high_magic) =
+            (self.splat(double(2f64.powi(52)), 8), self.splat(double(1.5 * 2f64.powi(52)), 8));
+        let a = self.read(x, copy);
+        let (over, high) = (self.temp(), self.temp());
+        let low = self.define(out, copy);
+        let doubles = match self.shape.dtype(x) {
+            DType::F32 => {
+                self.asm.v1(F32_TO_F64, length, high, a);
+                high
+            }
+            _ => a,
+        };
+        self.clamp(DType::F64, (-(2f64.powi(63)), f64::INFINITY), low, doubles);
+        self.asm.vi(COMPARE[1], length, over, low, limit, AT_LEAST);
+        self.asm.vi(ROUND[1], length, low, UNUSED, low, TRUNCATE);
+        self.asm.v(MUL[1], length, high, low, down);
+        self.asm.vi(ROUND[1], length, high, UNUSED, high, DOWN);
+        self.asm.v(FMA_231[1], length, low, high, up);
+        self.asm.v(ADD[1], length, low, low, low_magic);
+        self.asm.v(XOR[0], length, low, low, low_magic);
+        self.asm.v(ADD[1], length, high, high, high_magic);
+        self.asm.shift(SHIFT_LEFT_BY[1], length, high, high, 32);
+        self.asm.v(OR[0], length, low, low, high);
+        self.asm.blend(BLEND[1], length, low, low, greatest, over);
+    }
+
+    /// From 2³¹ on that is taken away first (AVX2).
+    fn single_to_unsigned(&mut self, out: Reg, x: Reg, copy: usize) {
+        let length = self.length(DType::F32);
+        let single = |v: f32| u64::from(v.to_bits());
+        let (half, limit) = (self.splat(single(2f32.powi(31)), 4), self.splat(single(2f32.powi(32)), 4));
+        let sign = self.sign_bit(DType::F32);
+        let a = self.read(x, copy);
+        let (mask, part) = (self.temp(), self.temp());
+        let result = self.define(out, copy);
+        self.clamp(DType::F32, (0.0, f64::INFINITY), result, a);
+        self.asm.vi(COMPARE[0], length, mask, result, half, AT_LEAST);
+        self.asm.v(AND[0], length, part, mask, half);
+        self.asm.v(AND[0], length, mask, mask, sign);
+        self.asm.v(SUB[0], length, part, result, part);
+        self.asm.v1(F32_TO_I32, length, part, part);
+        self.asm.v(XOR[0], length, mask, mask, part);
+        self.asm.vi(COMPARE[0], length, result, result, limit, AT_LEAST);
+        self.asm.v(OR[0], length, result, result, mask);
+    }
+
+    /// The integer is the end of the mantissa of 2⁵² + x (AVX2).
+    fn double_to_unsigned(&mut self, out: Reg, x: Reg, copy: usize) {
+        let length = self.length(DType::F64);
+        let magic = self.splat(2f64.powi(52).to_bits(), 8);
+        let a = self.read(x, copy);
+        let number = self.temp();
+        self.clamp(DType::F64, (0.0, f64::from(u32::MAX)), number, a);
+        self.asm.vi(ROUND[1], length, number, UNUSED, number, TRUNCATE);
+        self.asm.v(ADD[1], length, number, number, magic);
+        let result = self.define(out, copy);
+        self.low_halves(result, number);
+    }
+
     fn single_to_int(&mut self, out: Reg, x: Reg, copy: usize) {
         let length = self.length(DType::F32);
         let limit = self.splat(u64::from(2f32.powi(31).to_bits()), 4);
@@ -226,13 +317,27 @@ impl Generator<'_> {
 
     /// To 32-bit lanes, of floats that hold both limits exactly.
     fn clamped_to_int(&mut self, low: f64, high: f64, out: Reg, x: Reg, copy: usize) {
+        let op = if self.shape.dtype(x) == DType::F64 { F64_TO_I32 } else { F32_TO_I32 };
+        self.clamped(op, (low, high), out, x, copy);
+    }
+
+    fn clamped(&mut self, op: VectorOp, limits: (f64, f64), out: Reg, x: Reg, copy: usize) {
         let from = self.shape.dtype(x);
+        let length = self.length(from);
+        let a = self.read(x, copy);
+        let number = self.temp();
+        self.clamp(from, limits, number, a);
+        let result = self.define(out, copy);
+        self.asm.v1(op, length, result, number);
+        self.fill(from, result);
+    }
+
+    /// `number` is `a` within limits; NaN becomes 0.
+    fn clamp(&mut self, from: DType, (low, high): (f64, f64), number: Vec, a: Vec) {
         let (length, pair) = (self.length(from), Self::pair(from));
         let bits = |v: f64| if pair == 1 { v.to_bits() } else { u64::from((v as f32).to_bits()) };
         let bytes = lane_bytes(from);
         let (low, high) = (self.splat(bits(low), bytes), self.splat(bits(high), bytes));
-        let a = self.read(x, copy);
-        let number = self.temp();
         if self.wide {
             let mask = self.mask_temp();
             self.asm.vi(COMPARE[pair], length, mask, a, a, ORDERED);
@@ -243,9 +348,6 @@ impl Generator<'_> {
         }
         self.asm.v(MAX[pair], length, number, number, low);
         self.asm.v(MIN[pair], length, number, number, high);
-        let result = self.define(out, copy);
-        self.asm.v1(if pair == 1 { F64_TO_I32 } else { F32_TO_I32 }, length, result, number);
-        self.fill(from, result);
     }
 
     /// AVX-512.

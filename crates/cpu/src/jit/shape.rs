@@ -338,18 +338,8 @@ impl<'k> Shape<'k> {
                 near && (stored.size() >= 4 || small)
             }
             InstOp::Tile => self.lane_axis == Some(2),
-            InstOp::Cast(x) => {
-                let to = self.dtype(inst.out.unwrap_or(*x));
-                super::cast::supported(dtype(x), to, self.mask_registers)
-                    || (dtype(x) == DType::I64 && to == DType::F32 && self.is_index(stage, *x))
-            }
             _ => true,
         };
         if fine { Ok(()) } else { Err(Declined("an instruction without a vector form")) }
-    }
-
-    /// Whether a register is the index along a loop, which an `f64` holds exactly.
-    fn is_index(&self, stage: &Stage, reg: Reg) -> bool {
-        stage.body.iter().any(|i| i.out == Some(reg) && matches!(i.op, InstOp::Index(_)))
     }
 }

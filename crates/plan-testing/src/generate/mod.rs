@@ -16,7 +16,7 @@ pub struct Options {
     /// Instructions whose results are not defined to the bit: exponentials, powers and the like.
     pub math: bool,
     /// Only what a processor's vectors have instructions for, so that a compiler of machine code takes nearly every kernel: no
-    /// integer division, no arithmetic on bytes, no scattered elements of less than four bytes, no positions of extremes.
+    /// division of i64, no arithmetic on bytes, no scattered elements of less than four bytes, no positions of extremes.
     pub native: bool,
     /// Most executions of stages' bodies.
     pub iterations: usize,
@@ -262,19 +262,7 @@ impl Generator {
         self.inst(InstOp::Compare(op, x, y), DType::Bool)
     }
 
-    /// A conversion; what has no vector form everywhere mostly goes through what has one.
     fn cast(&mut self, x: Reg, to: DType) -> Reg {
-        let through = match (self.dtype(x), to) {
-            _ if !self.options.native => None,
-            (DType::F32 | DType::F64, DType::U32) => Some(DType::I32),
-            (DType::I64, DType::F32) => Some(DType::F64),
-            (DType::F32 | DType::F64, DType::I64) if !self.random.once_in(16) => Some(DType::I32),
-            _ => None,
-        };
-        let x = match through {
-            Some(dtype) => self.inst(InstOp::Cast(x), dtype),
-            None => x,
-        };
         self.inst(InstOp::Cast(x), to)
     }
 
@@ -432,7 +420,12 @@ impl Generator {
             d if d.is_float() => {
                 self.random.pick(&[Add, Add, Sub, Sub, Mul, Mul, Mul, Div, Min, Max, Rem, FloorDiv])
             }
-            _ if self.options.native => self.random.pick(&[Add, Sub, Mul, Min, Max, And, Or, Xor, Shl, Shr]),
+            DType::I64 if self.options.native => {
+                self.random.pick(&[Add, Sub, Mul, Min, Max, And, Or, Xor, Shl, Shr])
+            }
+            _ if self.options.native => {
+                self.random.pick(&[Add, Sub, Mul, Div, Rem, FloorDiv, Min, Max, And, Or, Xor, Shl, Shr])
+            }
             _ => {
                 self.random.pick(&[Add, Sub, Mul, Div, Rem, FloorDiv, Min, Max, And, Or, Xor, Shl, Shr, Pow])
             }

@@ -1,6 +1,7 @@
 //! Writes instructions of one float dtype and of the integer dtype with as many bits.
 
 use super::code::Code;
+use super::division::Range;
 use crate::kernel::{InstOp, Reg};
 use wootz_ir::ops::{Binary, Compare, Unary};
 use wootz_ir::{DType, F64};
@@ -54,6 +55,11 @@ impl<'c> Math<'c> {
         self.dtype.is_float()
     }
 
+    /// Whether a product and a sum are one instruction.
+    pub(super) fn is_fused(&self) -> bool {
+        self.fused
+    }
+
     pub(super) fn is_double(&self) -> bool {
         self.dtype.size() == 8
     }
@@ -81,6 +87,26 @@ impl<'c> Math<'c> {
         let dtype = self.int_dtype();
         let wrapped = if self.is_double() { value } else { i64::from(value as i32) };
         self.code.value(InstOp::Int(wrapped), dtype)
+    }
+
+    /// An integer of the dtype of another.
+    pub(super) fn whole(&mut self, value: i64, like: Reg) -> Reg {
+        let dtype = self.code.dtype(like);
+        self.code.value(InstOp::Int(value), dtype)
+    }
+
+    pub(super) fn dtype_of(&self, x: Reg) -> DType {
+        self.code.dtype(x)
+    }
+
+    /// The numbers that an integer register may hold, if that is known.
+    pub(super) fn range(&self, x: Reg) -> Option<Range> {
+        self.code.range(x)
+    }
+
+    /// Notes the numbers that a register may hold.
+    pub(super) fn set_range(&mut self, x: Reg, range: Range) {
+        self.code.set_range(x, range);
     }
 
     fn unary(&mut self, op: Unary, x: Reg) -> Reg {
@@ -121,6 +147,14 @@ impl<'c> Math<'c> {
 
     pub(super) fn floor(&mut self, x: Reg) -> Reg {
         self.unary(Unary::Floor, x)
+    }
+
+    /// Without the digits after the point.
+    pub(super) fn trunc(&mut self, x: Reg) -> Reg {
+        let (below, above) = (self.floor(x), self.unary(Unary::Ceil, x));
+        let zero = self.float(0.0);
+        let negative = self.lt(x, zero);
+        self.select(negative, above, below)
     }
 
     pub(super) fn add(&mut self, x: Reg, y: Reg) -> Reg {
@@ -300,6 +334,11 @@ impl<'c> Math<'c> {
     /// An integer as a float.
     pub(super) fn cast(&mut self, x: Reg) -> Reg {
         self.code.value(InstOp::Cast(x), self.dtype)
+    }
+
+    /// A number as one of another dtype.
+    pub(super) fn cast_to(&mut self, x: Reg, dtype: DType) -> Reg {
+        self.code.value(InstOp::Cast(x), dtype)
     }
 
     /// A float's bits.

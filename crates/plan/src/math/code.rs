@@ -1,7 +1,9 @@
 //! The body of a stage while it is rewritten: equal instructions without effects share a register.
 
+use super::division::Range;
 use crate::kernel::{Inst, InstOp, Reg};
 use wootz_ir::DType;
+use wootz_ir::ops::Binary;
 
 /// Instructions of one stage, and the registers of the kernel so far.
 pub(super) struct Code {
@@ -17,6 +19,10 @@ pub(super) struct Code {
     /// so far was first written for.
     pub(super) origin: u32,
     pub(super) origins: Vec<u32>,
+    /// Sizes of the loops around the stage: the grid's, then its own.
+    pub(super) extents: Vec<usize>,
+    /// What is known of results that were written as several instructions.
+    ranges: Vec<(Reg, Range)>,
 }
 
 /// Hashes of instructions.
@@ -43,6 +49,42 @@ fn hash(op: &InstOp, dtype: DType) -> Option<usize> {
     Some((bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HASHES.ilog2())) as usize)
 }
 
+/// Instructions that a range is followed through.
+const MOST_STEPS: usize = 6;
+
+/// A range, unless the dtype wraps it.
+fn within(range: Range, dtype: Option<Range>) -> Option<Range> {
+    match dtype {
+        Some((low, high)) if range.0 < low || range.1 > high => dtype,
+        _ => Some(range),
+    }
+}
+
+/// The range of op(x, y); `None` if it may wrap.
+fn combined(op: Binary, x: Option<Range>, y: Option<Range>) -> Option<Range> {
+    if op == Binary::And {
+        // No more than either that is not negative.
+        let highs = [x, y].into_iter().flatten().filter(|(low, _)| *low >= 0);
+        return highs.map(|(_, high)| (0, high)).min();
+    }
+    let (x, y) = (x?, y?);
+    Some(match op {
+        Binary::Add => (x.0.checked_add(y.0)?, x.1.checked_add(y.1)?),
+        Binary::Sub => (x.0.checked_sub(y.1)?, x.1.checked_sub(y.0)?),
+        Binary::Mul => {
+            let ends = [(x.0, y.0), (x.0, y.1), (x.1, y.0), (x.1, y.1)];
+            let mut products = [0; 4];
+            for (product, (x, y)) in products.iter_mut().zip(ends) {
+                *product = x.checked_mul(y)?;
+            }
+            (*products.iter().min()?, *products.iter().max()?)
+        }
+        Binary::Min => (x.0.min(y.0), x.1.min(y.1)),
+        Binary::Max => (x.0.max(y.0), x.1.max(y.1)),
+        _ => return None,
+    })
+}
+
 impl Code {
     pub(super) fn with_capacity(regs: usize) -> Code {
         Code {
@@ -52,6 +94,8 @@ impl Code {
             before: Vec::with_capacity(regs),
             origin: 0,
             origins: Vec::with_capacity(regs),
+            extents: Vec::new(),
+            ranges: Vec::new(),
         }
     }
 
@@ -83,6 +127,7 @@ impl Code {
         self.push(Inst { out: None, op }, 0);
     }
 
+    #[inline]
     fn push(&mut self, inst: Inst, before: u32) {
         self.body.push(inst);
         self.before.push(before);
@@ -97,6 +142,47 @@ impl Code {
 
     pub(super) fn dtype(&self, reg: Reg) -> DType {
         self.regs[reg.0 as usize]
+    }
+
+    pub(super) fn set_range(&mut self, reg: Reg, range: Range) {
+        self.ranges.push((reg, range));
+    }
+
+    /// The numbers that an integer register may hold, if there is a bound.
+    pub(super) fn range(&self, reg: Reg) -> Option<Range> {
+        self.range_within(reg, MOST_STEPS)
+    }
+
+    fn range_within(&self, reg: Reg, steps: usize) -> Option<Range> {
+        let of_dtype = match self.dtype(reg) {
+            DType::Bool => Some((0, 1)),
+            DType::U8 => Some((0, u8::MAX.into())),
+            DType::I32 => Some((i32::MIN.into(), i32::MAX.into())),
+            DType::U32 => Some((0, u32::MAX.into())),
+            DType::F16 | DType::BF16 | DType::F32 | DType::F64 => return None,
+            DType::I64 => None,
+        };
+        if let Some((_, known)) = self.ranges.iter().find(|(r, _)| *r == reg) {
+            return within(*known, of_dtype);
+        }
+        let Some(steps) = steps.checked_sub(1) else { return of_dtype };
+        let inst = self.body.iter().rev().find(|inst| inst.out == Some(reg));
+        let of = |x: &Reg| self.range_within(*x, steps);
+        let computed = inst.and_then(|inst| match &inst.op {
+            InstOp::Int(value) => Some((*value, *value)),
+            InstOp::Index(axis) => {
+                let last = self.extents.get(*axis as usize)?.saturating_sub(1);
+                Some((0, i64::try_from(last).ok()?))
+            }
+            InstOp::Cast(x) => of(x),
+            InstOp::Select(_, x, y) => {
+                let (x, y) = (of(x)?, of(y)?);
+                Some((x.0.min(y.0), x.1.max(y.1)))
+            }
+            InstOp::Binary(op, x, y) => combined(*op, of(x), of(y)),
+            _ => None,
+        });
+        computed.and_then(|range| within(range, of_dtype)).or(of_dtype)
     }
 
     /// The stage's instructions. The next stage sees none of their registers again: those of a stage with loops end with it.

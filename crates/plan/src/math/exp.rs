@@ -135,18 +135,28 @@ fn reduce_even(m: &mut Math<'_>, x: Reg) -> Reduced {
 
 /// eˣ.
 pub(super) fn exp(m: &mut Math<'_>, x: Reg) -> Reg {
-    exp_by(m, x, m.pick(EXP))
+    exp_by(m, x, |m, r| {
+        if m.is_fused() {
+            return m.polynomial(r, m.pick(EXP));
+        }
+        // 1 + (r + r² · …): products are rounded, those of r² matter less.
+        let curve = m.polynomial(r, &m.pick(EXP)[2..]);
+        let square = m.mul(r, r);
+        let rest = m.fma(square, curve, r);
+        m.add_to(rest, 1.0)
+    })
 }
 
 /// eˣ with the digits that an f32 result needs, in f64.
 pub(super) fn exp_short(m: &mut Math<'_>, x: Reg) -> Reg {
-    exp_by(m, x, &EXP_SHORT)
+    exp_by(m, x, |m, r| m.polynomial(r, &EXP_SHORT))
 }
 
-fn exp_by(m: &mut Math<'_>, x: Reg, coefficients: &[f64]) -> Reg {
+/// eˣ by a function that gives eʳ of the reduced argument.
+fn exp_by(m: &mut Math<'_>, x: Reg, reduced: impl FnOnce(&mut Math<'_>, Reg) -> Reg) -> Reg {
     let Reduced { n, r, power } = reduce_even(m, x);
     let r = m.fma_by(n, -2.0 * m.pick(LN_2)[1], r);
-    let part = m.polynomial(r, coefficients);
+    let part = reduced(m, r);
     let scaled = m.mul(part, power);
     m.mul(scaled, power)
 }

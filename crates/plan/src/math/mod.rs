@@ -11,6 +11,7 @@
 mod atan;
 mod builder;
 mod code;
+mod division;
 mod erf;
 mod exp;
 mod gamma;
@@ -31,7 +32,8 @@ use wootz_ir::ops::{Binary, Unary};
 /// The kernel in native instructions. `fused` says whether [`InstOp::Fma`] is one of them; without, it appears only where the
 /// kernel itself has it.
 ///
-/// Not rewritten, whatever runs kernels must know them: remainders of floats, powers of integers and [`Unary::Polygamma`] of orders above 1.
+/// Not rewritten, whatever runs kernels must know them: remainders of floats, powers of integers, divisions of i64 that may be
+/// beyond 2⁵⁰, and [`Unary::Polygamma`] of orders above 1.
 pub fn expand(kernel: &Kernel, fused: bool) -> Cow<'_, Kernel> {
     expand_with_origins(kernel, fused).0
 }
@@ -40,7 +42,7 @@ pub fn expand(kernel: &Kernel, fused: bool) -> Cow<'_, Kernel> {
 /// over the bodies of all stages. What several instructions share belongs to the first. No positions: nothing was rewritten.
 pub fn expand_with_origins(kernel: &Kernel, fused: bool) -> (Cow<'_, Kernel>, Vec<u32>) {
     let instructions = || kernel.stages.iter().flat_map(|s| &s.body);
-    if !instructions().any(|inst| is_expanded(&inst.op)) {
+    if !instructions().any(|inst| is_expanded(&inst.op) || is_division(kernel, &inst.op)) {
         return (Cow::Borrowed(kernel), Vec::new());
     }
     let mut expander = Expander {
@@ -76,6 +78,14 @@ fn is_expanded(op: &InstOp) -> bool {
     }
 }
 
+/// True of divisions of integers.
+fn is_division(kernel: &Kernel, op: &InstOp) -> bool {
+    match op {
+        InstOp::Binary(Binary::Div | Binary::Rem, x, _) => !kernel.regs[x.0 as usize].is_float(),
+        _ => false,
+    }
+}
+
 struct Expander<'k> {
     kernel: &'k Kernel,
     fused: bool,
@@ -86,6 +96,8 @@ struct Expander<'k> {
 
 impl Expander<'_> {
     fn stage(&mut self, stage: &Stage) -> Stage {
+        self.code.extents.clear();
+        self.code.extents.extend(self.kernel.grid.iter().chain(&stage.loops));
         for inst in &stage.body {
             self.inst(inst);
             self.code.origin += 1;
@@ -173,6 +185,7 @@ fn unary(m: &mut Math<'_>, op: Unary, x: Reg) -> Option<Reg> {
 
 fn binary(m: &mut Math<'_>, op: Binary, x: Reg, y: Reg) -> Option<Reg> {
     match op {
+        Binary::Div | Binary::Rem | Binary::FloorDiv if !m.is_float() => division::divide(m, op, x, y),
         Binary::FloorDiv if m.is_float() => Some(simple::floor_div(m, x, y)),
         Binary::Pow if m.is_float() => Some(pow::pow(m, x, y)),
         Binary::Atan2 => Some(atan::atan2(m, x, y)),

@@ -395,6 +395,8 @@ table! {
     I64_TO_F64: VectorOp = op(2, 1, 0xe6, true, true);
     F32_TO_I64: VectorOp = op(1, 1, 0x7a, false, false);
     F64_TO_I64: VectorOp = op(1, 1, 0x7a, true, true);
+    F32_TO_U32: VectorOp = op(0, 1, 0x78, false, false);
+    F64_TO_U32: VectorOp = op(0, 1, 0x78, true, true);
     F16_TO_F32: VectorOp = op(1, 2, 0x13, false, false);
     F32_TO_F16: VectorOp = op(1, 3, 0x1d, false, false);
 
