@@ -147,6 +147,10 @@ class Server:
 
     def run(self, request):
         step = self.session.step
+        # A session that is timed in part takes its times itself.
+        measure = getattr(self.session, "measure", None)
+        if measure is not None:
+            return [measure(request["iterations"]) for _ in range(request["repeats"])]
         for _ in range(request["warmup"]):
             step()
         samples = []

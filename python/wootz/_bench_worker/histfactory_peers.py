@@ -13,7 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 if HERE not in sys.path:
     sys.path.insert(0, HERE)
 
-from bench_protocol import Unsupported, load_numpy  # noqa: E402
+from bench_protocol import Unsupported, load_numpy, now_ns  # noqa: E402
 from kernel_peers import Session, serve  # noqa: E402
 
 # The parameter of interest that is tested.
@@ -39,14 +39,7 @@ class Wootz:
         return lambda: -self.model.value_and_gradient(point, self.data)[1]
 
     def signal_gradient(self, point):
-        templates = self.wz.compile(self.model.graph("logpdf", templates=["nominal"]).grad(0, [2]), {})
-        nominal = self.model.template("nominal")
-
-        def step():
-            out = templates(parameters=point, data=self.data, nominal=nominal)
-            return -out["grad.nominal"]
-
-        return step
+        return lambda: -self.model.value_and_gradients(point, self.data, by=("nominal",))[1]["nominal"]
 
     def fit(self):
         return lambda: self.model.fit(self.data).twice_nll
@@ -91,8 +84,116 @@ class Wootz:
 
         return step
 
+    def loss(self):
+        return LossStep(self.wz, self.path, self.model)
+
     def toys(self, toys):
         return lambda: self.model.toys(MU, self.data, toys=int(toys)).observed
+
+
+class LossStep:
+    """A step of training a network of 2 hidden layers of 64 by `SignificanceLoss`, 1,024 events of signal a batch, in one channel.
+
+    What is measured is that step, less a step of the same network whose loss is a sum, less the objective's fit on the same yields, from
+    where that of the last step ended. The three follow one another, each as cold as it is in training, and the median of the
+    differences is taken. Batches differ from step to step; the rate of learning is so small that the network stays what it is.
+    """
+
+    packages = (*Wootz.packages, "torch")
+
+    def __init__(self, wz, path, model):
+        import torch
+
+        self.wz, self.torch, self.model = wz, torch, model
+        self.channel, self.sample = signal(path)
+        place = model.nominal_slice(self.channel, self.sample)
+        self.nominal = model.template("nominal")
+        self.scale = float(self.nominal[place].sum()) / 1024
+        self.place = place
+        torch.manual_seed(0)
+        torch.set_num_threads(1)
+        self.batches = torch.randn(16, 1024, 10)
+        self.steps = 0
+        self.networks = [self.network() for _ in range(2)]
+        self.edges = torch.linspace(0, 1, place.stop - place.start + 1, dtype=torch.float64)
+        self.histogram = wz.torch.SoftHistogram(self.edges, overflow="clip")
+        self.significance = wz.torch.SignificanceLoss(model, {self.channel: self.sample})
+        self.objective = model.objective("z0")
+        self.yields = self.nominal.copy()
+
+    def network(self):
+        nn = self.torch.nn
+        layers = nn.Linear(10, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1), nn.Sigmoid()
+        network = nn.Sequential(*layers)
+        return network, self.torch.optim.SGD(network.parameters(), lr=1e-7)
+
+    @property
+    def events(self):
+        return self.batches[self.steps % len(self.batches)]
+
+    def step(self):
+        network, optimizer = self.networks[0]
+        optimizer.zero_grad()
+        contents = self.histogram(network(self.events)[:, 0], scale=self.scale)
+        self.significance(contents).backward()
+        optimizer.step()
+        return contents
+
+    def own_step(self):
+        network, optimizer = self.networks[1]
+        optimizer.zero_grad()
+        network(self.events)[:, 0].sum().backward()
+        optimizer.step()
+
+    def fit(self):
+        return self.objective.evaluate(nominal=self.yields)
+
+    def __call__(self):
+        """The value over that of the objective, and the gradient's product with what autograd makes of histogram and objective, over that one's square."""
+        torch = self.torch
+        network, _ = self.networks[0]
+        shares = torch.special.ndtr((self.edges - network(self.events)) / self.histogram.bandwidth)
+        shares = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:-1], torch.ones_like(shares[:, :1])], 1)
+        contents = self.scale * shares.diff(dim=1).sum(0)
+        self.yields[self.place] = contents.detach().numpy()
+        found = self.fit()
+        by_yields = torch.from_numpy(found.gradients["nominal"][self.place])
+        expected = torch.autograd.grad(-(contents @ by_yields), list(network.parameters()))
+        expected = torch.cat([g.flatten() for g in expected]).double()
+        self.yields[self.place] = self.step().detach().numpy()
+        got = torch.cat([p.grad.flatten() for p in network.parameters()]).double()
+        return self.significance.value / found.value, float(got @ expected / (expected @ expected))
+
+    def measure(self, iterations):
+        differences = []
+        # Fewer have no median to speak of.
+        for _ in range(max(iterations, 20)):
+            self.steps += 1
+            start = now_ns()
+            contents = self.step()
+            stepped = now_ns()
+            self.own_step()
+            owned = now_ns()
+            self.yields[self.place] = contents.detach().numpy()
+            ready = now_ns()
+            self.fit()
+            differences.append((stepped - start) - (owned - stepped) - (now_ns() - ready))
+        differences.sort()
+        return max(differences[len(differences) // 2], 0) * iterations
+
+
+def signal(path):
+    """The channel with the most bins that has a sample scaled by the parameter of interest, and that sample."""
+    with open(path, encoding="utf-8") as file:
+        spec = json.load(file)
+    poi = ("normfactor", spec["measurements"][0]["config"]["poi"])
+    found = [
+        (len(sample["data"]), channel["name"], sample["name"])
+        for channel in spec["channels"]
+        for sample in channel["samples"]
+        if poi in [(m["type"], m["name"]) for m in sample["modifiers"]]
+    ]
+    return max(found)[1:]
 
 
 class NextStat:
@@ -276,7 +377,9 @@ def prepare(name, setup):
         if not first:
             first.append(np.hstack(value) if isinstance(value, tuple) else np.atleast_1d(value))
 
-    return Session(step, lambda: {"result": first[0]}), versions(stack.packages)
+    session = Session(step, lambda: {"result": first[0]})
+    session.measure = getattr(call, "measure", None)
+    return session, versions(getattr(call, "packages", stack.packages))
 
 
 def versions(packages):

@@ -1,10 +1,13 @@
 //! What came of it, as JSON.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Goal, Options, Per};
+use crate::error::{BenchError, io_error};
 use crate::machine::{Machine, git_revision};
 use crate::stats::{Interval, Summary};
 
@@ -44,6 +47,33 @@ impl Report {
             rounds: options.rounds,
             sample_time_ns: u64::try_from(options.sample_time.as_nanos()).unwrap_or(u64::MAX),
             rows: Vec::new(),
+        }
+    }
+
+    /// Writes the report to a file, whose folder is made if need be. Never half of it: what was there is replaced at the end.
+    pub fn write(&self, path: &Path) -> Result<(), BenchError> {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(folder).map_err(io_error(folder))?;
+        let file = tempfile::NamedTempFile::new_in(folder).map_err(io_error(folder))?;
+        serde_json::to_writer_pretty(&file, self)
+            .map_err(|error| BenchError::Io { path: path.to_owned(), source: error.into() })?;
+        file.persist(path).map_err(|error| BenchError::Io { path: path.to_owned(), source: error.error })?;
+        Ok(())
+    }
+
+    /// Reads what [`Report::write`] wrote; an error if it is of another version.
+    pub fn read(path: &Path) -> Result<Report, BenchError> {
+        let text = fs::read_to_string(path).map_err(io_error(path))?;
+        let invalid = |reason: String| BenchError::InvalidResult { path: path.to_owned(), reason };
+        let report: Report = serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        match report.version {
+            KERNELS_VERSION => Ok(report),
+            found => {
+                Err(invalid(format!("it has version {found}, this build reads version {KERNELS_VERSION}")))
+            }
         }
     }
 
@@ -153,6 +183,20 @@ pub(super) fn verdict(interval: &Interval, at_most: f64) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reports_are_kept_and_those_of_other_versions_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made/histfactory.json");
+        let mut report = Report::begin("wootz".to_owned(), &Options::default());
+        report.rows.push(Row::new("fit", "wootz", 1, Outcome::Missing { reason: "none".to_owned() }));
+        report.write(&path).unwrap();
+        assert_eq!(Report::read(&path).unwrap(), report);
+        report.version += 1;
+        report.write(&path).unwrap();
+        let error = Report::read(&path).unwrap_err();
+        assert!(matches!(error, BenchError::InvalidResult { .. }), "{error}");
+    }
 
     #[test]
     fn a_goal_is_reached_by_the_whole_interval() {

@@ -56,6 +56,61 @@ impl fmt::Display for Report {
     }
 }
 
+impl Report {
+    /// The report in short, for people: a line a case, with what its subject should reach and how many times its time the others take.
+    pub fn summary(&self) -> String {
+        let mut others: Vec<&str> = Vec::new();
+        let mut cases: Vec<(&str, Vec<&Row>)> = Vec::new();
+        for row in &self.rows {
+            match cases.last_mut() {
+                Some((case, rows)) if *case == row.case => rows.push(row),
+                _ => cases.push((&row.case, vec![row])),
+            }
+            if ratio_of(row).is_some() && !others.contains(&row.contender.as_str()) {
+                others.push(&row.contender);
+            }
+        }
+        let ratios: Vec<String> = others.iter().map(|who| format!("{who} ÷ it")).collect();
+        let first = ["case", "who", "time", "goal", "reached"];
+        let headings: Vec<&str> = first.into_iter().chain(ratios.iter().map(String::as_str)).collect();
+        let mut table = new_table(&headings);
+        for (case, rows) in cases {
+            let subject = rows.iter().find_map(|row| match &row.outcome {
+                Outcome::Ok(measured) if measured.ratio.is_none() => Some((row, measured)),
+                _ => None,
+            });
+            let Some((row, measured)) = subject else { continue };
+            let with_goal = rows.iter().find_map(|row| match &row.outcome {
+                Outcome::Ok(measured) if measured.goal.is_some() => Some((row, measured)),
+                _ => None,
+            });
+            let (goal, reached) = with_goal.map_or_else(Default::default, |(row, measured)| {
+                let [.., goal, reached] = measurements(measured);
+                let against =
+                    if measured.ratio.is_some() { format!(" × {}", row.contender) } else { String::new() };
+                (goal + &against, reached)
+            });
+            let mut cells =
+                vec![case.to_owned(), row.contender.clone(), time(measured.step_ns.median), goal, reached];
+            cells.extend(others.iter().map(|who| {
+                let ratio = rows.iter().find(|row| row.contender == *who).and_then(|row| ratio_of(row));
+                ratio.map_or(String::new(), |ratio| format!("{:.3}", 1.0 / ratio))
+            }));
+            table.add_row(cells);
+        }
+        right_align(&mut table, &std::iter::once(2).chain(5..5 + others.len()).collect::<Vec<_>>());
+        table.to_string()
+    }
+}
+
+/// The subject's time over this row's.
+fn ratio_of(row: &Row) -> Option<f64> {
+    match &row.outcome {
+        Outcome::Ok(measured) => measured.ratio.as_ref().map(|ratio| ratio.interval.estimate),
+        _ => None,
+    }
+}
+
 fn measurements(measured: &Measured) -> [String; 6] {
     let median = measured.step_ns.median;
     let rate = match &measured.per {

@@ -67,14 +67,24 @@ fn check_schema(report: &Value) {
 #[test]
 fn inference_is_checked_and_measured() {
     let names = stdout(&["bench", "histfactory", "--list"]);
-    for name in ["simple: NLL", "complex-8p: free fit", "thu-like: CLs, observed", "stress: CLs by toys"] {
+    for name in [
+        "simple: NLL",
+        "complex-8p: free fit",
+        "thu-like: CLs, observed",
+        "thu-like: SignificanceLoss without network and fit",
+        "stress: CLs by toys",
+        "10,000 bins, 2,000 parameters: NLL and gradient by parameters",
+    ] {
         assert!(names.lines().any(|line| line == name), "{name} is missing in {names}");
     }
     // Whatever stacks there are: wootz from Rust is one of them.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
     let args =
         ["--without", "nextstat,pyhf-numpy,pyhf-jax", "--only", "simple: ", "--sample-time", "1", "--json"];
     let missing = [("WOOTZ_PEERS_PYTHON", "/nonexistent")];
-    let output = crate::common::wootz(&[&["bench", "histfactory"][..], &args].concat(), &missing);
+    let args = [&["bench", "histfactory"][..], &args, &["--out", path]].concat();
+    let output = crate::common::wootz(&args, &missing);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     check_schema(&report);
     let rows = report["rows"].as_array().unwrap();
@@ -83,6 +93,14 @@ fn inference_is_checked_and_measured() {
     assert_eq!((native.len(), python.len()), (10, 10));
     assert!(native.iter().all(|row| row["status"] == "ok"), "{native:?}");
     assert!(python.iter().all(|row| row["status"] == "failed"), "{python:?}");
+    // What was kept is what was printed, and can be printed again.
+    let kept: Value = serde_json::from_str(&stdout(&["bench", "report", path, "--json"])).unwrap();
+    assert_eq!(kept, report);
+    let file = folder.path().join("histfactory.json");
+    let table = stdout(&["bench", "report", file.to_str().unwrap()]);
+    assert!(table.contains("simple: free fit") && table.contains("wootz from Python"), "{table}");
+    let summary = stdout(&["bench", "report", path, "--summary"]);
+    assert!(summary.lines().any(|line| line.contains("simple: free fit")), "{summary}");
     check_error(&["bench", "histfactory", "--only", "abacus"], 1, "no case's name contains abacus");
 }
 

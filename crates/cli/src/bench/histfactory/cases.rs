@@ -13,7 +13,7 @@ use wootz::transform::grad;
 use wootz_bench::kernels::{Case, Goal, Peer, Per, Script, Tensor};
 
 use super::super::kernels::Planned;
-use super::native;
+use super::{growth, native};
 
 /// What depends on how thorough the run is.
 #[derive(Clone, Copy)]
@@ -24,6 +24,7 @@ pub(super) struct Effort {
 
 /// The stack that the others are compared with: wootz as its Python users have it.
 const SUBJECT: &str = "wootz from Python";
+const NEXTSTAT: (&str, &str) = ("NextStat", "nextstat");
 /// The same from Rust.
 pub(super) const NATIVE: &str = "wootz";
 
@@ -40,11 +41,12 @@ pub(super) enum Task {
     ClsObserved,
     Cls,
     Open,
+    Loss,
     Toys,
 }
 
 impl Task {
-    const ALL: [Task; 11] = [
+    const ALL: [Task; 12] = [
         Task::Nll,
         Task::Gradient,
         Task::SignalGradient,
@@ -55,14 +57,15 @@ impl Task {
         Task::ClsObserved,
         Task::Cls,
         Task::Open,
+        Task::Loss,
         Task::Toys,
     ];
 
-    fn title(self) -> &'static str {
+    pub(super) fn title(self) -> &'static str {
         match self {
             Task::Nll => "NLL",
-            Task::Gradient => "gradient by parameters",
-            Task::SignalGradient => "gradient by yields",
+            Task::Gradient => "NLL and gradient by parameters",
+            Task::SignalGradient => "NLL and gradient by yields",
             Task::Fit => "free fit",
             Task::Q0 => "q0, observed",
             Task::Q0Gradient => "q0 and gradient, observed",
@@ -70,6 +73,7 @@ impl Task {
             Task::ClsObserved => "CLs, observed",
             Task::Cls => "CLs, observed and expected",
             Task::Open => "from the file to the first NLL",
+            Task::Loss => "SignificanceLoss without network and fit",
             Task::Toys => "CLs by toys",
         }
     }
@@ -87,13 +91,13 @@ impl Task {
             Task::ClsObserved => "cls_observed",
             Task::Cls => "cls",
             Task::Open => "open",
+            Task::Loss => "loss",
             Task::Toys => "toys",
         }
     }
 
     /// The stacks that can do it, besides wootz.
     fn peers(self) -> &'static [(&'static str, &'static str)] {
-        const NEXTSTAT: (&str, &str) = ("NextStat", "nextstat");
         const NUMPY: (&str, &str) = ("pyhf (NumPy)", "pyhf-numpy");
         const JAX: (&str, &str) = ("pyhf (JAX)", "pyhf-jax");
         match self {
@@ -101,7 +105,7 @@ impl Task {
             Task::Gradient => &[NEXTSTAT, JAX],
             Task::Q0 | Task::Cls => &[NUMPY, JAX],
             Task::ClsObserved | Task::Toys => &[NEXTSTAT],
-            Task::SignalGradient | Task::Q0Gradient | Task::Q0Asimov => &[],
+            Task::SignalGradient | Task::Q0Gradient | Task::Q0Asimov | Task::Loss => &[],
         }
     }
 
@@ -116,14 +120,16 @@ impl Task {
             Task::Q0 => 1e-2 / largest.max(0.1),
             Task::Q0Gradient | Task::Q0Asimov => 1e-6,
             Task::ClsObserved | Task::Cls => 1e-3,
+            // The network's gradient is f32.
+            Task::Loss => 1e-5,
             // Six standard deviations of a ratio of two tail probabilities from so many toys, and what asymptotic formulae miss; NextStat
             // keeps auxiliary data where they were observed, and so finds another number.
             Task::Toys => 6.0 * (2.0 / effort.toys as f64).sqrt() / largest + 0.4,
         }
     }
 
-    /// The goals for 8 and for 184 parameters, in microseconds.
-    fn goal(self, workload: Workload) -> Option<f64> {
+    /// What should be reached: times for 8 and for 184 parameters, in microseconds, and a ratio of toys.
+    fn goal(self, workload: Workload) -> Option<Goal> {
         let [small, large] = match self {
             Task::Nll => [0.8, 20.0],
             Task::Gradient | Task::SignalGradient => [1.5, 50.0],
@@ -132,13 +138,16 @@ impl Task {
             Task::Q0Asimov => [30.0, 5e3],
             Task::Cls => [200.0, 50e3],
             Task::Open => [1e3, 60e3],
-            Task::Q0 | Task::ClsObserved | Task::Toys => return None,
+            Task::Loss => [200.0, 200.0],
+            Task::Toys => return Some(Goal::Ratio { against: NEXTSTAT.0.to_owned(), at_most: 1.0 / 3.0 }),
+            Task::Q0 | Task::ClsObserved => return None,
         };
-        match workload {
-            Workload::Complex8p => Some(small),
-            Workload::ThuLike => Some(large),
-            Workload::Simple | Workload::Stress => None,
-        }
+        let us = match workload {
+            Workload::Complex8p => small,
+            Workload::ThuLike => large,
+            Workload::Simple | Workload::Stress => return None,
+        };
+        Some(Goal::Time { at_most_ns: 1e3 * us })
     }
 }
 
@@ -151,11 +160,15 @@ pub(super) fn all(effort: Effort, threads: usize) -> Vec<Planned> {
             if task == Task::Toys && workload != Workload::Stress {
                 continue;
             }
+            if task == Task::Loss && task.goal(workload).is_none() {
+                continue;
+            }
             let threads = if task == Task::Toys { threads } else { 1 };
             let name = format!("{}: {}", workload.name(), task.title());
             cases.push(Planned::new(name, move |name| case(name, workload, task, effort, threads)));
         }
     }
+    cases.extend(growth::all());
     cases
 }
 
@@ -170,8 +183,7 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    fn new(workload: Workload, threads: usize) -> Result<Subject, String> {
-        let workspace = workload.workspace();
+    pub(super) fn new(workspace: Workspace, threads: usize) -> Result<Subject, String> {
         let model = Arc::new(workspace.model(&ModelOptions::default()).map_err(|e| e.to_string())?);
         let data = workspace.data(&model).map_err(|e| e.to_string())?;
         let away = |(i, init): (usize, &f64)| f64::from((init + 0.05 * (1.0 + i as f64).sin()) as f32);
@@ -204,7 +216,7 @@ fn case(
     effort: Effort,
     threads: usize,
 ) -> Result<Case, String> {
-    let subject = Subject::new(workload, threads)?;
+    let subject = Subject::new(workload.workspace(), threads)?;
     let expected = reference(&subject, task)?;
     let peers = [(SUBJECT, "wootz")].iter().chain(task.peers());
     let peer = |(name, stack): &(&str, &str)| Peer::of(Script::HistFactory, name, stack, task.operation());
@@ -216,9 +228,13 @@ fn case(
             vec![tensor("point", vec![values.len()], values)]
         }
         Task::Toys => vec![tensor("toys", vec![], vec![effort.toys as f32])],
-        Task::Fit | Task::Q0 | Task::Q0Gradient | Task::Q0Asimov | Task::ClsObserved | Task::Cls => {
-            Vec::new()
-        }
+        Task::Fit
+        | Task::Q0
+        | Task::Q0Gradient
+        | Task::Q0Asimov
+        | Task::ClsObserved
+        | Task::Cls
+        | Task::Loss => Vec::new(),
     };
     Ok(Case {
         name,
@@ -227,23 +243,25 @@ fn case(
         tolerance: task.tolerance(&expected, effort),
         expected,
         subject: SUBJECT.to_owned(),
-        contenders: vec![native::contender(&subject, task, effort.toys)?],
+        contenders: native::contender(&subject, task, effort.toys)?.into_iter().collect(),
         peers: peers.map(peer).collect(),
         inputs,
         document: Some(subject.workspace.to_json()),
-        goals: task.goal(workload).map(|us| Goal::Time { at_most_ns: 1e3 * us }).into_iter().collect(),
+        goals: task.goal(workload).into_iter().collect(),
     })
 }
 
 /// What must come out: densities and gradients by the reference interpreter, fits and tests by fits of the tightest tolerance, toys by the
 /// asymptotic formulae.
-fn reference(subject: &Subject, task: Task) -> Result<Vec<f64>, String> {
+pub(super) fn reference(subject: &Subject, task: Task) -> Result<Vec<f64>, String> {
     let fit = FitOptions { tolerance: FitOptions::TOLERANCE_FOR_GRADIENTS, ..FitOptions::default() };
     let test = |statistic| HypotestOptions { statistic, fit: fit.clone() };
     let Subject { data, point, .. } = subject;
     let text = |e: wootz::histfactory::InferenceError| e.to_string();
     match task {
         Task::Nll | Task::Open => Ok(vec![-interpreted(&subject.logpdf(vec![])?, &[point, data])?[0]]),
+        // The worker's ratios: of its value to that of the objective, and of its gradient to autograd's of histogram and objective.
+        Task::Loss => Ok(vec![1.0, 1.0]),
         Task::Gradient => {
             let graph = grad(&subject.logpdf(vec![])?, 0, &[0]).map_err(|e| e.to_string())?;
             Ok(interpreted(&graph, &[point, data])?[1..].iter().map(|x| -x).collect())

@@ -1,8 +1,10 @@
 //! `wootz bench histfactory`: inference on statistical workspaces against other stacks.
 
 mod cases;
+mod growth;
 mod native;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -36,6 +38,9 @@ pub(crate) struct Args {
     /// Shortest duration of a sample
     #[arg(long, value_name = "MS", default_value_t = 20)]
     sample_time: u64,
+    /// Folder to keep the result in, as histfactory.json, for `bench report`
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -78,6 +83,9 @@ pub(crate) fn histfactory(args: &Args) -> Result<()> {
     };
     let mut report = Report::begin(subject()?, &options);
     report.rows = measure(cases.into_iter().map(|case| case.make), &options, &|what| log(what))?;
+    if let Some(folder) = &args.out {
+        report.write(&folder.join("histfactory.json"))?;
+    }
     if args.json {
         print_json(&serde_json::to_value(&report)?)?;
     } else {

@@ -19,8 +19,20 @@ pub(super) fn options(threads: usize) -> Options {
     Options { backend: BackendOptions { threads: Some(threads) }, ..Options::default() }
 }
 
-/// wootz at a task.
-pub(super) fn contender(subject: &Subject, task: Task, toys: usize) -> Result<Box<dyn Contender>, String> {
+/// wootz at a task, unless that is one of Python's.
+pub(super) fn contender(
+    subject: &Subject,
+    task: Task,
+    toys: usize,
+) -> Result<Option<Box<dyn Contender>>, String> {
+    if task == Task::Loss {
+        return Ok(None);
+    }
+    native(subject, task, toys).map(Some)
+}
+
+/// wootz at a task that Rust has.
+pub(super) fn native(subject: &Subject, task: Task, toys: usize) -> Result<Box<dyn Contender>, String> {
     let Subject { data, point, threads, .. } = subject;
     let (data, threads) = (data.clone(), *threads);
     let text = |e: InferenceError| e.to_string();
@@ -77,6 +89,7 @@ pub(super) fn contender(subject: &Subject, task: Task, toys: usize) -> Result<Bo
             })
         }
         Task::Open => open(subject),
+        Task::Loss => Err("the loss is one of PyTorch's".to_owned()),
         Task::Toys => {
             let mut inference = subject.inference(vec![])?;
             let options = ToyOptions { toys, threads: Some(threads), ..ToyOptions::default() };

@@ -7,6 +7,7 @@ mod program;
 mod reductions;
 mod training;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -40,6 +41,9 @@ pub(crate) struct Args {
     /// Shortest duration of a sample
     #[arg(long, value_name = "MS", default_value_t = 20)]
     sample_time: u64,
+    /// Folder to keep the result in, as kernels.json, for `bench report`
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -69,6 +73,9 @@ pub(crate) fn kernels(args: &Args) -> Result<()> {
     let mut report = Report::begin(subject()?, &options);
     let announce = |what: &str| log(what);
     report.rows = measure(cases.into_iter().map(|case| case.make), &options, &announce)?;
+    if let Some(folder) = &args.out {
+        report.write(&folder.join("kernels.json"))?;
+    }
     if args.json {
         print_json(&serde_json::to_value(&report)?)?;
     } else {
