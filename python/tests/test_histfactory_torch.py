@@ -303,6 +303,7 @@ def test_histograms_pass_gradcheck(mode, overflow):
     assert list(histogram.parameters()) == [h]
     weights = torch.tensor(w[: len(x)], requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, w, _: histogram(x, w), (tensor(x), weights, h))
+    assert torch.autograd.gradgradcheck(lambda x, w, _: histogram(x, w, scale=1.5), (tensor(x), weights, h))
 
 
 def test_shares_are_kept_by_clipping_and_reflection():

@@ -251,15 +251,10 @@ class Model(Inference):
         self, pars: Any, data: Any, by: Sequence[str] = ("parameters", "nominal"), convention: str = "frozen"
     ) -> tuple[float, dict[str, np.ndarray]]:
         """`logpdf` at one point and its derivatives by `"parameters"` and templates, each by its name; `convention` as in `graph`."""
-        key = (*by, convention)
-        if key not in self._densities:
-            _check_convention(convention)
-            templates = [name for name in by if name != "parameters"]
-            is_recomputed = convention == "recomputed"
-            density = _native.HistFactoryDensity(self._native, "parameters" in by, templates, is_recomputed)
-            # Parameters come first.
-            self._densities[key] = density, sorted(by, key=lambda name: name != "parameters")
-        density, names = self._densities[key]
+        try:
+            density, names = self._densities[by, convention]
+        except (KeyError, TypeError):
+            density, names = self._differentiable(tuple(by), convention)
         found = density.gradients(pars, data)
         if found is None:
             found = density.gradients(
@@ -267,6 +262,18 @@ class Model(Inference):
                 _vector("data", data, self.config.nmaindata + self.config.nauxdata),
             )
         return found[0], dict(zip(names, found[1], strict=True))
+
+    def _differentiable(self, by: tuple[str, ...], convention: str) -> tuple[_native.HistFactoryDensity, list[str]]:
+        """The density with derivatives by these, kept, and their names in its order."""
+        key = by, convention
+        if key not in self._densities:
+            _check_convention(convention)
+            templates = [name for name in by if name != "parameters"]
+            is_recomputed = convention == "recomputed"
+            density = _native.HistFactoryDensity(self._native, "parameters" in by, templates, is_recomputed)
+            # Parameters come first.
+            self._densities[key] = density, sorted(by, key=lambda name: name != "parameters")
+        return self._densities[key]
 
     def hessian(self, pars: Any, data: Any) -> np.ndarray:
         """The second derivatives of `logpdf` by the parameters."""

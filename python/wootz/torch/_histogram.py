@@ -1,5 +1,7 @@
 """Histograms with derivatives by what is filled into them."""
 
+import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -74,25 +76,44 @@ class SoftHistogram(nn.Module):
         if x.ndim != 1 or (weights is not None and weights.shape != x.shape):
             shapes = f"{list(x.shape)}" + ("" if weights is None else f" and {list(weights.shape)}")
             raise ShapeError(f"a histogram takes events [events] and weights of the same shape, not {shapes}")
-        x = _checked("events", x)
-        weights = torch.ones_like(x) if weights is None else _checked("weights", weights)
-        shares = self._soft(x)
-        if self.hard_forward:
-            shares = shares + (self._hard(x) - shares).detach()
+        _check("events", x)
+        if weights is not None:
+            _check("weights", weights)
+        h = self.bandwidth(int(self.calls)) if callable(self.bandwidth) else self.bandwidth
         if self.training:
             self.calls += 1
-        weights = weights * scale
-        contents = weights @ shares
-        return (contents, (weights * weights) @ (shares * shares)) if self.return_variance else contents
+        if self.mode == "normalized" or self.hard_forward or self.return_variance:
+            return self._by_shares(x.double(), weights, scale, h)
+        if self.overflow == "reflect":
+            x, weights = self._mirrored(x, weights)
+        return _Contents.apply(x, weights, self.edges.double(), h, scale, self.mode, self.overflow == "clip")
 
     def extra_repr(self) -> str:
         """For `print(module)`."""
         return f"bins={len(self.edges) - 1}, mode={self.mode!r}, overflow={self.overflow!r}"
 
-    def _soft(self, x: Tensor) -> Tensor:
+    def _by_shares(self, x: Tensor, weights: Tensor | None, scale: float, h: Any) -> Any:
+        weights = torch.ones_like(x) if weights is None else weights.double()
+        shares = self._soft(x, h)
+        if self.hard_forward:
+            shares = shares + (self._hard(x) - shares).detach()
+        weights = weights * scale
+        contents = weights @ shares
+        return (contents, (weights * weights) @ (shares * shares)) if self.return_variance else contents
+
+    def _mirrored(self, x: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Events with their mirror images, and their weights, which are 0 outside the edges."""
+        edges, x = self.edges.double(), x.double()
+        inside = self._inside(x)
+        weights = inside if weights is None else inside * weights
+        return torch.cat([x, 2 * edges[0] - x, 2 * edges[-1] - x]), weights.repeat(3)
+
+    def _inside(self, x: Tensor) -> Tensor:
+        return ((x >= self.edges[0]) & (x <= self.edges[-1])).to(x.dtype)
+
+    def _soft(self, x: Tensor, h: Any) -> Tensor:
+        """The shares `[events, bins]`."""
         edges = self.edges.double()
-        h = self.bandwidth(int(self.calls)) if callable(self.bandwidth) else self.bandwidth
-        inside = ((x >= edges[0]) & (x <= edges[-1])).to(x.dtype)[:, None]
         if self.mode == "normalized":
             centres = 0.5 * (edges[1:] + edges[:-1])
             scores = -0.5 * ((x[:, None] - centres) / h) ** 2
@@ -100,7 +121,7 @@ class SoftHistogram(nn.Module):
                 mirrored = torch.stack([x, 2 * edges[0] - x, 2 * edges[-1] - x])
                 scores = (-0.5 * ((mirrored[..., None] - centres) / h) ** 2).logsumexp(0)
             shares = torch.softmax(scores, dim=1)
-            return shares if self.overflow == "clip" else shares * inside
+            return shares if self.overflow == "clip" else shares * self._inside(x)[:, None]
         below = self._below((edges - x[:, None]) / h)
         if self.overflow == "clip":
             ends = torch.zeros_like(below[:, :1])
@@ -109,7 +130,7 @@ class SoftHistogram(nn.Module):
             # The shares that the mirrored events have in the bins.
             low = self._below((edges - (2 * edges[0] - x)[:, None]) / h)
             high = self._below((edges - (2 * edges[-1] - x)[:, None]) / h)
-            return (below + low + high).diff(dim=1) * inside
+            return (below + low + high).diff(dim=1) * self._inside(x)[:, None]
         return below.diff(dim=1)
 
     def _below(self, t: Tensor) -> Tensor:
@@ -127,11 +148,87 @@ class SoftHistogram(nn.Module):
         return (shares * inside[:, None]).to(self.edges.device)
 
 
-def _checked(what: str, values: Tensor) -> Tensor:
-    """The values in float64; an error unless they are finite numbers of float32 or float64."""
+class _Contents(torch.autograd.Function):
+    """Σ w·(F((b-x)/h) - F((a-x)/h)) for the bins from a to b: what autograd would do to the composition, in few passes over the events.
+
+    F is odd: half the error function or half the hyperbolic tangent, in whose units distances `[edges, events]` are kept. With `clip` the outer
+    edges are at infinity.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weights: Tensor | None, edges: Tensor, h: Any, scale: float, mode: str, clip: bool
+    ) -> Tensor:
+        distances = _distances(x, edges, h, mode)
+        shares = _shares(distances, mode, clip)
+        sums = shares.sum(1) if weights is None else shares @ weights.double()
+        ctx.save_for_backward(x, weights, edges, h if isinstance(h, Tensor) else None, distances, shares)
+        ctx.settings = None if isinstance(h, Tensor) else h, scale, mode, clip
+        return sums.mul_(0.5 * scale)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple:
+        x, weights, edges, parameter, distances, shares = ctx.saved_tensors
+        h, scale, mode, clip = ctx.settings
+        h = h if parameter is None else parameter
+        if torch.is_grad_enabled():
+            # Derivatives of derivatives: what was kept knows nothing of where it came from.
+            distances = _distances(x, edges, h, mode)
+            shares = _shares(distances, mode, clip)
+            density = torch.exp(-distances.square()) if mode == "kde" else 1.0 - torch.tanh(distances).square()
+        elif mode == "kde":
+            density = torch.square(distances).neg_().exp_()
+        else:
+            density = torch.tanh(distances).square_().neg_().add_(1.0)
+        # What each edge counts for, by its two bins.
+        by_edge = cotangent @ _sides(len(cotangent), clip, cotangent.device)
+        by_x = by_weights = by_h = None
+        if ctx.needs_input_grad[0]:
+            by_x = (by_edge @ density) * (-scale * _SLOPE[mode] * _UNIT[mode] / h)
+            by_x = (by_x if weights is None else by_x * weights).to(x.dtype)
+        if ctx.needs_input_grad[1]:
+            by_weights = ((0.5 * scale * cotangent) @ shares).to(weights.dtype)
+        if ctx.needs_input_grad[3]:
+            moments = by_edge @ (density * distances)
+            moment = moments.sum() if weights is None else moments @ weights.double()
+            by_h = (-scale * _SLOPE[mode] * moment / h).to(h.dtype).reshape(h.shape)
+        return by_x, by_weights, None, by_h, None, None, None
+
+
+# h over the unit of distances, and F's derivative at 0.
+_UNIT = {"kde": math.sqrt(0.5), "sigmoid": 0.5}
+_SLOPE = {"kde": 1.0 / math.sqrt(math.pi), "sigmoid": 0.5}
+
+
+def _distances(x: Tensor, edges: Tensor, h: Any, mode: str) -> Tensor:
+    return (edges[:, None] - x) * (_UNIT[mode] / h)
+
+
+def _shares(distances: Tensor, mode: str, clip: bool) -> Tensor:
+    """Twice the shares `[bins, events]`: differences before sums over events, whose rounding would be that of their number."""
+    below = torch.erf(distances) if mode == "kde" else torch.tanh(distances)
+    if clip:
+        ends = torch.ones_like(below[:1])
+        below = torch.cat([-ends, below[1:-1], ends])
+    return below.diff(dim=0)
+
+
+@functools.cache
+def _sides(bins: int, clip: bool, device: torch.device) -> Tensor:
+    """1 for a bin's upper edge and -1 for its lower one, `[bins, edges]`; 0 for those at infinity."""
+    sides = torch.eye(bins, bins + 1, dtype=torch.float64).roll(1, 1) - torch.eye(bins, bins + 1, dtype=torch.float64)
+    if clip:
+        sides[:, 0] = sides[:, -1] = 0.0
+    return sides.to(device)
+
+
+def _check(what: str, values: Tensor) -> None:
+    """An error unless they are finite numbers of float32 or float64."""
     if values.dtype not in (torch.float32, torch.float64):
         raise DTypeError(f"the {what} of a histogram are float32 or float64, not {str(values.dtype).removeprefix('torch.')}")
+    # A sum of finite numbers is finite, unless it overflows: one pass, and the others only then.
+    if math.isfinite(values.detach().sum()):
+        return
     finite = torch.isfinite(values)
     if not finite.all():
         raise ModelError(f"{int((~finite).sum())} of {len(values)} {what} are NaN or infinite; a histogram takes finite ones")
-    return values.double()

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,23 +116,43 @@ class SignificanceLoss(nn.Module):
         self._options = _options(tolerance=tolerance, max_iterations=max_iterations)
         self._limits = (tolerance, max_iterations)
         self._objectives: dict[tuple, _native.HistFactoryObjective | DeviceObjective] = {}
-        self.value: float | None = None
-        self.q0: float | None = None
-        self.fit: ObjectiveFit | None = None
-        self.failures = 0
-        self.zeros = 0
+        self._last = _Last()
+
+    @property
+    def value(self) -> float | None:
+        """The objective of the last call."""
+        return self._last.value
+
+    @property
+    def q0(self) -> float | None:
+        """q0 of the last call, if the objective is `z0` or `q0`."""
+        return self._last.q0
 
     @property
     def z0(self) -> float | None:
         """√q0 of the last call, if the objective is `z0` or `q0`."""
         return None if self.q0 is None else self.q0**0.5
 
+    @property
+    def fit(self) -> ObjectiveFit | None:
+        """The fits of the last call."""
+        return self._last.fit
+
+    @property
+    def failures(self) -> int:
+        """Calls whose fit failed."""
+        return self._last.failures
+
+    @property
+    def zeros(self) -> int:
+        """Calls without an excess."""
+        return self._last.zeros
+
     def reset(self) -> None:
         """Forgets where fits ended, and what is known of the last call."""
         for objective in self._objectives.values():
             objective.reset()
-        self.value = self.q0 = self.fit = None
-        self.failures = self.zeros = 0
+        self._last = _Last()
 
     def forward(self, templates: Any) -> Tensor:
         """The loss, a scalar in the widest dtype of the inputs."""
@@ -229,25 +250,38 @@ class SignificanceLoss(nn.Module):
         values = {name: held.template(name) for name in names}
         for (template, place), array in zip(places, arrays, strict=True):
             values[template][place] = array
+        last = self._last
         sign = -1.0 if self.negate and self.objective in ("z0", "q0") else 1.0
         try:
             found = objective.evaluate(list(values.values()), self._options)
         except FitError as error:
             if self.on_failure == "raise":
                 raise
-            self.failures += 1
+            last.failures += 1
             warnings.warn(f"a fit failed, the step has no gradient: {error}", stacklevel=2)
-            last = float("nan") if self.value is None else self.value
-            return sign * last, [torch.zeros_like(torch.as_tensor(a)) for a in arrays]
-        self.value = found["value"]
-        self.fit = ObjectiveFit(found["mu_hat"], found["free"], found["conditional"])
+            return sign * (float("nan") if last.value is None else last.value), [
+                torch.zeros_like(torch.as_tensor(a)) for a in arrays
+            ]
+        last.value = found["value"]
+        last.fit = ObjectiveFit(found["mu_hat"], found["free"], found["conditional"])
         if self.objective in ("z0", "q0"):
-            self.q0 = found["statistic"]
-            if self.q0 == 0.0:
-                self.zeros += 1
+            last.q0 = found["statistic"]
+            if last.q0 == 0.0:
+                last.zeros += 1
                 warnings.warn("there is no excess: q0 and its gradient are 0", stacklevel=2)
         gradients = dict(zip(names, found["gradients"], strict=True))
-        return sign * self.value, [sign * gradients[template][place] for template, place in places]
+        return sign * last.value, [sign * gradients[template][place] for template, place in places]
+
+
+@dataclass
+class _Last:
+    """What is known of the last call, and counts. Not attributes of the module, which take long to set."""
+
+    value: float | None = None
+    q0: float | None = None
+    fit: ObjectiveFit | None = None
+    failures: int = 0
+    zeros: int = 0
 
 
 class _Value(torch.autograd.Function):
