@@ -204,9 +204,9 @@ def decide(x):
 
 
 ERRORS = [
-    (lambda: wz.jit(decide)(X), wz.TraceError, r"wz\.where.*wz\.cond"),
-    (lambda: wz.jit(lambda x: float(x[0]))(X), wz.TraceError, "cannot become a Python number"),
-    (lambda: wz.jit(lambda x: np.sin(x))(X), TypeError, "."),
+    (lambda: wz.jit(decide)(X), wz.TraceError, r"wz\.where.*wz\.cond.*\(at test_transforms\.py:\d+\)"),
+    (lambda: wz.jit(lambda x: float(x[0]))(X), wz.TraceError, r"cannot become a Python number.*\(at test_transforms\.py:\d+\)"),
+    (lambda: wz.jit(lambda x: np.sin(x))(X), TypeError, "does not support ufuncs"),
     (lambda: wz.grad(lambda x: x)(X), wz.ShapeError, "gradient is that of a scalar"),
     (lambda: wz.grad(lambda x: (x.sum(), x))(X), wz.TraceError, "has_aux"),
     (lambda: wz.grad(lambda n: (n * 1.0).sum())(np.arange(3)), wz.DTypeError, r"`n` is i64\[3\]; only floats"),

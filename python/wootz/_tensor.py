@@ -65,10 +65,10 @@ class Tensor:
     # Values do not exist yet.
 
     def __bool__(self) -> bool:
-        raise TraceError(f"{self!r}: {_CONTROL_FLOW}")
+        raise TraceError(f"{self!r}: {_CONTROL_FLOW} (at {site()})")
 
     def _no_value(self, *_: Any, **__: Any) -> Any:
-        raise TraceError(f"{self!r} cannot become a Python number or a NumPy array: {_CONTROL_FLOW}")
+        raise TraceError(f"{self!r} cannot become a Python number or a NumPy array: {_CONTROL_FLOW} (at {site()})")
 
     __int__ = __float__ = __index__ = __complex__ = __array__ = item = tolist = numpy = _no_value
 

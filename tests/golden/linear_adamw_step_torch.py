@@ -9,6 +9,16 @@ import torch.nn.functional as F
 PARAMETERS = ("weight", "bias")
 
 
+def update(param, gradient, exp_avg, exp_avg_sq, t2, t1):
+    """What takes the places of a parameter and of what is kept for it."""
+    param.mul_(0.99999)
+    new_exp_avg = exp_avg + (gradient - exp_avg) * 0.1
+    exp_avg_sq.mul_(0.999)
+    exp_avg_sq.add_(gradient * gradient, alpha=0.001)
+    param.sub_(new_exp_avg / (exp_avg_sq.sqrt() * t2 + 1e-8) * t1)
+    return param, new_exp_avg, exp_avg_sq
+
+
 @torch.compile
 @torch.no_grad()
 def step(state, x, y):
@@ -20,20 +30,15 @@ def step(state, x, y):
     t = (F.softmax(h, dim=1) - v) * 0.03125
     # optimizer
     step1 = state["optimizer.step"] + 1
-    torch._fused_adamw_(
-        [state[name] for name in PARAMETERS],
-        [t.T @ x, t.sum(dim=0)],
-        [state[f"optimizer.exp_avg.{name}"] for name in PARAMETERS],
-        [state[f"optimizer.exp_avg_sq.{name}"] for name in PARAMETERS],
-        [],
-        [step1.to(torch.float32)] * len(PARAMETERS),
-        lr=0.001,
-        beta1=0.9,
-        beta2=0.999,
-        weight_decay=0.01,
-        eps=1e-8,
-        amsgrad=False,
-        maximize=False,
-    )
+    v1 = step1.to(torch.float32)
+    t1 = 0.001 / -(v1 * -0.105360515).expm1()
+    t2 = 1.0 / (-(v1 * -0.0010005003).expm1()).sqrt()
+    gradient_of = {"weight": t.T @ x, "bias": t.sum(dim=0)}
     state = {**state, "optimizer.step": step1}
+    for name in PARAMETERS:
+        exp_avg = f"optimizer.exp_avg.{name}"
+        exp_avg_sq = f"optimizer.exp_avg_sq.{name}"
+        state[name], state[exp_avg], state[exp_avg_sq] = update(
+            state[name], gradient_of[name], state[exp_avg], state[exp_avg_sq], t2, t1
+        )
     return state, {"loss": loss}

@@ -250,13 +250,17 @@ fn moment(state: &str, param: &str) -> String {
 fn clip(b: &mut Builder, gradients: &[Value], norm: f64) -> Result<Vec<Value>, TypeError> {
     let wide = gradients.iter().any(|g| b.ty(*g).dtype == DType::F64);
     let dtype = if wide { DType::F64 } else { DType::F32 };
-    let mut total = b.scalar(dtype, 0.0);
+    let mut total = None;
     for gradient in gradients {
         let gradient = b.cast(*gradient, dtype)?;
         let square = b.mul(gradient, gradient)?;
         let sum = b.sum_all(square)?;
-        total = b.add(total, sum)?;
+        total = Some(match total {
+            Some(total) => b.add(total, sum)?,
+            None => sum,
+        });
     }
+    let Some(total) = total else { return Ok(Vec::new()) };
     let joint = b.sqrt(total)?;
     let joint = b.add_scalar(joint, 1e-6)?;
     let (norm, one) = (b.scalar(dtype, norm), b.scalar(dtype, 1.0));

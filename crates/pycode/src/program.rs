@@ -7,7 +7,8 @@ use crate::py::{Py, atom, index, line, statement, string};
 use crate::update::{Updates, next_state};
 use crate::{EmitError, Framework};
 use std::collections::HashMap;
-use wootz_ir::{DType, Graph, Node, Region, Role, TensorType};
+use wootz_ir::ops::Control;
+use wootz_ir::{DType, Graph, Node, Op, Region, Role, TensorType};
 
 /// How source is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub fn emit(graph: &Graph, options: &Options) -> Result<Source, EmitError> {
     let held = graph.inputs.iter().any(|i| i.role != Role::Input);
     module.names.reserve(function);
 
-    let found = Updates::of(graph, options.framework);
+    let found = Updates::of(graph, options);
     let blocks = Blocks::of(graph, &found, |input| input.role != Role::Input);
     let style = Style { container, stacked: options.stack_layers };
     LOOP_NAMES.iter().for_each(|name| module.names.reserve(name));
@@ -89,7 +90,7 @@ pub fn emit(graph: &Graph, options: &Options) -> Result<Source, EmitError> {
     let body = std::mem::take(&mut writer.body);
 
     let mut text = String::new();
-    decorate(&mut text, options, updates);
+    decorate(&mut text, options, updates, decides(&graph.body));
     let first = held.then(|| atom(container));
     let head =
         Py::Call(Box::new(atom(function)), first.into_iter().chain(arguments.iter().map(atom)).collect());
@@ -163,7 +164,15 @@ fn results(
     Ok(Py::Tuple(vec![atom("state"), Py::Dict(outputs)]))
 }
 
-pub(crate) fn decorate(out: &mut String, options: &Options, updates: bool) {
+/// Whether what a region runs depends on values, which MLX compiles nothing of.
+pub(crate) fn decides(region: &Region) -> bool {
+    region.nodes().iter().any(|node| {
+        matches!(&node.op, Op::Control(Control::Cond { .. } | Control::While { .. }))
+            || node.op.regions().into_iter().any(|r| decides(r))
+    })
+}
+
+pub(crate) fn decorate(out: &mut String, options: &Options, updates: bool, decides: bool) {
     let donates = updates && options.framework == Framework::Jax;
     let mut arguments: Vec<&str> = Vec::new();
     arguments.extend(donates.then_some("donate_argnums=0"));
@@ -175,7 +184,7 @@ pub(crate) fn decorate(out: &mut String, options: &Options, updates: bool) {
         (Framework::Jax, false) => Some(format!("@partial(jax.jit, {arguments})")),
         (Framework::Torch, true) => Some("@torch.compile".to_owned()),
         (Framework::Torch, false) => Some(format!("@torch.compile({arguments})")),
-        (Framework::Mlx, _) => Some("@mx.compile".to_owned()),
+        (Framework::Mlx, _) => (!decides).then(|| "@mx.compile".to_owned()),
     };
     if let (true, Some(decorator)) = (options.jit, decorator) {
         line(out, 0, &decorator);

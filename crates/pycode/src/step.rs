@@ -3,7 +3,9 @@
 use crate::blocks::Blocks;
 use crate::function::{Function, Style, write_return};
 use crate::module::{Module, Stack};
-use crate::program::{LOOP_NAMES, check_inputs, check_stacked, decorate, docstring, has_doubles, summary};
+use crate::program::{
+    LOOP_NAMES, check_inputs, check_stacked, decides, decorate, docstring, has_doubles, summary,
+};
 use crate::py::{Py, atom, call, index, keyword, line, method, statement, string};
 use crate::update::{Updates, next_state};
 use crate::{EmitError, Framework, Options, Source};
@@ -34,7 +36,7 @@ pub fn emit_step(step: &Step, options: &Options) -> Result<Source, EmitError> {
         module.names.reserve(name);
     }
     LOOP_NAMES.iter().for_each(|name| module.names.reserve(name));
-    let found = Updates::of(&step.update, options.framework);
+    let found = Updates::of(&step.update, options);
     module.stackable = stackable(&step.update, &found);
     let (reads_state, loss) = loss_function(&mut module, &step.forward, options)?;
     check_stacked(&module, options)?;
@@ -44,7 +46,8 @@ pub fn emit_step(step: &Step, options: &Options) -> Result<Source, EmitError> {
     let (arguments, update) = update_body(&mut module, step, &found, options)?;
 
     let mut text = String::new();
-    decorate(&mut text, options, true);
+    let decides = [&step.forward, &step.update].iter().any(|graph| decides(&graph.body));
+    decorate(&mut text, options, true, decides);
     let head = call("step", std::iter::once(atom("state")).chain(arguments.iter().map(atom)));
     statement(&mut text, 0, "def ", &head, ":");
     docstring(&mut text, &step.forward);

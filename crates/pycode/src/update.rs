@@ -9,8 +9,8 @@ mod write;
 pub(crate) use self::write::next_state;
 
 use self::rule::Adam;
-use crate::Framework;
 use crate::function::{is_view, splat_of};
+use crate::{Framework, Options};
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -60,14 +60,15 @@ pub(crate) struct Updates {
 
 impl Updates {
     /// The updates in a graph.
-    pub(crate) fn of(graph: &Graph, framework: Framework) -> Updates {
+    pub(crate) fn of(graph: &Graph, options: &Options) -> Updates {
         let search = Search::new(graph);
         let mut found: Vec<(String, Vec<Found>)> = Vec::new();
         for output in 0..graph.outputs.len() {
             let Some(update) = search.update(output) else { continue };
-            let adam = match framework {
-                Framework::Torch => rule::adam(graph, &update),
-                Framework::Numpy | Framework::Jax | Framework::Mlx => None,
+            // PyTorch's compiler does not take its own fused kernels, and fuses what they do.
+            let adam = match (options.framework, options.jit) {
+                (Framework::Torch, false) => rule::adam(graph, &update),
+                (Framework::Torch, true) | (Framework::Numpy | Framework::Jax | Framework::Mlx, _) => None,
             };
             let (update, key) = match adam {
                 Some((adam, gradient)) => {
