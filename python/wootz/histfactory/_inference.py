@@ -9,6 +9,7 @@ import numpy as np
 
 from wootz import _native
 from wootz._errors import ShapeError
+from wootz.histfactory._progress import Progress, reporting
 from wootz.histfactory._results import Fit, Hypotest, Prediction, Scan, Significance, TestStatistic, Toys, UpperLimit
 
 
@@ -17,10 +18,14 @@ class Inference:
 
     `data` are counts and auxiliary data as `Workspace.data` gives them. Fits take the same options everywhere: `init`, `bounds`, `fixed` (the
     model's by default; one entry a parameter), `tolerance` (the largest gradient component at the end, in units of the square root
-    of its curvature) and `max_iterations`. A fit that does not converge raises `wz.FitError`. Threads may ask at once.
+    of its curvature), `max_iterations` and `starts`. A fit that does not converge raises `wz.FitError`. Threads may ask at once.
 
-    A fit finds a minimum next to where it starts. Variations whose up and down sides move a yield the same way, and products of free factors, can
-    leave several; start elsewhere (`init`) to see whether another one is lower.
+    A fit finds a minimum next to where it starts. Variations whose up and down sides move a yield the same way, products of free factors and the
+    kinks of interpolation codes 0 and 1 can leave several. Where a fit shows signs of that, up to `starts` starting points are tried (4 by
+    default) and the lowest minimum is taken; that it is the lowest of all, nobody can promise. `starts=1` is the fit from `init` alone.
+
+    What takes many steps takes `progress`: `True` for a bar (by tqdm), or a function of the steps done and of how many there are (`None` where nobody
+    knows), called a few times a second at most.
     """
 
     _native: _native.HistFactoryModel
@@ -52,20 +57,37 @@ class Inference:
         """The significance of a discovery, observed and expected."""
         return Significance(**self._inference.significance(_vector("data", data), _options(**options)))
 
-    def upper_limit(self, data: Any, level: float = 0.05, test_stat: str = "qtilde", **options: Any) -> UpperLimit:
-        """Where CLs falls below `level`, by root finding: observed and expected."""
-        raw = self._inference.upper_limit(_vector("data", data), level, test_stat, _options(**options))
+    def upper_limit(
+        self,
+        data: Any,
+        level: float = 0.05,
+        test_stat: str = "qtilde",
+        progress: Progress = None,
+        **options: Any,
+    ) -> UpperLimit:
+        """Where CLs falls below `level`, by root finding: observed and expected. Its steps are tests, and nobody knows how many."""
+        data = _vector("data", data)
+        with reporting(progress, None, "upper limit") as report:
+            raw = self._inference.upper_limit(data, level, test_stat, _options(**options), report)
         limit = UpperLimit(**raw)
         if limit.widened is not None:
             _advise(f"the upper bound of the parameter of interest was in the way: widened to {limit.widened}")
         return limit
 
     def scan(
-        self, values: Iterable[float], data: Any, level: float = 0.05, test_stat: str = "qtilde", **options: Any
+        self,
+        values: Iterable[float],
+        data: Any,
+        level: float = 0.05,
+        test_stat: str = "qtilde",
+        progress: Progress = None,
+        **options: Any,
     ) -> Scan:
         """Tests at ascending values of the parameter of interest, and the limits by straight lines between them."""
         values = [float(x) for x in values]
-        raw = self._inference.scan(values, _vector("data", data), level, test_stat, _options(**options))
+        data = _vector("data", data)
+        with reporting(progress, len(values), "scan") as report:
+            raw = self._inference.scan(values, data, level, test_stat, _options(**options), report)
         tests, limits = raw
         if tests:
             _advise(tests[0][1])
@@ -79,11 +101,14 @@ class Inference:
         seed: int = 0,
         test_stat: str = "qtilde",
         threads: int | None = None,
+        progress: Progress = None,
         **options: Any,
     ) -> Toys:
         """The test of `mu` by `toys` toys under each hypothesis. The same seed gives the same toys, whatever the number of threads."""
         data = _vector("data", data)
-        return Toys(**self._inference.toys(mu, data, toys, seed, threads, test_stat, _options(**options)))
+        with reporting(progress, 2 * toys, "toys") as report:
+            raw = self._inference.toys(mu, data, toys, seed, threads, test_stat, _options(**options), report)
+        return Toys(**raw)
 
     def asimov_data(self, mu: float, data: Any, **options: Any) -> np.ndarray:
         """The expected data at the parameters fitted to `data` with the parameter of interest at `mu`."""
@@ -104,6 +129,7 @@ def _options(
     fixed: Any = None,
     tolerance: float | None = None,
     max_iterations: int | None = None,
+    starts: int | None = None,
 ) -> dict[str, Any]:
     return {
         "mu": mu,
@@ -112,6 +138,7 @@ def _options(
         "fixed": None if fixed is None else [bool(x) for x in fixed],
         "tolerance": tolerance,
         "max_iterations": max_iterations,
+        "starts": starts,
     }
 
 

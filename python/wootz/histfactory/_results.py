@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from wootz._errors import UnknownNameError
+from wootz.histfactory._progress import Progress, reporting
 
 if TYPE_CHECKING:
     from wootz.histfactory._model import Model
@@ -115,6 +116,7 @@ class Fit:
     """`gradient`, or `precision` where rounding ended the fit."""
     iterations: int
     evaluations: int
+    starts: int
     model: "Model" = field(repr=False)
     data: np.ndarray = field(repr=False)
     options: dict[str, Any] = field(repr=False)
@@ -164,7 +166,9 @@ class Fit:
         index = self.names.index(name)
         return Interval(*self.model._inference.interval(index, sigmas, self, self.data, self.options))
 
-    def profile(self, name: str, values: Any = None, sigmas: float = 2.5, points: int = 25) -> Profile:
+    def profile(
+        self, name: str, values: Any = None, sigmas: float = 2.5, points: int = 25, progress: Progress = None
+    ) -> Profile:
         """-2 ln λ of a parameter at `values`, by default at `points` values within `sigmas` uncertainties and its bounds."""
         if name not in self.names:
             raise UnknownNameError(f"there is no parameter `{name}`; there are: {', '.join(self.names)}")
@@ -174,12 +178,16 @@ class Fit:
             low, high = self.model.config.suggested_bounds[index]
             values = np.linspace(max(low, best - reach), min(high, best + reach), points)
         values = np.asarray(values, dtype=float)
-        rises = self.model._inference.profile(index, values.tolist(), self, self.data, self.options)
+        with reporting(progress, len(values), "profile") as report:
+            rises = self.model._inference.profile(index, values.tolist(), self, self.data, self.options, report)
         return Profile(name, values, rises)
 
-    def ranking(self) -> list[Impact]:
+    def ranking(self, progress: Progress = None) -> list[Impact]:
         """The impacts of nuisance parameters on the parameter of interest, the largest first. Four fits a parameter."""
-        found = self.model._inference.ranking(self, self.data, self.options)
+        moving = self.fitted & ~self.held
+        total = int(moving.sum()) - int(moving[self.model.config.poi_index or 0])
+        with reporting(progress, total, "ranking") as report:
+            found = self.model._inference.ranking(self, self.data, self.options, report)
         return [Impact(self.names[i], after, before) for i, after, before in found]
 
     def prediction(self) -> Prediction:

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
-use wootz::histfactory::{Fit, GoodnessOfFit, Prediction, Pull};
+use wootz::histfactory::{Fit, FitOptions, GoodnessOfFit, Prediction, Pull};
 
 use super::{Analysis, Fits, Source, picture};
 use crate::output::{print, print_json};
@@ -68,9 +68,8 @@ pub(crate) fn fit(args: &Args) -> Result<()> {
 
 fn summary(args: &Args, analysis: &mut Analysis) -> Result<Summary> {
     let Analysis { inference, data, model } = analysis;
-    let mut options = args.fits.options();
-    options.poi = args.mu;
-    let fit = inference.fit(data, &options)?;
+    let options = args.fits.options(model.config())?;
+    let fit = inference.fit(data, &FitOptions { poi: args.mu, ..options.clone() })?;
     let covariance = inference.covariance(&fit, data)?;
     let names = &model.config().names;
     let mut intervals = Vec::new();
@@ -78,7 +77,7 @@ fn summary(args: &Args, analysis: &mut Analysis) -> Result<Summary> {
         let Some(index) = names.iter().position(|n| n == name) else {
             bail!("there is no parameter `{name}`; there are: {}", names.join(", "));
         };
-        intervals.push((index, inference.interval(index, 1.0, &fit, data, &args.fits.options())?));
+        intervals.push((index, inference.interval(index, 1.0, &fit, data, &options)?));
     }
     Ok(Summary {
         pulls: inference.pulls(&fit, data)?,

@@ -23,8 +23,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn hypotest(args: &Args) -> Result<()> {
-    let Analysis { mut inference, data, .. } = args.source.open()?;
-    let options = HypotestOptions { statistic: args.test_stat, fit: args.fits.options() };
+    let Analysis { mut inference, data, model } = args.source.open()?;
+    let options = HypotestOptions { statistic: args.test_stat, fit: args.fits.options(model.config())? };
     let test = inference.hypotest(args.mu, &data, &options)?;
     advise(test.advice);
     if args.source.json {

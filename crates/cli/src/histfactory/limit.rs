@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use wootz::histfactory::{HypotestOptions, LimitOptions, Statistic};
 
-use super::{Analysis, BAND, Fits, Source, advise, parse_statistic};
+use super::{Analysis, BAND, Fits, Progress, Source, advise, parse_statistic};
 use crate::output::{print, print_json};
 
 /// Find the upper limit on the parameter of interest: where CLs falls below a level, observed and expected
@@ -23,10 +23,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn limit(args: &Args) -> Result<()> {
-    let Analysis { mut inference, data, .. } = args.source.open()?;
-    let test = HypotestOptions { statistic: args.test_stat, fit: args.fits.options() };
-    let limit =
-        inference.upper_limit(&data, &LimitOptions { level: args.level, test, ..LimitOptions::default() })?;
+    let Analysis { mut inference, data, model } = args.source.open()?;
+    let test = HypotestOptions { statistic: args.test_stat, fit: args.fits.options(model.config())? };
+    let options = LimitOptions { level: args.level, test, ..LimitOptions::default() };
+    let progress = Progress::endless(&mut inference);
+    let limit = inference.upper_limit(&data, &options);
+    progress.finish();
+    let limit = limit?;
     let widened = limit.widened.map(|bound| {
         format!("the upper bound of the parameter of interest was in the way: widened to {bound}")
     });

@@ -3,6 +3,7 @@
 pub(crate) mod fit;
 pub(crate) mod hypotest;
 pub(crate) mod limit;
+pub(crate) mod options;
 mod picture;
 pub(crate) mod ranking;
 pub(crate) mod scan;
@@ -18,8 +19,11 @@ use wootz::Cpu;
 use wootz::histfactory::workload::Workload;
 use wootz::histfactory::workspace::{PatchKey, PatchSet};
 use wootz::histfactory::{
-    FitOptions, Inference, InferenceOptions, Model, ModelOptions, Observer, Poi, Statistic, Workspace,
+    Inference, InferenceOptions, Model, ModelOptions, Observer, Poi, Statistic, Workspace,
 };
+
+pub(crate) use options::Fits;
+use options::Rates;
 
 /// What is analysed.
 #[derive(clap::Args)]
@@ -39,6 +43,8 @@ pub(crate) struct Source {
     /// Fit Asimov data of this value of the parameter of interest and not the observed data
     #[arg(long, value_name = "MU", allow_negative_numbers = true)]
     asimov: Option<f64>,
+    #[command(flatten)]
+    rates: Rates,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -64,7 +70,7 @@ impl Source {
             workspace = PatchSet::read(Path::new(file))?.apply(&workspace, PatchKey::Name(name))?;
         }
         let poi = self.poi.clone().map_or(Poi::Measurement, Poi::Name);
-        let options = ModelOptions { measurement: self.measurement.clone(), poi, ..ModelOptions::default() };
+        let options = ModelOptions { measurement: self.measurement.clone(), poi, ..self.rates.options() };
         let model = Arc::new(workspace.model(&options)?);
         let mut inference =
             Inference::new(model.clone(), Arc::new(Cpu::default()), InferenceOptions::default())?;
@@ -83,24 +89,6 @@ impl Source {
     /// What to name the source in a picture.
     pub(crate) fn title(&self) -> String {
         PathBuf::from(&self.workspace).file_stem().map_or_else(String::new, |s| s.to_string_lossy().into())
-    }
-}
-
-/// How fits are made.
-#[derive(clap::Args)]
-pub(crate) struct Fits {
-    /// The largest gradient component at a fit's end, in units of the square root of its curvature
-    #[arg(long, value_name = "X", default_value_t = FitOptions::TOLERANCE)]
-    tolerance: f64,
-    /// The most iterations of a fit
-    #[arg(long, value_name = "N", default_value_t = FitOptions::default().max_iterations)]
-    max_iterations: usize,
-}
-
-impl Fits {
-    pub(crate) fn options(&self) -> FitOptions {
-        let Fits { tolerance, max_iterations } = *self;
-        FitOptions { tolerance, max_iterations, ..FitOptions::default() }
     }
 }
 
@@ -126,8 +114,16 @@ pub(crate) struct Progress(ProgressBar);
 impl Progress {
     /// A bar of so many steps, drawn while the inference runs.
     pub(crate) fn of(steps: usize, inference: &mut Inference) -> Arc<Progress> {
-        let bar = ProgressBar::new(steps as u64);
-        if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} {elapsed} {msg}") {
+        Progress::shown(ProgressBar::new(steps as u64), "{bar:24} {pos}/{len} {elapsed}", inference)
+    }
+
+    /// A count of steps, of which nobody knows how many there will be.
+    pub(crate) fn endless(inference: &mut Inference) -> Arc<Progress> {
+        Progress::shown(ProgressBar::no_length(), "{spinner} {pos} tests {elapsed}", inference)
+    }
+
+    fn shown(bar: ProgressBar, template: &str, inference: &mut Inference) -> Arc<Progress> {
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         let progress = Arc::new(Progress(bar));

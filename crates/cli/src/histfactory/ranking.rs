@@ -26,7 +26,7 @@ pub(crate) struct Args {
 pub(crate) fn ranking(args: &Args) -> Result<()> {
     picture::check([&args.picture])?;
     let Analysis { mut inference, data, model } = args.source.open()?;
-    let options = args.fits.options();
+    let options = args.fits.options(model.config())?;
     let fit = inference.fit(&data, &options)?;
     let movable = fit.fitted.iter().zip(&fit.held).filter(|(fitted, held)| **fitted && !**held).count();
     let progress = Progress::of(movable.saturating_sub(1), &mut inference);

@@ -48,7 +48,7 @@ pub(crate) fn scan(args: &Args) -> Result<()> {
     }
     let values = args.values(0.0, 5.0)?;
     let Analysis { mut inference, data, model } = args.source.open()?;
-    let test = HypotestOptions { statistic: args.test_stat, fit: args.fits.options() };
+    let test = HypotestOptions { statistic: args.test_stat, fit: args.fits.options(model.config())? };
     let options = LimitOptions { level: args.level, test, ..LimitOptions::default() };
     let progress = Progress::of(values.len(), &mut inference);
     let scan = inference.scan(&values, &data, &options);
@@ -88,11 +88,12 @@ fn likelihood(args: &Args, name: &str) -> Result<()> {
     let Some(index) = config.names.iter().position(|n| n == name) else {
         bail!("there is no parameter `{name}`; there are: {}", config.names.join(", "));
     };
-    let options = args.fits.options();
+    let options = args.fits.options(model.config())?;
     let fit = inference.fit(&data, &options)?;
     let n = fit.parameters.len();
     let reach = REACH * inference.covariance(&fit, &data)?[index * n + index].sqrt();
-    let (best, (low, high)) = (fit.parameters[index], config.bounds[index]);
+    let (low, high) = options.bounds.as_ref().unwrap_or(&config.bounds)[index];
+    let best = fit.parameters[index];
     let values = args.values((best - reach).max(low), (best + reach).min(high))?;
     let progress = Progress::of(values.len(), &mut inference);
     let rises = inference.profile(index, &values, &fit, &data, &options);

@@ -16,8 +16,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn significance(args: &Args) -> Result<()> {
-    let Analysis { mut inference, data, .. } = args.source.open()?;
-    let z = inference.significance(&data, &args.fits.options())?;
+    let Analysis { mut inference, data, model } = args.source.open()?;
+    let z = inference.significance(&data, &args.fits.options(model.config())?)?;
     if args.source.json {
         return print_json(&json!({
             "observed": z.observed,

@@ -35,13 +35,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn toys(args: &Args) -> Result<()> {
-    let Analysis { mut inference, data, .. } = args.source.open()?;
+    let Analysis { mut inference, data, model } = args.source.open()?;
     let options = ToyOptions {
         toys: args.toys as usize,
         seed: args.seed,
         threads: args.threads.map(usize::from),
         statistic: args.test_stat,
-        fit: args.fits.options(),
+        fit: args.fits.options(model.config())?,
     };
     let progress = Progress::of(2 * options.toys, &mut inference);
     let toys = inference.toys(args.mu, &data, &options);

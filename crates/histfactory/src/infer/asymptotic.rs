@@ -172,6 +172,9 @@ impl Prepared {
     ) -> Result<f64, InferenceError> {
         let options = self.fit.from(&self.last[of]).at_poi(mu);
         let conditional = inference.fit(&self.data[of], &options)?;
+        if let Some(lower) = inference.lower(&self.free[of], &conditional, &self.data[of], &self.fit)? {
+            self.free[of] = lower;
+        }
         let free = &self.free[of];
         let value = self.statistic.value(mu, free.parameters[self.poi], &conditional, free);
         self.last[of] = conditional.parameters;

@@ -18,11 +18,16 @@ pub struct FitOptions {
     pub poi: Option<f64>,
     /// The largest gradient component at the end, in units of the square root of the parameter's curvature.
     pub tolerance: f64,
-    /// The most iterations.
+    /// The most iterations of a start.
     pub max_iterations: usize,
+    /// The most starting points. More than one are used where there may be several minima: where a step brought much more or less than a parabola
+    /// would, a free factor other than the parameter of interest ends at a bound, interpolation has kinks, or the first fit fails.
+    pub starts: usize,
 }
 
 impl FitOptions {
+    /// The most starting points by default.
+    pub const STARTS: usize = 4;
     /// The tolerance by default: 2·ln L is within some 10⁻¹⁴ of its maximum for each parameter.
     pub const TOLERANCE: f64 = 1e-7;
     /// The tolerance where derivatives of the result are wanted, whose error is proportional to it.
@@ -50,6 +55,7 @@ impl Default for FitOptions {
             poi: None,
             tolerance: FitOptions::TOLERANCE,
             max_iterations: 200,
+            starts: FitOptions::STARTS,
         }
     }
 }
@@ -80,10 +86,12 @@ pub struct Fit {
     pub kkt: f64,
     /// Why it ended.
     pub convergence: Convergence,
-    /// Steps taken.
+    /// Steps taken from the start that led here.
     pub iterations: usize,
-    /// Evaluations of the objective and its derivatives.
+    /// Evaluations of the objective and its derivatives, of all starts.
     pub evaluations: usize,
+    /// Starting points tried.
+    pub starts: usize,
 }
 
 /// Scaled gradients below this count as converged where rounding ends a fit.
@@ -114,6 +122,12 @@ const ITERATIONS_A_PARAMETER: f64 = 0.2;
 /// A contraction slower than this calls for the exact Hessian again, where steps are those of an earlier point's.
 const STALE: f64 = 0.05;
 
+/// Steps that should lower −ln L by less than this say nothing of other minima.
+const MATTERS: f64 = 1e-2;
+/// What a full step may bring, in units of what it would bring on a parabola, if there is to be no doubt that there is one minimum. What Poisson
+/// terms do alone stays inside, but from starts far away.
+const STRAIGHT: std::ops::RangeInclusive<f64> = 0.7..=1.35;
+
 /// A point and what is known there.
 #[derive(Clone, Debug, Default)]
 struct Point {
@@ -125,35 +139,25 @@ struct Point {
     kkt: f64,
 }
 
-impl Inference {
-    /// The maximum likelihood fit.
-    ///
-    /// # Errors
-    /// If it does not converge; if the options or the data are not right.
-    pub fn fit(&mut self, data: &[f64], options: &FitOptions) -> Result<Fit, InferenceError> {
-        let problem = Problem::new(self, data, options)?;
-        problem.bind(self, data)?;
-        let mut run =
-            Run { inference: self, problem: &problem, data, evaluations: 0, exact: None, share: 1.0 };
-        run.minimise()
-    }
-}
-
 /// What is minimised, in checked form.
-struct Problem {
+pub(super) struct Problem {
     what: String,
-    start: Vec<f64>,
-    free: Vec<f64>,
-    lower: Vec<f64>,
-    upper: Vec<f64>,
+    pub(super) start: Vec<f64>,
+    pub(super) free: Vec<f64>,
+    pub(super) lower: Vec<f64>,
+    pub(super) upper: Vec<f64>,
     tolerance: f64,
     max_iterations: usize,
     /// How far rounding can move −ln L.
-    noise: f64,
+    pub(super) noise: f64,
 }
 
 impl Problem {
-    fn new(inference: &Inference, data: &[f64], options: &FitOptions) -> Result<Problem, InferenceError> {
+    pub(super) fn new(
+        inference: &Inference,
+        data: &[f64],
+        options: &FitOptions,
+    ) -> Result<Problem, InferenceError> {
         let model = inference.model();
         let config = model.config();
         let n = config.parameters();
@@ -203,7 +207,7 @@ impl Problem {
     }
 
     /// Gives the iteration what stays the same.
-    fn bind(&self, inference: &mut Inference, data: &[f64]) -> Result<(), InferenceError> {
+    pub(super) fn bind(&self, inference: &mut Inference, data: &[f64]) -> Result<(), InferenceError> {
         inference.set(Arg::Data, data)?;
         inference.set(Arg::Free, &self.free)?;
         inference.set(Arg::Lower, &self.lower)?;
@@ -230,19 +234,26 @@ struct Exact {
     moving: Vec<bool>,
 }
 
-struct Run<'a> {
+/// A fit from one start.
+pub(super) struct Run<'a> {
     inference: &'a mut Inference,
     problem: &'a Problem,
     data: &'a [f64],
-    evaluations: usize,
+    pub(super) evaluations: usize,
+    /// Whether a step showed that the objective is not close to a parabola.
+    pub(super) is_bent: bool,
     /// The exact Hessian that steps are those of.
     exact: Option<Exact>,
     /// The share of the last step that was taken.
     share: f64,
 }
 
-impl Run<'_> {
-    fn minimise(&mut self) -> Result<Fit, InferenceError> {
+impl<'a> Run<'a> {
+    pub(super) fn new(inference: &'a mut Inference, problem: &'a Problem, data: &'a [f64]) -> Run<'a> {
+        Run { inference, problem, data, evaluations: 0, is_bent: false, exact: None, share: 1.0 }
+    }
+
+    pub(super) fn minimise(&mut self) -> Result<Fit, InferenceError> {
         let mut at = self.evaluate(self.problem.start.clone())?;
         if !at.nll.is_finite() {
             let negative = self.inference.model().negative_rate(&at.parameters)?.map(Box::new);
@@ -281,6 +292,7 @@ impl Run<'_> {
                 }
                 return Err(self.failed(at, NotConverged::Stalled, iteration));
             };
+            self.is_bent = self.is_bent || is_rescue || self.bends(&at, &next);
             let is_progress = next.nll < at.nll - self.problem.noise || next.kkt < 0.9 * at.kkt;
             idle = if is_progress { 0 } else { idle + 1 };
             short = if self.share < SHORT.1 { short + 1 } else { 0 };
@@ -340,6 +352,20 @@ impl Run<'_> {
             kkt,
             parameters,
         })
+    }
+
+    /// Whether a step that matters changed the objective by much else than a parabola would. Steps that a bound cuts are those of no parabola.
+    fn bends(&self, at: &Point, next: &Point) -> bool {
+        let mut slope = 0.0;
+        for i in 0..at.parameters.len() {
+            let (x, shift) = (next.parameters[i], next.parameters[i] - at.parameters[i]);
+            if shift != 0.0 && (x == self.problem.lower[i] || x == self.problem.upper[i]) {
+                return false;
+            }
+            slope += at.gradient[i] * shift;
+        }
+        let parabola = slope / 2.0;
+        parabola < -MATTERS && !STRAIGHT.contains(&((next.nll - at.nll) / parabola))
     }
 
     /// The first point along the projected step, halved as often as needed, that lowers the objective enough.
@@ -439,6 +465,7 @@ impl Run<'_> {
             convergence,
             iterations,
             evaluations: self.evaluations,
+            starts: 1,
         }
     }
 

@@ -77,7 +77,10 @@ impl Inference {
         let scale = if one > 0.0 { 2.0 / one } else { 1.0 };
         let expected = BAND.map(|n| {
             let target = root_at(n, level);
-            let value = |mu: f64| Ok(target - prepared.root(self, 1, mu)?);
+            let value = |mu: f64| {
+                self.advance();
+                Ok(target - prepared.root(self, 1, mu)?)
+            };
             self::root(value, scale, tolerance)
         });
         let mut out = [0.0; 5];
@@ -86,7 +89,10 @@ impl Inference {
         }
         // On a logarithmic scale CLs is close to a parabola.
         let guess = out[2].max(prepared.mu_hat());
-        let value = |mu: f64| Ok((prepared.test(self, mu)?.observed / level).ln());
+        let value = |mu: f64| {
+            self.advance();
+            Ok((prepared.test(self, mu)?.observed / level).ln())
+        };
         let observed = root(value, guess, tolerance)?;
         let observed = observed.map_err(|mu| self.no_limit(poi, mu, level))?;
         Ok(UpperLimit { observed, expected: out, widened })

@@ -26,6 +26,7 @@ mod profile;
 mod profile_graph;
 mod ranking;
 mod session;
+mod starts;
 mod statistic;
 mod toys;
 

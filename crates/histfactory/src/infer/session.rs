@@ -25,7 +25,7 @@ pub trait Observer: Send + Sync {
         false
     }
 
-    /// One of several like steps is done: a toy, a value of a scan, a parameter of a ranking.
+    /// One of several like steps is done: a toy, a value of a scan or of a search for a limit, a parameter of a ranking.
     fn advance(&self) {}
 }
 

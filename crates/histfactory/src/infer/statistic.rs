@@ -90,6 +90,9 @@ pub struct TestStatistic {
     pub advice: Option<&'static str>,
 }
 
+/// By so much −2 ln L of a conditional fit must be below that of a free one to show a lower minimum and not rounding.
+const LOWER: f64 = 1e-7;
+
 impl Inference {
     /// A test statistic of `mu` (which must be 0 for [`Statistic::Q0`]).
     ///
@@ -106,8 +109,29 @@ impl Inference {
         check_mu(statistic, mu)?;
         let free = self.fit(data, options)?;
         let conditional = self.fit(data, &options.from(&free.parameters).at_poi(mu))?;
+        let free = self.lower(&free, &conditional, data, options)?.unwrap_or(free);
         let value = statistic.value(mu, free.parameters[poi], &conditional, &free);
         Ok(TestStatistic { statistic, mu, value, conditional, free, advice: statistic.advice(lower) })
+    }
+
+    /// The free fit made again from the conditional one, if that is lower: it was in the wrong minimum then.
+    pub(super) fn lower(
+        &mut self,
+        free: &Fit,
+        conditional: &Fit,
+        data: &[f64],
+        options: &FitOptions,
+    ) -> Result<Option<Fit>, InferenceError> {
+        let by = free.twice_nll - conditional.twice_nll;
+        let poi = self.model().config().poi.ok_or(InferenceError::NoPoi)?;
+        let bounds = options.bounds.as_ref().unwrap_or(&self.model().config().bounds);
+        // A tested value outside the bounds may well be better than all inside.
+        let is_inside = (bounds[poi].0..=bounds[poi].1).contains(&conditional.parameters[poi]);
+        if by <= LOWER || !is_inside {
+            return Ok(None);
+        }
+        let again = self.fit(data, &FitOptions { starts: 1, ..options.from(&conditional.parameters) })?;
+        Ok((again.twice_nll < free.twice_nll).then_some(again))
     }
 
     /// The position of the parameter of interest, which must be free, and its lower bound.

@@ -6,6 +6,7 @@ use crate::error::{Kind, OrRaise, Raise, guarded, with_causes};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use wootz_histfactory::{
@@ -31,6 +32,7 @@ pub(super) struct Options {
     mu: Option<f64>,
     tolerance: Option<f64>,
     max_iterations: Option<usize>,
+    starts: Option<usize>,
 }
 
 impl Options {
@@ -43,26 +45,49 @@ impl Options {
             poi: self.mu,
             tolerance: self.tolerance.unwrap_or(default.tolerance),
             max_iterations: self.max_iterations.unwrap_or(default.max_iterations),
+            starts: self.starts.unwrap_or(default.starts),
         }
     }
 }
 
-/// Looks for Ctrl-C now and then.
-struct Signals(Mutex<(Instant, Option<PyErr>)>);
+/// Looks for Ctrl-C now and then, and tells a function of Python how many steps are done.
+struct Watch {
+    state: Mutex<(Instant, Option<PyErr>)>,
+    done: AtomicUsize,
+    progress: Option<Py<PyAny>>,
+}
 
-impl Observer for Signals {
+impl Watch {
+    fn new(progress: Option<Py<PyAny>>) -> Watch {
+        Watch { state: Mutex::new((Instant::now(), None)), done: AtomicUsize::new(0), progress }
+    }
+
+    fn look(&self, py: Python<'_>) -> PyResult<()> {
+        py.check_signals()?;
+        if let Some(progress) = &self.progress {
+            progress.call1(py, (self.done.load(Ordering::Relaxed),))?;
+        }
+        Ok(())
+    }
+}
+
+impl Observer for Watch {
     fn stop(&self) -> bool {
         const EVERY: Duration = Duration::from_millis(50);
-        let mut state = unpoisoned(&self.0);
+        let mut state = unpoisoned(&self.state);
         if state.1.is_none() && state.0.elapsed() >= EVERY {
             state.0 = Instant::now();
             drop(state);
-            // Handlers of signals are Python code: nothing is locked while they run.
-            let raised = Python::attach(|py| py.check_signals()).err();
-            state = unpoisoned(&self.0);
+            // Python code runs now: nothing is locked meanwhile.
+            let raised = Python::attach(|py| self.look(py)).err();
+            state = unpoisoned(&self.state);
             state.1 = state.1.take().or(raised);
         }
         state.1.is_some()
+    }
+
+    fn advance(&self) {
+        self.done.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -81,7 +106,17 @@ impl HistFactoryInference {
         py: Python<'_>,
         f: impl FnOnce(&mut Inference) -> Result<R, InferenceError> + Send,
     ) -> PyResult<R> {
-        let signals = Arc::new(Signals(Mutex::new((Instant::now(), None))));
+        self.run_watched(py, None, f)
+    }
+
+    /// Runs something of many steps without the interpreter. `progress` is called with the number of steps done, now and then.
+    fn run_watched<R: Send>(
+        &self,
+        py: Python<'_>,
+        progress: Option<Py<PyAny>>,
+        f: impl FnOnce(&mut Inference) -> Result<R, InferenceError> + Send,
+    ) -> PyResult<R> {
+        let watch = Arc::new(Watch::new(progress));
         let run = || {
             let idle = unpoisoned(&self.idle).pop();
             let mut inference = match idle {
@@ -91,13 +126,14 @@ impl HistFactoryInference {
                     Inference::new(self.model.clone(), backend, self.options.clone())?
                 }
             };
-            inference.observe(Some(signals.clone()));
+            inference.observe(Some(watch.clone()));
             let result = f(&mut inference);
+            inference.observe(None);
             unpoisoned(&self.idle).push(inference);
             result
         };
         let result = guarded(|| Ok(py.detach(run)))?;
-        match unpoisoned(&signals.0).1.take() {
+        match unpoisoned(&watch.state).1.take() {
             Some(raised) => Err(raised),
             None => result.or_raise(),
         }
@@ -126,6 +162,7 @@ pub(super) fn fit_dict<'py>(py: Python<'py>, fit: &Fit) -> PyResult<Bound<'py, P
     out.set_item("convergence", convergence)?;
     out.set_item("iterations", fit.iterations)?;
     out.set_item("evaluations", fit.evaluations)?;
+    out.set_item("starts", fit.starts)?;
     Ok(out)
 }
 
@@ -246,7 +283,7 @@ impl HistFactoryInference {
             .into_py_dict(py)
     }
 
-    /// An upper limit.
+    /// An upper limit. As everywhere `progress` is called with the number of steps done.
     fn upper_limit<'py>(
         &self,
         py: Python<'py>,
@@ -254,11 +291,12 @@ impl HistFactoryInference {
         level: f64,
         name: &str,
         options: Options,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let data = data.to_vec()?;
         let test = HypotestOptions { statistic: statistic(name)?, fit: options.get() };
         let options = LimitOptions { level, test, ..LimitOptions::default() };
-        let limit = self.run(py, |i| i.upper_limit(&data, &options))?;
+        let limit = self.run_watched(py, progress, |i| i.upper_limit(&data, &options))?;
         let out = PyDict::new(py);
         out.set_item("observed", limit.observed)?;
         out.set_item("expected", band(&limit.expected))?;
@@ -275,11 +313,12 @@ impl HistFactoryInference {
         level: f64,
         name: &str,
         options: Options,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<(Vec<Advised<'py>>, Bound<'py, PyDict>)> {
         let data = data.to_vec()?;
         let test = HypotestOptions { statistic: statistic(name)?, fit: options.get() };
         let options = LimitOptions { level, test, ..LimitOptions::default() };
-        let scan = self.run(py, |i| i.scan(&values, &data, &options))?;
+        let scan = self.run_watched(py, progress, |i| i.scan(&values, &data, &options))?;
         let tests = scan.tests.iter().map(|t| hypotest_dict(py, t)).collect::<PyResult<_>>()?;
         let limits = PyDict::new(py);
         limits.set_item("observed", scan.observed)?;
@@ -298,10 +337,11 @@ impl HistFactoryInference {
         threads: Option<usize>,
         name: &str,
         options: Options,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let (data, statistic, fit) = (data.to_vec()?, statistic(name)?, options.get());
         let options = ToyOptions { toys, seed, threads, statistic, fit };
-        let toys = self.run(py, |i| i.toys(mu, &data, &options))?;
+        let toys = self.run_watched(py, progress, |i| i.toys(mu, &data, &options))?;
         let out = [
             ("mu", toys.mu),
             ("statistic", toys.statistic),
@@ -341,9 +381,10 @@ impl HistFactoryInference {
         fit: PastFit,
         data: Data<'py>,
         options: Options,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let (fit, data, options) = (fit.get(), data.to_vec()?, options.get());
-        let rises = self.run(py, |i| i.profile(index, &values, &fit, &data, &options))?;
+        let rises = self.run_watched(py, progress, |i| i.profile(index, &values, &fit, &data, &options))?;
         Ok(PyArray1::from_vec(py, rises))
     }
 
@@ -354,9 +395,10 @@ impl HistFactoryInference {
         fit: PastFit,
         data: Data<'py>,
         options: Options,
+        progress: Option<Py<PyAny>>,
     ) -> PyResult<Vec<Ranked>> {
         let (fit, data, options) = (fit.get(), data.to_vec()?, options.get());
-        let ranking = self.run(py, |i| i.ranking(&fit, &data, &options))?;
+        let ranking = self.run_watched(py, progress, |i| i.ranking(&fit, &data, &options))?;
         let impacts = ranking.into_iter().map(|i| (i.parameter, i.postfit.into(), i.prefit.map(Into::into)));
         Ok(impacts.collect())
     }

@@ -27,6 +27,7 @@ impl PastFit {
             convergence: Convergence::Gradient,
             iterations: 0,
             evaluations: 0,
+            starts: 1,
         }
     }
 }
