@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use wootz_cpu::Cpu;
 use wootz_histfactory::workload::Workload;
-use wootz_histfactory::{FitOptions, GraphOptions, Inference, InferenceOptions, ModelOptions};
+use wootz_histfactory::{
+    Convention, FitOptions, GraphOptions, Inference, InferenceOptions, ModelOptions, Objective,
+    ObjectiveData, Starts, Template,
+};
 use wootz_ir::{DType, Dim, Graph, HostTensor};
 use wootz_runtime::{Definition, Options, Outputs, Params, compile};
 
@@ -69,5 +72,106 @@ fn one_graph_fits_as_the_driver_does_alone_and_batched() {
         for (fit, row) in fits.iter().zip(parameters.chunks(config.parameters())) {
             assert!(close(row, &fit.parameters), "{row:?} {:?}", fit.parameters);
         }
+    }
+}
+
+/// ∂θ̂/∂(data, nominal) of some parameters against the driver's, one template at a time and over a batch of templates.
+#[test]
+fn best_fit_parameters_have_derivatives_alone_and_batched() {
+    const INPUTS: usize = 7;
+    for workload in [Workload::Simple, Workload::Complex8p] {
+        let workspace = workload.workspace();
+        let model = Arc::new(workspace.model(&ModelOptions::default()).unwrap());
+        let data = workspace.data(&model).unwrap();
+        let config = model.config();
+        let options = GraphOptions { inputs: vec![Template::Nominal], convention: Convention::Frozen };
+        let graph = model.fit_graph(&options, 100).unwrap();
+        let pulled = wootz_transform::vjp(&graph, &[1, 6]).unwrap();
+        let free: Vec<f64> = config.fixed.iter().map(|f| f64::from(u8::from(!f))).collect();
+        let (lower, mut upper): (Vec<f64>, Vec<f64>) = config.bounds.iter().copied().unzip();
+        // One parameter ends at a bound, and the others follow what is left.
+        let last = config.parameters() - 1;
+        upper[last] = 0.999;
+        let bounds: Vec<(f64, f64)> = lower.iter().copied().zip(upper.iter().copied()).collect();
+        let fit = FitOptions {
+            tolerance: FitOptions::TOLERANCE_FOR_GRADIENTS,
+            bounds: Some(bounds),
+            ..FitOptions::default()
+        };
+        let mut driver = Inference::new(
+            model.clone(),
+            Arc::new(Cpu::default()),
+            InferenceOptions { graph: options, ..InferenceOptions::default() },
+        )
+        .unwrap();
+        let nominal = model.template(Template::Nominal);
+        let batch: Vec<Vec<f64>> = (0..3)
+            .map(|k| {
+                let changed = |(i, x): (usize, &f64)| x * (1.0 + 0.03 * ((5 * k + i) as f64).cos());
+                nominal.iter().enumerate().map(changed).collect()
+            })
+            .collect();
+        let mut init = config.init.clone();
+        init[last] = 0.999;
+        let inputs = |nominal: HostTensor| {
+            vec![
+                ("init", vector(&init)),
+                ("data", vector(&data)),
+                ("free", vector(&free)),
+                ("lower", vector(&lower)),
+                ("upper", vector(&upper)),
+                ("tolerance", HostTensor::scalar(DType::F64, 1e-10)),
+                ("nominal", nominal),
+            ]
+        };
+        let with_seed = |mut inputs: Vec<(&'static str, HostTensor)>, parameter: usize| {
+            let one_hot: Vec<f64> =
+                (0..config.parameters()).map(|i| f64::from(u8::from(i == parameter))).collect();
+            for input in pulled.inputs.iter().skip(INPUTS) {
+                let name: &'static str = match &*input.name {
+                    "ct.parameters" => "ct.parameters",
+                    "ct.nll" => "ct.nll",
+                    "ct.kkt" => "ct.kkt",
+                    other => panic!("another cotangent: {other}"),
+                };
+                let seed = if name == "ct.parameters" {
+                    vector(&one_hot)
+                } else {
+                    HostTensor::scalar(DType::F64, 0.0)
+                };
+                inputs.push((name, seed));
+            }
+            inputs
+        };
+        let axes: Vec<Option<usize>> =
+            (0..pulled.inputs.len()).map(|i| (i == INPUTS - 1).then_some(0)).collect();
+        let out = vec![Some(0); pulled.outputs.len()];
+        let batched = wootz_transform::vmap(&pulled, &axes, &out, &Dim::from(batch.len())).unwrap();
+        let all = HostTensor::from_f64(DType::F64, &[batch.len(), nominal.len()], &batch.concat());
+        let mut seen = 0.0f64;
+        for parameter in 0..config.parameters() {
+            let many = run(batched.clone(), &with_seed(inputs(all.clone()), parameter));
+            let rows: Vec<Vec<f64>> = many.iter().map(|(_, t)| t.to_f64()).collect();
+            let [by_data, by_nominal] = [&rows[rows.len() - 2], &rows[rows.len() - 1]];
+            for (k, templates) in batch.iter().enumerate() {
+                driver.set_template(Template::Nominal, templates).unwrap();
+                let observed = ObjectiveData::Observed(&data);
+                let objective = Objective::Parameter(parameter);
+                let expected = driver.objective(objective, observed, &fit, &mut Starts::default()).unwrap();
+                let of = |rows: &[f64], n: usize| rows[k * n..(k + 1) * n].to_vec();
+                let pairs = [
+                    (of(by_data, data.len()), &expected.derivatives.by_data),
+                    (of(by_nominal, nominal.len()), &expected.derivatives.by_template[0].1),
+                ];
+                for (got, expected) in pairs {
+                    let scale = expected.iter().fold(1e-6f64, |m, x| m.max(x.abs()));
+                    seen = seen.max(scale);
+                    for (g, e) in got.iter().zip(expected) {
+                        assert!((g - e).abs() <= 1e-6 * scale, "{parameter}: {got:?} is not {expected:?}");
+                    }
+                }
+            }
+        }
+        assert!(seen > 1e-3, "the test tests something");
     }
 }

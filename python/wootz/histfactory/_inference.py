@@ -21,7 +21,7 @@ class Inference:
     of its curvature), `max_iterations` and `starts`. A fit that does not converge raises `wz.FitError`. Threads may ask at once.
 
     A fit finds a minimum next to where it starts. Variations whose up and down sides move a yield the same way, products of free factors and the
-    kinks of interpolation codes 0 and 1 can leave several. Where a fit shows signs of that, up to `starts` starting points are tried (4 by
+    kinks of interpolation codes 0 and 1 can leave several. Where a fit shows signs of that, up to `starts` starting points are tried (6 by
     default) and the lowest minimum is taken; that it is the lowest of all, nobody can promise. `starts=1` is the fit from `init` alone.
 
     What takes many steps takes `progress`: `True` for a bar (by tqdm), or a function of the steps done and of how many there are (`None` where nobody

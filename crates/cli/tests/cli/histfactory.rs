@@ -219,3 +219,52 @@ fn what_is_wrong_is_said() {
     check_error(&["fit", "complex-8p", "--max-iterations", "0", "--asimov", "7"], 1, "did not converge");
     check_error(&["scan", "simple", "--from", "3", "--to", "2"], 1, "must be below");
 }
+
+#[test]
+fn parameters_are_fixed_and_bounded_by_name() {
+    let folder = Folder::new();
+    let workspace = folder.write("one.json", ONE_BIN.as_bytes());
+    let value = |fit: &Value, name: &str| number(&fit["parameters"][name]["value"]);
+    let fixed = json(&["fit", &workspace, "--fix", "b=1.1"]);
+    assert_eq!(fixed["parameters"]["b"]["fixed"], true);
+    // 60 = 10·μ + 50·1.1.
+    assert!((value(&fixed, "mu") - 0.5).abs() < 1e-6);
+    let at_init = json(&["fit", &workspace, "--fix", "b", "--fix", "mu=2"]);
+    assert_eq!((value(&at_init, "b"), value(&at_init, "mu")), (1.0, 2.0));
+    let bounded = json(&["fit", &workspace, "--bounds", "mu=-1,0.25", "--init", "mu=-0.5"]);
+    assert_eq!((value(&bounded, "mu"), &bounded["parameters"]["mu"]["held"]), (0.25, &json!(true)));
+    // The name of a set stands for all of its parameters.
+    let set = json(&["fit", "complex-8p", "--fix", "lumi=1.01"]);
+    assert_eq!(value(&set, "lumi"), 1.01);
+    // Without the uncertainty of the background the limit is lower.
+    let limit = |args: &[&str]| number(&json(&[&["limit", &workspace], args].concat())["observed"]);
+    assert!(limit(&["--fix", "b"]) < limit(&[]));
+
+    check_error(&["fit", &workspace, "--fix", "nothing"], 1, "there is no parameter `nothing`; there are: ");
+    check_error(&["hypotest", &workspace, "--fix", "mu"], 1, "`mu` is fixed");
+    check_error(&["fit", &workspace, "--bounds", "mu=1"], 2, "NAME=LOW,HIGH");
+    check_error(&["fit", &workspace, "--bounds", "mu=2,1"], 1, "the bounds of `mu`");
+    check_error(&["fit", &workspace, "--fix", "mu=much"], 2, "`much` is not a number");
+}
+
+#[test]
+fn rates_are_interpolated_and_clipped_as_asked_for() {
+    let folder = Folder::new();
+    let mut spec: Value = serde_json::from_str(ONE_BIN).unwrap();
+    spec["channels"][0]["samples"][1]["modifiers"][0] =
+        json!({"name": "a", "type": "histosys", "data": {"hi_data": [58], "lo_data": [47]}});
+    let workspace = folder.write("variation.json", spec.to_string().as_bytes());
+    // 60 = 10·μ + 50 + δ(½): on a line 4; with the others less.
+    let mu = |args: &[&str]| {
+        number(&json(&[&["fit", &workspace, "--fix", "a=0.5"], args].concat())["parameters"]["mu"]["value"])
+    };
+    assert!((mu(&["--histosys-code", "code0"]) - 0.6).abs() < 1e-6);
+    // δ = ½(8 + 3)·½ + ½(8 − 3)·¼.
+    assert!((mu(&["--histosys-code", "code2"]) - (10.0 - 2.75 - 0.625) / 10.0).abs() < 1e-6);
+    assert_eq!(mu(&["--histosys-code", "code4p", "--normsys-code", "code1"]), mu(&[]));
+    let clipped = json(&["fit", &workspace, "--fix", "a=0.5", "--clip-bin-data", "80", "--fix", "mu"]);
+    let loose = json(&["fit", &workspace, "--fix", "a=0.5", "--fix", "mu"]);
+    assert!(number(&clipped["twice_nll"]) > number(&loose["twice_nll"]));
+    check_error(&["fit", &workspace, "--histosys-code", "code1"], 2, "code0, code2, code4p");
+    check_error(&["fit", &workspace, "--normsys-code", "code4p"], 2, "code1, code4");
+}

@@ -27,7 +27,7 @@ pub struct FitOptions {
 
 impl FitOptions {
     /// The most starting points by default.
-    pub const STARTS: usize = 4;
+    pub const STARTS: usize = 6;
     /// The tolerance by default: 2·ln L is within some 10⁻¹⁴ of its maximum for each parameter.
     pub const TOLERANCE: f64 = 1e-7;
     /// The tolerance where derivatives of the result are wanted, whose error is proportional to it.

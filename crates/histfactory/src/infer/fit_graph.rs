@@ -1,6 +1,7 @@
 //! A whole fit as one graph: the iteration inside a `while`, so that it batches and goes to every backend.
 
 use super::fit::{DAMPING, NEAR, PRECISION, RESCUES, SHORTEST, SUFFICIENT};
+use super::implicit::differentiable;
 use super::iteration;
 use crate::{GraphOptions, Model};
 use wootz_ir::ops::{Control, RuleError};
@@ -69,8 +70,11 @@ impl Model {
     /// A fit as a graph: `init`, `free` (1 for fitted parameters, 0 for fixed ones), `lower`, `upper` `f64[parameters]`, `data`, `tolerance`, then
     /// the chosen templates → `parameters`, `nll` (−ln L), `kkt` (the largest scaled gradient component), `converged` (bool), `evaluations` (i64).
     ///
-    /// It takes the steps of [`Inference::fit`](crate::Inference::fit) but for those of the exact Hessian. A fit without convergence says so in
-    /// `converged`: the other results are no result then. Under `vmap` finished fits wait for the others.
+    /// It takes the steps of [`Inference::fit`](crate::Inference::fit) from one start, but for those of the exact Hessian. A fit without convergence says
+    /// so in `converged`: the other results are no result then. Under `vmap` finished fits wait for the others.
+    ///
+    /// `parameters` and `nll` are differentiable in reverse mode by data and templates, and by `init` for fixed parameters; bounds count as constants.
+    /// Their derivatives are as precise as the fit: ask for a `tolerance` of [`FitOptions::TOLERANCE_FOR_GRADIENTS`](crate::FitOptions).
     ///
     /// # Errors
     /// If a transformation fails, which is an error in wootz.
@@ -87,7 +91,7 @@ impl Model {
         ];
         let outputs = ["parameters", "nll", "kkt", "converged", "evaluations"];
         super::graph_of(self, options, &inputs, &outputs, |b, args, templates| {
-            let found = fitted(b, self, args, templates, max_evaluations)?;
+            let found = differentiable(b, self, args, templates, max_evaluations)?;
             Ok(vec![found.parameters, found.nll, found.kkt, found.converged, found.evaluations])
         })
     }

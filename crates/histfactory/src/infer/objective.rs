@@ -196,9 +196,9 @@ impl Run<'_> {
         Ok((Dataset { values, free, moving: Vec::new(), log_density }, fit.parameters, moving))
     }
 
-    /// A fit whose result has derivatives.
+    /// A fit whose result has derivatives. It has one start, so that it follows a minimum as templates change, and does not leave it for another.
     fn fitted(&mut self, data: &[f64], options: &FitOptions) -> Result<Fit, InferenceError> {
-        let fit = self.inference.fit(data, options)?;
+        let fit = self.inference.fit(data, &FitOptions { starts: 1, ..options.clone() })?;
         if fit.kkt <= options.tolerance.max(ROUNDED) {
             return Ok(fit);
         }

@@ -1,15 +1,12 @@
 //! Profiled likelihoods as graphs: fits whose derivatives are known, so that test statistics batch and differentiate like any other function.
 
 use super::fit_graph::{Fitted, fitted};
-use super::{Built, FitOptions, InferenceError, Statistic};
+use super::implicit::{ARGS, log_density};
+use super::{FitOptions, InferenceError, Statistic};
 use crate::{GraphOptions, Model, Templates};
-use std::sync::Arc;
 use wootz_ir::ops::{Control, RegionTransforms, RuleError};
-use wootz_ir::{Builder, DType, Graph, HostTensor, Region, Shape, TensorType, Value};
+use wootz_ir::{Builder, DType, Graph, HostTensor, Shape, TensorType, Value};
 use wootz_transform::Transforms;
-
-/// Inputs of a fit before the templates: init, data, free, lower, upper, tolerance.
-const ARGS: usize = 6;
 
 impl Model {
     /// A test statistic as a graph: `mu` (a scalar), `data`, then the chosen templates → `value`, `mu_hat` (the best-fit parameter of interest).
@@ -128,18 +125,4 @@ fn profiled(
     })?;
     let out = b.push_multi(Control::CustomVjp { primal, forward, backward }, &operands)?;
     Ok([out[0], out[1]])
-}
-
-/// ln L as a region over parameters, data and the templates that are values.
-fn log_density(
-    b: &Builder,
-    model: &Model,
-    args: &[Value],
-    templates: &Templates,
-) -> Result<Arc<Region>, RuleError> {
-    let types: Vec<TensorType> = args.iter().map(|v| b.ty(*v).clone()).collect();
-    b.subregion::<RuleError>(&types, |b, p| {
-        let built: Built = model.logpdf(b, p[0], p[1], &templates.rebound(&p[2..]));
-        Ok(vec![built?])
-    })
 }

@@ -6,7 +6,7 @@
 //! are left alone, so that they cost what one start costs.
 
 use super::fit::{Problem, Run};
-use super::{Fit, FitOptions, Inference, InferenceError, NotConverged};
+use super::{Fit, FitOptions, Inference, InferenceError};
 use crate::model::Constraint;
 use crate::{HistosysCode, Model, NormsysCode};
 use rand_chacha::ChaCha8Rng;
@@ -75,8 +75,7 @@ impl Inference {
 fn is_doubtful(model: &Model, problem: &Problem, found: &Result<Fit, InferenceError>, is_bent: bool) -> bool {
     match found {
         Ok(fit) => is_bent || has_kinks(model) || has_factor_at_bound(model, problem, fit),
-        Err(InferenceError::NotConverged { reason, .. }) => *reason != NotConverged::Iterations,
-        Err(_) => false,
+        Err(error) => matches!(error, InferenceError::NotConverged { .. }),
     }
 }
 
