@@ -90,6 +90,16 @@ def physical(spec: dict, model, seed: int) -> dict:
     return spec
 
 
+def with_background(spec: dict, seed: int) -> dict:
+    """The workspace with one more sample in each channel, so that something is expected without a signal, too."""
+    spec, rng = copy.deepcopy(spec), random.Random(seed)
+    for channel in spec["channels"]:
+        yields = [rng.uniform(20, 60) for _ in channel["samples"][0]["data"]]
+        modifier = {"name": "a0", "type": "normsys", "data": {"lo": 0.9, "hi": 1.1}}
+        channel["samples"].append({"name": "flat", "data": yields, "modifiers": [modifier]})
+    return spec
+
+
 def random_points(config, count: int, seed: int) -> list[list[float]]:
     """The initial values, and points around them within bounds."""
     rng = random.Random(seed)

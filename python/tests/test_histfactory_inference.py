@@ -85,7 +85,7 @@ def random_specs(count, kind):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("kind", "count"), [("physical", 100), ("any", 80)])
+@pytest.mark.parametrize(("kind", "count"), [("physical", 70), ("any", 50)])
 def test_fits_of_random_workspaces_are_at_least_as_good_as_pyhfs(kind, count):
     """Counts that have nothing to do with yields, variations whose sides move a yield the same way: many minima, some at bounds."""
     compared = several = 0
@@ -106,12 +106,15 @@ def test_fits_of_random_workspaces_are_at_least_as_good_as_pyhfs(kind, count):
         for found in (fit, polished):
             assert found.kkt <= 1e-5, seed
             assert found.twice_nll <= float(theirs) + allowed(float(theirs)), (seed, found.twice_nll, float(theirs))
-        alone = ours.fit(starts=1)
-        assert (alone.starts, fit.starts > 1) == (1, fit.twice_nll < alone.twice_nll or fit.starts > 1)
-        several += fit.twice_nll < alone.twice_nll - allowed(float(theirs))
+        try:
+            alone = ours.fit(starts=1).twice_nll
+        except wz.FitError:
+            alone = np.inf
+        assert fit.twice_nll <= alone + allowed(float(theirs)), seed
+        several += fit.twice_nll < alone - allowed(float(theirs))
     assert compared >= 0.75 * count
     # There are workspaces with several minima among them.
-    assert several >= 2
+    assert several >= 1
 
 
 @pytest.mark.parametrize("name", (*WORKLOADS, "stress"))
@@ -120,42 +123,103 @@ def test_workloads_are_fitted_from_one_start(name):
     assert [ours.fit(**options).starts for options in ({}, {"mu": 0.0}, {"mu": 1.0})] == [1, 1, 1]
 
 
+def lower_than_pyhfs(own, model, samples, mu):
+    """Whether any fit that a test is made of finds a lower minimum than pyhf's; none may find a higher one."""
+    found = False
+    for sample in samples:
+        for held in (None, mu):
+            minimum = {"return_fitted_val": True}
+            try:
+                if held is None:
+                    _, theirs = pyhf.infer.mle.fit(sample, model, **minimum)
+                else:
+                    _, theirs = pyhf.infer.mle.fixed_poi_fit(held, sample, model, **minimum)
+            except pyhf.exceptions.FailedMinimization:
+                found = True
+                continue
+            difference = own.fit(sample, mu=held).twice_nll - float(theirs)
+            assert difference <= allowed(float(theirs))
+            found = found or difference < -allowed(float(theirs))
+    return found
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_cls_of_random_workspaces_is_pyhfs():
-    compared = 0
-    for seed, spec in random_specs(40, "physical"):
+    mu, compared, others = 1.5, 0, 0
+    for seed in range(25):
+        spec = hf.with_background(hf.random_workspace(seed), seed)
+        spec = hf.physical(spec, pyhf.Workspace(spec).model(), seed)
         ours, model, data = both(spec)
         own, config = ours.model(), model.config
-        settings = config.suggested_init(), config.suggested_bounds(), config.suggested_fixed()
-        if settings[2][config.poi_index]:
+        init, bounds, fixed = config.suggested_init(), config.suggested_bounds(), config.suggested_fixed()
+        poi = config.poi_index
+        if fixed[poi]:
             continue
-        name = "qtilde" if settings[1][config.poi_index][0] == 0 else "q"
-        mu = 1.5
+        name = "qtilde" if bounds[poi][0] == 0 else "q"
         try:
-            asimov = pyhf.infer.calculators.generate_asimov_data(0.0, data, model, *settings)
-            fits = [
-                (sample, held, pyhf.infer.mle.fixed_poi_fit(mu, sample, model, return_fitted_val=True)
-                 if held else pyhf.infer.mle.fit(sample, model, return_fitted_val=True))
-                for sample in (data, asimov)
-                for held in (False, True)
-            ]
+            asimov = pyhf.infer.calculators.generate_asimov_data(0.0, data, model, init, bounds, fixed)
             observed, band = pyhf.infer.hypotest(mu, data, model, test_stat=name, return_expected_set=True)
         except pyhf.exceptions.FailedMinimization:
+            others += 1
             continue
-        # Where pyhf's optimiser ends in a minimum that is not the lowest, or has no density, tests are of something else.
-        if not np.allclose(own.asimov_data(0.0, data), asimov, rtol=1e-5, atol=1e-5):
-            continue
-        lowest = True
-        for sample, held, (_, theirs) in fits:
-            got = own.fit(sample, mu=mu if held else None).twice_nll
-            assert got <= float(theirs) + allowed(float(theirs)), (seed, held)
-            lowest = lowest and got >= float(theirs) - allowed(float(theirs))
-        if not lowest:
+        got = own.hypotest(mu, data, test_stat=name)
+        # pyhf's optimiser leaves this much of 2 ln L, which counts where the root is taken of a statistic that is nearly 0.
+        slack = [4 * (np.sqrt(q + 1e-9) - np.sqrt(q)) for q in (got.asimov, got.statistic)]
+        is_above = own.fit(data).parameters[poi] > mu
+        expected = [float(x) for x in band]
+        is_close = (
+            abs(got.observed - float(observed)) <= 1e-6 + slack[0] + (0.0 if is_above else slack[1])
+            and np.abs(np.subtract(got.expected, expected)).max() <= 1e-6 + slack[0]
+        )
+        if not is_close:
+            assert lower_than_pyhfs(own, model, (data, asimov), mu) or lower_than_pyhfs(own, model, (data,), 0.0), seed
+            others += 1
             continue
         compared += 1
-        got = own.hypotest(mu, data, test_stat=name)
-        print(seed, got.statistic, got.asimov, got.observed - float(observed), max(abs(np.array(got.expected) - [float(x) for x in band])))
-    assert compared >= 25
+    assert compared >= 12
+    assert others <= 3
+
+
+def test_a_rate_held_at_zero_by_a_bound_is_pyhfs():
+    # Nothing is counted where only a free factor could put something: it ends at 0, and the rate with it.
+    control = {"name": "CR", "samples": [{"name": "fakes", "data": [4.0], "modifiers": [factor("k")]}]}
+    spec = channel(([6.0], [factor("mu")]), ([50.0], []), ([4.0], [factor("k")]), observed=[53.0])
+    spec["channels"].append(control)
+    spec["observations"].append({"name": "CR", "data": [0.0]})
+    ours, model, data = both(spec)
+    fit = ours.fit()
+    assert (fit["k"], fit.held[model.config.par_slice("k")].all()) == (0.0, True)
+    assert ours.model().expected_data(fit.parameters)[0] == 0.0
+    # Without it 3 counts are left over 50.
+    np.testing.assert_allclose(fit["mu"], 0.5, rtol=1e-6)
+    for mu in (0.5, 1.0, 3.0):
+        observed, band = pyhf.infer.hypotest(mu, data, model, return_expected_set=True)
+        got = ours.hypotest(mu)
+        np.testing.assert_allclose(got.observed, float(observed), atol=1e-5)
+        np.testing.assert_allclose(got.expected, [float(x) for x in band], atol=1e-5)
+
+
+def test_progress_is_told():
+    ours = wz.histfactory.workload("simple")
+    seen = []
+    ours.toys(1.0, toys=300, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (600, 600)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    seen.clear()
+    ours.scan([0.5, 1.0, 2.0], progress=lambda *at: seen.append(at))
+    assert seen[-1] == (3, 3)
+    seen.clear()
+    ours.fit().ranking(progress=lambda *at: seen.append(at))
+    assert seen[-1] == (2, 2)
+    ours.upper_limit(progress=lambda *at: seen.append(at))
+
+    def stop(done, total):
+        raise InterruptedError("enough")
+
+    with pytest.raises(InterruptedError, match="enough"):
+        ours.toys(1.0, toys=10**7, progress=stop)
+    with pytest.raises(TypeError, match="progress is True or a function"):
+        ours.toys(1.0, toys=2, progress="yes")
 
 
 @pytest.mark.parametrize("spec", SMALL)

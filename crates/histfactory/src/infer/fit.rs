@@ -21,7 +21,7 @@ pub struct FitOptions {
     /// The most iterations of a start.
     pub max_iterations: usize,
     /// The most starting points. More than one are used where there may be several minima: where a step brought much more or less than a parabola
-    /// would, a free factor other than the parameter of interest ends at a bound, interpolation has kinks, or the first fit fails.
+    /// would, a free factor other than the parameter of interest ends at a bound, interpolation has kinks, or no step of the first fit leads on.
     pub starts: usize,
 }
 

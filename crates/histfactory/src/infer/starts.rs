@@ -6,7 +6,7 @@
 //! are left alone, so that they cost what one start costs.
 
 use super::fit::{Problem, Run};
-use super::{Fit, FitOptions, Inference, InferenceError};
+use super::{Fit, FitOptions, Inference, InferenceError, NotConverged};
 use crate::model::Constraint;
 use crate::{HistosysCode, Model, NormsysCode};
 use rand_chacha::ChaCha8Rng;
@@ -75,6 +75,10 @@ impl Inference {
 fn is_doubtful(model: &Model, problem: &Problem, found: &Result<Fit, InferenceError>, is_bent: bool) -> bool {
     match found {
         Ok(fit) => is_bent || has_kinks(model) || has_factor_at_bound(model, problem, fit),
+        // A fit that only was not given the iterations that it needs would need as many elsewhere.
+        Err(InferenceError::NotConverged { reason: NotConverged::Iterations, .. }) => {
+            is_bent || has_kinks(model)
+        }
         Err(error) => matches!(error, InferenceError::NotConverged { .. }),
     }
 }
