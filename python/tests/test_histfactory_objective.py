@@ -114,3 +114,23 @@ def test_shorthands_are_those_of_the_first_measurement(analysis):
     assert ws.test_statistic(1.5).value == model.test_statistic(1.5, data).value
     np.testing.assert_array_equal(ws.asimov_data(0.0), model.asimov_data(0.0, data))
     np.testing.assert_array_equal(ws.prefit().bins[0], model.prefit().bins[0])
+
+
+def test_the_gradient_of_asimov_q0_by_the_signal_has_its_closed_form():
+    """∂q0/∂s_b = 2κ_b ln(n_b / ν_b(0, θ̂̂)): κ_b is what multiplies the yield where Asimov data are taken, μ·lumi·jes at the initial values."""
+    spec = wz.histfactory.workload("complex-8p").to_dict()
+    parameters = spec["measurements"][0]["config"]["parameters"]
+    parameters[0]["inits"] = [1.015]
+    parameters.append({"name": "jes", "inits": [0.6]})
+    parameters.append({"name": "mu", "inits": [1.0], "bounds": [[0.0, 10.0]]})
+    model = wz.histfactory.load(spec).model()
+    found = model.objective("q0", templates=["nominal"], convention="frozen").evaluate()
+    assert found.value > 0.1
+    init = model.config.suggested_init
+    place = model.nominal_slice("SR", "signal")
+    bins = model.config.channel_slices["SR"]
+    signal = model.config.samples.index("signal")
+    kappa = model.expected_sample_data(init)[signal, bins] / model.template("nominal")[place]
+    assert np.abs(kappa - 1).min() > 0.03
+    counts, without = model.expected_actualdata(init)[bins], model.expected_actualdata(found.conditional)[bins]
+    np.testing.assert_allclose(found.gradients["nominal"][place], 2 * kappa * np.log(counts / without), rtol=1e-8)
