@@ -244,7 +244,7 @@ class HistFactoryInference:
         """
         Yields at parameters with a covariance; without any, those before a fit.
         """
-    def profile(self, /, index: SupportsIndex, values: SupportsGetItem[int, SupportsFloat | SupportsIndex], fit: Incomplete, data: Incomplete, options: Incomplete) -> Incomplete:
+    def profile(self, /, index: SupportsIndex, values: SupportsGetItem[int, SupportsFloat | SupportsIndex], fit: Incomplete, data: Incomplete, options: Incomplete, progress: Any | None) -> Incomplete:
         """
         −2 ln λ of a parameter at each value.
         """
@@ -252,11 +252,11 @@ class HistFactoryInference:
         """
         Pull and constraint of each parameter that has them.
         """
-    def ranking(self, /, fit: Incomplete, data: Incomplete, options: Incomplete) -> list[tuple[int, tuple[float, float], tuple[float, float] | None]]:
+    def ranking(self, /, fit: Incomplete, data: Incomplete, options: Incomplete, progress: Any | None) -> list[tuple[int, tuple[float, float], tuple[float, float] | None]]:
         """
         Impacts, the largest first: position, impacts after and before the fit.
         """
-    def scan(self, /, values: SupportsGetItem[int, SupportsFloat | SupportsIndex], data: Incomplete, level: SupportsFloat | SupportsIndex, name: str, options: Incomplete) -> tuple[list[tuple[dict, str | None]], dict]:
+    def scan(self, /, values: SupportsGetItem[int, SupportsFloat | SupportsIndex], data: Incomplete, level: SupportsFloat | SupportsIndex, name: str, options: Incomplete, progress: Any | None) -> tuple[list[tuple[dict, str | None]], dict]:
         """
         Tests at several values, each with advice, and the limits between them.
         """
@@ -268,11 +268,11 @@ class HistFactoryInference:
         """
         A test statistic with its two fits, and advice.
         """
-    def toys(self, /, mu: SupportsFloat | SupportsIndex, data: Incomplete, toys: SupportsIndex, seed: SupportsIndex, threads: SupportsIndex | None, name: str, options: Incomplete) -> dict:
+    def toys(self, /, mu: SupportsFloat | SupportsIndex, data: Incomplete, toys: SupportsIndex, seed: SupportsIndex, threads: SupportsIndex | None, name: str, options: Incomplete, progress: Any | None) -> dict:
         """
         A test by toys.
         """
-    def upper_limit(self, /, data: Incomplete, level: SupportsFloat | SupportsIndex, name: str, options: Incomplete) -> dict:
+    def upper_limit(self, /, data: Incomplete, level: SupportsFloat | SupportsIndex, name: str, options: Incomplete, progress: Any | None) -> dict:
         """
         An upper limit.
         """
