@@ -150,7 +150,8 @@ def workspace(channels, parameters):
     )
 
 
-# The likelihood of this case has a kink at 0 and a minimum on either side of it; the published ones are above it.
+# The likelihood of this case has a kink at 0 and a minimum on either side of it; the published ones are above it, where that of the conditional fit
+# is not the lowest.
 STARTS = {"two channels, one histosys": {"coupled": 1.0}}
 
 
@@ -170,7 +171,8 @@ def test_published_values(name, tight):
     init = model.config.suggested_init.copy()
     for parameter, value in STARTS.get(name, {}).items():
         init[model.config.par_slice(parameter)] = value
-    test = model.hypotest(1.0, ws.data(model), test_stat="q", init=init)
+    starts = 1 if name in STARTS else None
+    test = model.hypotest(1.0, ws.data(model), test_stat="q", init=init, starts=starts)
     np.testing.assert_allclose(test.observed, observed, rtol=2e-4)
     np.testing.assert_allclose(test.expected, expected, rtol=2e-4)
     theirs = pyhf.Workspace(ws.to_dict()).model(modifier_settings=CODES)
