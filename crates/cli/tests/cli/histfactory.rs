@@ -225,17 +225,17 @@ fn parameters_are_fixed_and_bounded_by_name() {
     let folder = Folder::new();
     let workspace = folder.write("one.json", ONE_BIN.as_bytes());
     let value = |fit: &Value, name: &str| number(&fit["parameters"][name]["value"]);
+    // The name of a set stands for all of its parameters.
     let fixed = json(&["fit", &workspace, "--fix", "b=1.1"]);
-    assert_eq!(fixed["parameters"]["b"]["fixed"], true);
+    assert_eq!(fixed["parameters"]["b[0]"]["fixed"], true);
     // 60 = 10·μ + 50·1.1.
     assert!((value(&fixed, "mu") - 0.5).abs() < 1e-6);
     let at_init = json(&["fit", &workspace, "--fix", "b", "--fix", "mu=2"]);
-    assert_eq!((value(&at_init, "b"), value(&at_init, "mu")), (1.0, 2.0));
+    assert_eq!((value(&at_init, "b[0]"), value(&at_init, "mu")), (1.0, 2.0));
     let bounded = json(&["fit", &workspace, "--bounds", "mu=-1,0.25", "--init", "mu=-0.5"]);
     assert_eq!((value(&bounded, "mu"), &bounded["parameters"]["mu"]["held"]), (0.25, &json!(true)));
-    // The name of a set stands for all of its parameters.
-    let set = json(&["fit", "complex-8p", "--fix", "lumi=1.01"]);
-    assert_eq!(value(&set, "lumi"), 1.01);
+    let one = json(&["fit", "complex-8p", "--fix", "lumi=1.01"]);
+    assert_eq!(value(&one, "lumi"), 1.01);
     // Without the uncertainty of the background the limit is lower.
     let limit = |args: &[&str]| number(&json(&[&["limit", &workspace], args].concat())["observed"]);
     assert!(limit(&["--fix", "b"]) < limit(&[]));
