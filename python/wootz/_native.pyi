@@ -274,7 +274,7 @@ class HistFactoryInference:
         """
     def upper_limit(self, /, data: Incomplete, level: SupportsFloat | SupportsIndex, name: str, options: Incomplete, progress: Any | None) -> dict:
         """
-        An upper limit.
+        An upper limit. As everywhere `progress` is called with the number of steps done.
         """
 
 @final
