@@ -54,9 +54,9 @@ class SignificanceLoss(nn.Module):
       uncertainties falls anyway.
     * `on_failure`: of a fit: `"raise"`, or `"skip"`: the value is the last one and its gradient 0; `failures` counts them.
     * `min_background`: the least yield of a cell of any sample that is not a signal, if given.
-    * `device`: where everything is computed, by PyTorch's name for a device with float64: fits and densities are then generated PyTorch, no
-      array leaves the device and `max_iterations` counts evaluations. For `"z0"`, `"q0"` and `"cls"` of Asimov data. By default fits
-      run on the CPU as native programs, wherever the inputs are, which for models of few bins takes less time than a GPU's kernels take to start.
+    * `device`: where everything is computed, by PyTorch's name for a device with float64: fits and densities are then generated PyTorch,
+      templates and gradients stay there, and `max_iterations` counts evaluations. For `"z0"`, `"q0"` and `"cls"` of Asimov data. By default
+      fits run on the CPU as native programs, wherever the inputs are.
 
     The input is a tensor `[bins]` (for one channel), or a dict of them by channel: the signal's yields. A dict's value may be a dict by sample, to
     give backgrounds as well; and a sample's a dict again: `"nominal"` the yields, `"variance"` their variances (for its staterror
