@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import histfactory_workspaces as hf
 import numpy as np
 import pyhf
 import pytest
