@@ -2,7 +2,7 @@
 
 Speaks the suite's protocol as `kernel_peers.py` does. `setup` names a workspace (`document`), an operation, which is a method of the
 stack's class, and its inputs: `point`, the parameters in pyhf's order, and `toys`, their number. An operation returns the function that is
-timed; its first result is checked.
+timed, alone or with one that reads from its result what is checked: signs and orders that differ between stacks are not timed.
 """
 
 import json
@@ -33,13 +33,16 @@ class Wootz:
         self.names = self.model.config.par_names
 
     def nll(self, point):
-        return lambda: -self.model.logpdf(point, self.data)
+        return lambda: self.model.logpdf(point, self.data), lambda found: -found
 
     def gradient(self, point):
-        return lambda: -self.model.value_and_gradient(point, self.data)[1]
+        return lambda: self.model.value_and_gradient(point, self.data), lambda found: -found[1]
 
     def signal_gradient(self, point):
-        return lambda: -self.model.value_and_gradients(point, self.data, by=("nominal",))[1]["nominal"]
+        def step():
+            return self.model.value_and_gradients(point, self.data, by=("nominal",))
+
+        return step, lambda found: -found[1]["nominal"]
 
     def fit(self):
         return lambda: self.model.fit(self.data).twice_nll
@@ -229,7 +232,7 @@ class NextStat:
         import numpy as np
 
         point, order = self._own(point)
-        return lambda: np.asarray(self.model.grad_nll(point))[order]
+        return lambda: self.model.grad_nll(point), lambda found: np.asarray(found)[order]
 
     def fit(self):
         return lambda: 2 * self.estimator.fit_minimum(self.model).nll
@@ -369,12 +372,14 @@ def prepare(name, setup):
         raise Unsupported(f"{name} has no operation {setup['operation']!r}")
     stack = Loaded.of(name, setup["document"])
     inputs = [load_numpy(file).astype(np.float64)[()] for file in setup["inputs"]]
-    call = getattr(stack, setup["operation"])(*inputs)
+    made = getattr(stack, setup["operation"])(*inputs)
+    call, read = made if isinstance(made, tuple) else (made, lambda found: found)
     first = []
 
     def step():
-        value = call()
+        found = call()
         if not first:
+            value = read(found)
             first.append(np.hstack(value) if isinstance(value, tuple) else np.atleast_1d(value))
 
     session = Session(step, lambda: {"result": first[0]})
