@@ -5,7 +5,7 @@ use super::Lowering;
 use super::cluster::{Cluster, PARALLEL_POINTS};
 use super::emit::Emitter;
 use super::index::{Lin, Map, identity};
-use crate::kernel::AccKind;
+use crate::kernel::{AccKind, LANES};
 use crate::{BufferId, Place, SiteLabel, Step, StepKind};
 use std::sync::Arc;
 use wootz_ir::ops::{Op, ReduceKind};
@@ -72,9 +72,10 @@ fn pieces(shape: &Dims, axes: &[usize]) -> Option<(usize, usize)> {
     if wanted < 2 || size < 2 {
         return None;
     }
-    // Equal pieces need no kernel for the rest.
-    let even = (wanted.div_ceil(2).max(2)..=wanted).rev().find(|n| size.is_multiple_of(*n));
-    Some((axis, size.div_ceil(even.unwrap_or(wanted))))
+    // Equal pieces need no kernel for the rest, and vectors of pieces that begin on cache lines lie in one line each.
+    let even = || (wanted.div_ceil(2).max(2)..=wanted).rev().filter(|n| size.is_multiple_of(*n));
+    let aligned = even().find(|n| axis + 1 != shape.len() || (size / n).is_multiple_of(LANES));
+    Some((axis, size.div_ceil(aligned.or_else(|| even().next()).unwrap_or(wanted))))
 }
 
 impl Lowering<'_> {
