@@ -166,9 +166,9 @@ class Model(Inference):
 
         `free` is 1 for fitted parameters and 0 for those that stay at `init`. `kkt` is the largest gradient component in units of the root of
         its curvature; a fit ends where it is `tolerance` or less, and `converged` says whether it is. The parameters of one fit are a warm
-        start of the next. It batches (`vmap`) and runs on every backend with float64; it has no derivatives: those of a profiled
-        likelihood are the partial ones of `logpdf` at the fitted parameters, and `test_statistic_graph` has them. `templates` and
-        `convention` are as in `graph`.
+        start of the next. It batches (`vmap`) and runs on every backend with float64. `parameters` and `nll` are differentiable in reverse mode
+        by data and templates, and by `init` for fixed parameters, as precisely as the fit is: ask for a `tolerance` of 1e-10 then. `templates`
+        and `convention` are as in `graph`.
         """
         _check_convention(convention)
         return self._native.fit_graph(list(templates), convention == "recomputed", max_evaluations)
