@@ -6,8 +6,26 @@ from types import SimpleNamespace
 
 import mpmath as mp
 import numpy as np
+import pyhf
+import pytest
+import wootz as wz
+
+# Of tests that compare with pyhf's fits.
+AGAINST_PYHF = [
+    pytest.mark.usefixtures("tight_pyhf"),
+    pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:pyhf"),
+]
 
 LUMI = {"name": "lumi", "auxdata": [1.0], "sigmas": [0.02], "inits": [1.0], "bounds": [[0.5, 1.5]]}
+
+
+def both(spec):
+    """The workspace in wootz; pyhf's model of it and its data."""
+    theirs = pyhf.Workspace(spec)
+    model = theirs.model()
+    return wz.histfactory.load(spec), model, np.asarray(theirs.data(model))
 
 
 def random_workspace(seed: int) -> dict:

@@ -1,20 +1,12 @@
 """Programs that run as generated source: devices, precisions and compilers, and what is left behind."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 import wootz as wz
+from frameworks import IMAGES, INPUTS, INSTALLED, LABELS, MODEL
 from wootz import nn
 
 pytestmark = pytest.mark.frameworks
-MODEL = nn.mlp([6, 8, 3])
-INPUTS = {"x": wz.f32[4, 6]}
-RNG = np.random.default_rng(0)
-IMAGES = RNG.normal(size=(4, 6)).astype(np.float32)
-LABELS = np.array([0, 2, 1, 1])
-MODULES = {"numpy": "numpy", "jax": "jax", "torch": "torch", "mlx": "mlx.core"}
-INSTALLED = [name for name, module in MODULES.items() if importlib.util.find_spec(module.split(".")[0])]
 
 
 def tokens(shape=(2, 8)):

@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import histfactory_workspaces as hf
@@ -12,29 +13,11 @@ import pytest
 import scipy.stats
 import wootz as wz
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning"),
-    pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:pyhf"),
-]
+pytestmark = hf.AGAINST_PYHF
 
 
 WORKLOADS = ("simple", "complex-8p", "thu-like")
 NAMES = {"qtilde": "qmu_tilde", "q": "qmu", "t": "tmu", "ttilde": "tmu_tilde"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def tight():
-    pyhf.set_backend("numpy", pyhf.optimize.scipy_optimizer(tolerance=1e-12, maxiter=100_000))
-    yield
-    pyhf.set_backend("numpy")
-
-
-def both(spec):
-    ours = wz.histfactory.load(spec)
-    theirs = pyhf.Workspace(spec)
-    model = theirs.model()
-    return ours, model, np.asarray(theirs.data(model))
 
 
 def shifted(spec, seed, scale=0.15):
@@ -60,7 +43,7 @@ SMALL = [p for p in SPECS if p.id != "thu-like"]
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_fits_are_at_least_as_good_as_pyhfs(spec):
-    ours, model, data = both(spec)
+    ours, model, data = hf.both(spec)
     fit = ours.fit()
     assert fit.kkt <= 1e-7
     np.testing.assert_allclose(ours.model().expected_data(fit.parameters), model.expected_data(fit.parameters), rtol=1e-12)
@@ -79,7 +62,7 @@ def test_a_rate_held_at_zero_by_a_bound_is_pyhfs():
     spec = channel(([6.0], [factor("mu")]), ([50.0], []), ([4.0], [factor("k")]), observed=[53.0])
     spec["channels"].append(control)
     spec["observations"].append({"name": "CR", "data": [0.0]})
-    ours, model, data = both(spec)
+    ours, model, data = hf.both(spec)
     fit = ours.fit()
     assert (fit["k"], fit.held[model.config.par_slice("k")].all()) == (0.0, True)
     assert ours.model().expected_data(fit.parameters)[0] == 0.0
@@ -115,10 +98,38 @@ def test_progress_is_told():
         ours.toys(1.0, toys=2, progress="yes")
 
 
+class Bar:
+    """What is used of a bar of tqdm's; the last one that was made."""
+
+    def __init__(self, total, desc):
+        Bar.last = self
+        self.total, self.desc, self.n = total, desc, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.closed = True
+
+    def update(self, steps):
+        self.n += steps
+
+
+def test_progress_is_drawn_by_tqdm(monkeypatch):
+    ours = wz.histfactory.workload("simple")
+    monkeypatch.setitem(sys.modules, "tqdm.auto", types.SimpleNamespace(tqdm=Bar))
+    monkeypatch.setitem(sys.modules, "tqdm", types.ModuleType("tqdm"))
+    ours.toys(1.0, toys=300, progress=True)
+    assert (Bar.last.n, Bar.last.total, Bar.last.closed) == (600, 600, True)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.warns(UserWarning, match="tqdm, which is not installed"):
+        ours.scan([0.5, 1.0], progress=True)
+
+
 @pytest.mark.parametrize("spec", SMALL)
 @pytest.mark.parametrize("mu", [0.0, 0.7, 2.0])
 def test_conditional_fits_hold_the_parameter_of_interest(spec, mu):
-    ours, model, data = both(spec)
+    ours, model, data = hf.both(spec)
     fit = ours.fit(mu=mu)
     assert fit.parameters[model.config.poi_index] == mu
     try:
@@ -132,7 +143,7 @@ def test_conditional_fits_hold_the_parameter_of_interest(spec, mu):
 @pytest.mark.parametrize("name", sorted(NAMES))
 @pytest.mark.filterwarnings("ignore")
 def test_statistics_are_pyhfs(spec, name):
-    ours, model, data = both(spec)
+    ours, model, data = hf.both(spec)
     own = ours.model()
     init, fixed = model.config.suggested_init(), model.config.suggested_fixed()
     bounds = model.config.suggested_bounds()
@@ -147,7 +158,7 @@ def test_statistics_are_pyhfs(spec, name):
 @pytest.mark.parametrize("spec", SMALL)
 @pytest.mark.filterwarnings("ignore")
 def test_cls_is_pyhfs(spec):
-    ours, model, data = both(spec)
+    ours, model, data = hf.both(spec)
     for mu in (0.5, 1.0, 2.0):
         observed, band = pyhf.infer.hypotest(mu, data, model, test_stat="qtilde", return_expected_set=True)
         got = ours.hypotest(mu)
@@ -158,7 +169,7 @@ def test_cls_is_pyhfs(spec):
 @pytest.mark.parametrize("spec", SMALL)
 @pytest.mark.filterwarnings("ignore")
 def test_discovery_is_pyhfs(spec):
-    ours, model, data = both(spec)
+    ours, model, data = hf.both(spec)
     observed, band = pyhf.infer.hypotest(0.0, data, model, test_stat="q0", return_expected_set=True)
     got = ours.hypotest(0.0, test_stat="q0")
     # Near q0 = 0 a p-value has an infinite derivative by q0, and would compare the square root of pyhf's tolerance.
@@ -174,7 +185,7 @@ def test_discovery_is_pyhfs(spec):
 @pytest.mark.parametrize("name", ["simple", "complex-8p"])
 @pytest.mark.filterwarnings("ignore")
 def test_limits_are_pyhfs(name):
-    ours, model, data = both(wz.histfactory.workload(name).to_dict())
+    ours, model, data = hf.both(wz.histfactory.workload(name).to_dict())
     limit = ours.upper_limit()
     observed, band = pyhf.infer.intervals.upper_limits.upper_limit(data, model, level=0.05, rtol=1e-8)
     np.testing.assert_allclose(limit.observed, float(observed), rtol=1e-5)
@@ -187,7 +198,7 @@ def test_limits_are_pyhfs(name):
 @pytest.mark.parametrize("spec", SMALL)
 @pytest.mark.parametrize("mu", [0.0, 1.0])
 def test_asimov_data_are_pyhfs(spec, mu):
-    ours, model, data = both(spec)
+    ours, model, data = hf.both(spec)
     config = model.config
     settings = config.suggested_init(), config.suggested_bounds(), config.suggested_fixed()
     theirs = pyhf.infer.calculators.generate_asimov_data(mu, data, model, *settings)
@@ -198,7 +209,7 @@ def test_asimov_data_are_pyhfs(spec, mu):
 
 @pytest.mark.parametrize("name", ["simple", "complex-8p"])
 def test_toys_are_distributed_as_pyhfs(name):
-    ours, model, data = both(shifted(wz.histfactory.workload(name).to_dict(), 2))
+    ours, model, data = hf.both(shifted(wz.histfactory.workload(name).to_dict(), 2))
     count = 120
     calculator = pyhf.infer.calculators.ToyCalculator(data, model, ntoys=count, track_progress=False)
     np.random.seed(1)
@@ -277,7 +288,7 @@ def test_parameters_that_cannot_be_told_apart_have_no_covariance():
 def test_negative_yields_are_taken_as_pyhf_takes_them():
     # An interference: negative alone, positive with the rest.
     spec = channel(([-5.0, 2.0], [factor("mu")]), ([50.0, 40.0], []), observed=[47.0, 41.0])
-    ours, model, data = both(spec)
+    ours, model, data = hf.both(spec)
     fit = ours.fit()
     _, theirs = pyhf.infer.mle.fit(data, model, return_fitted_val=True)
     assert fit.twice_nll <= float(theirs) + 1e-6
@@ -311,7 +322,7 @@ def test_a_significance_has_its_closed_form():
 
 
 def test_covariance_is_the_inverse_hessian_by_differences():
-    ours, model, data = both(wz.histfactory.workload("complex-8p").to_dict())
+    ours, model, data = hf.both(wz.histfactory.workload("complex-8p").to_dict())
     fit = ours.fit(tolerance=1e-10)
     own = ours.model()
     step = 1e-4
@@ -352,7 +363,7 @@ def test_what_goes_wrong_says_so():
 
 
 def test_pulls_and_correlations_are_those_of_the_covariance():
-    ours, model, data = both(shifted(wz.histfactory.workload("complex-8p").to_dict(), 1))
+    ours, model, data = hf.both(shifted(wz.histfactory.workload("complex-8p").to_dict(), 1))
     fit = ours.fit()
     errors = np.array(list(fit.uncertainties.values()))
     np.testing.assert_allclose(fit.correlations * np.outer(errors, errors), fit.covariance, rtol=1e-12, atol=1e-15)
@@ -373,7 +384,7 @@ def test_pulls_and_correlations_are_those_of_the_covariance():
 
 
 def test_intervals_are_where_pyhfs_profile_says():
-    ours, model, data = both(wz.histfactory.workload("complex-8p").to_dict())
+    ours, model, data = hf.both(wz.histfactory.workload("complex-8p").to_dict())
     fit = ours.fit()
     best = float(pyhf.infer.mle.fit(data, model, return_fitted_val=True)[1])
     assert fit.interval("mu").upper > fit["mu"]
@@ -386,7 +397,7 @@ def test_intervals_are_where_pyhfs_profile_says():
 
 
 def test_rankings_are_refits():
-    ours, model, data = both(shifted(wz.histfactory.workload("complex-8p").to_dict(), 3))
+    ours, model, data = hf.both(shifted(wz.histfactory.workload("complex-8p").to_dict(), 3))
     fit = ours.fit()
     ranking = fit.ranking()
     assert {impact.name for impact in ranking} == set(np.array(fit.names)[fit.fitted & ~fit.held]) - {"mu"}
@@ -400,7 +411,7 @@ def test_rankings_are_refits():
 
 
 def test_goodness_of_fit_is_that_of_the_density():
-    ours, model, data = both(shifted(wz.histfactory.workload("complex-8p").to_dict(), 3))
+    ours, model, data = hf.both(shifted(wz.histfactory.workload("complex-8p").to_dict(), 3))
     fit = ours.fit()
     bins = fit.model.config.nmaindata
     rates = model.expected_data(fit.parameters)

@@ -6,25 +6,7 @@ import pyhf
 import pytest
 import wootz as wz
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning"),
-    pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:pyhf"),
-]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def tight():
-    pyhf.set_backend("numpy", pyhf.optimize.scipy_optimizer(tolerance=1e-12, maxiter=100_000))
-    yield
-    pyhf.set_backend("numpy")
-
-
-def both(spec):
-    ours = wz.histfactory.load(spec)
-    theirs = pyhf.Workspace(spec)
-    model = theirs.model()
-    return ours, model, np.asarray(theirs.data(model))
+pytestmark = hf.AGAINST_PYHF
 
 
 def allowed(theirs):
@@ -44,7 +26,7 @@ def test_fits_of_random_workspaces_are_at_least_as_good_as_pyhfs(kind, count):
     """Counts that have nothing to do with yields, variations whose sides move a yield the same way: many minima, some at bounds."""
     compared = several = 0
     for seed, spec in random_specs(count, kind):
-        ours, model, data = both(spec)
+        ours, model, data = hf.both(spec)
         try:
             best, theirs = pyhf.infer.mle.fit(data, model, return_fitted_val=True)
         except pyhf.exceptions.FailedMinimization:
@@ -103,7 +85,7 @@ def test_cls_of_random_workspaces_is_pyhfs():
     for seed in range(25):
         spec = hf.with_background(hf.random_workspace(seed), seed)
         spec = hf.physical(spec, pyhf.Workspace(spec).model(), seed)
-        ours, model, data = both(spec)
+        ours, model, data = hf.both(spec)
         own, config = ours.model(), model.config
         init, bounds, fixed = config.suggested_init(), config.suggested_bounds(), config.suggested_fixed()
         poi = config.poi_index

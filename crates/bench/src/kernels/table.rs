@@ -70,7 +70,7 @@ impl Report {
                 others.push(&row.contender);
             }
         }
-        let ratios: Vec<String> = others.iter().map(|who| format!("{who} ÷ it")).collect();
+        let ratios: Vec<String> = others.iter().map(|who| format!("{who} ÷ who")).collect();
         let first = ["case", "who", "time", "goal", "reached"];
         let headings: Vec<&str> = first.into_iter().chain(ratios.iter().map(String::as_str)).collect();
         let mut table = new_table(&headings);
@@ -80,10 +80,15 @@ impl Report {
                 _ => None,
             });
             let Some((row, measured)) = subject else { continue };
-            let with_goal = rows.iter().find_map(|row| match &row.outcome {
-                Outcome::Ok(measured) if measured.goal.is_some() => Some((row, measured)),
-                _ => None,
-            });
+            let goals = || {
+                rows.iter().filter_map(|row| match &row.outcome {
+                    Outcome::Ok(measured) if measured.goal.is_some() => Some((row, measured)),
+                    _ => None,
+                })
+            };
+            // Of several goals, one that is not reached.
+            let is_open = |measured: &Measured| !matches!(measured.verdict, Some(Verdict::Reached));
+            let with_goal = goals().find(|(_, measured)| is_open(measured)).or_else(|| goals().next());
             let (goal, reached) = with_goal.map_or_else(Default::default, |(row, measured)| {
                 let [.., goal, reached] = measurements(measured);
                 let against =
