@@ -10,10 +10,15 @@ use wootz_ir::ops::{Composite, Op, ReduceKind};
 use wootz_ir::{Builder, DType, Graph, HostTensor, Input, Output, Role, TensorType, Value, eval};
 use wootz_passes::{Optimize, run};
 
-/// The number of reductions that a function of `x` is compiled to, and its error relative to the largest result.
-fn check(dims: &[usize], build: impl Fn(&mut Builder, Value) -> Value, reductions: usize) {
+/// A function of `x` and what it is compiled to, which has that many reductions.
+fn compiled(
+    dtype: DType,
+    dims: &[usize],
+    build: impl Fn(&mut Builder, Value) -> Value,
+    reductions: usize,
+) -> [Graph; 2] {
     let mut b = Builder::new();
-    let x = b.param(TensorType::new(DType::F64, dims));
+    let x = b.param(TensorType::new(dtype, dims));
     let y = build(&mut b, x);
     let graph = Graph {
         inputs: vec![Input { name: "x".into(), role: Role::Input }],
@@ -23,6 +28,12 @@ fn check(dims: &[usize], build: impl Fn(&mut Builder, Value) -> Value, reduction
     let after = run(&graph, Optimize::Full, &target(&[]), &mut |_, _| {}).unwrap();
     let found = after.body.nodes().iter().filter(|n| matches!(n.op, Op::Reduce(_))).count();
     assert_eq!(found, reductions, "{dims:?}");
+    [graph, after]
+}
+
+/// The number of reductions that a function of `x` is compiled to, and its error relative to the largest result.
+fn check(dims: &[usize], build: impl Fn(&mut Builder, Value) -> Value, reductions: usize) {
+    let [graph, after] = compiled(DType::F64, dims, build, reductions);
     let count: usize = dims.iter().product();
     let values: Vec<f64> = (0..count).map(|i| ((i * 7919 + 13) % 10_007) as f64 / 64.0 + 1e3).collect();
     let x = HostTensor::from_f64(DType::F64, dims, &values);
@@ -57,17 +68,7 @@ fn sums_and_extremes_over_rows() {
 #[test]
 fn variances_of_singles_are_sums_of_doubles() {
     for (dims, axis) in [(&[512, 2100][..], 0), (&[1 << 20], 0)] {
-        let mut b = Builder::new();
-        let x = b.param(TensorType::new(DType::F32, dims));
-        let y = variance(&[axis], 1)(&mut b, x);
-        let graph = Graph {
-            inputs: vec![Input { name: "x".into(), role: Role::Input }],
-            outputs: vec![Output { name: "y".into(), alias: None }],
-            body: Arc::new(b.finish(&[y])),
-        };
-        let after = run(&graph, Optimize::Full, &target(&[]), &mut |_, _| {}).unwrap();
-        let found = after.body.nodes().iter().filter(|n| matches!(n.op, Op::Reduce(_))).count();
-        assert_eq!(found, 5, "{dims:?}");
+        let [_, after] = compiled(DType::F32, dims, variance(&[axis], 1), 5);
         let count: usize = dims.iter().product();
         let inner = count / dims[axis];
         let mut values: Vec<f64> = (0..count).map(|i| ((i * 7919) % 10_007) as f64 / 1024.0 + 1e3).collect();
