@@ -10,54 +10,41 @@ from jax import lax
 LAYERS = ("layers.0.", "layers.1.", "layers.2.")
 
 
-def layer(params, prefix, x, x1):
+def layer_norm(x, weight=None, bias=None, axis=-1, eps=1e-5):
+    """x with mean 0 and variance 1 along the axis, times the weight, plus the bias."""
+    x = x - x.mean(axis=axis, keepdims=True)
+    x = x * lax.rsqrt((x * x).mean(axis=axis, keepdims=True) + eps)
+    x = x if weight is None else x * weight
+    return x if bias is None else x + bias
+
+
+def layer(params, prefix, x):
     # norm1
-    t = x - x.mean(axis=2)[:, :, None]
-    t1 = (
-        t
-        * lax.rsqrt((t * t).mean(axis=2) + 1e-5)[:, :, None]
-        * params[f"{prefix}norm1.weight"]
-    )
-    t2 = t1 + params[f"{prefix}norm1.bias"]
+    h = layer_norm(x, params[f"{prefix}norm1.weight"], params[f"{prefix}norm1.bias"])
     # self_attn
-    h = (
-        t2 @ params[f"{prefix}self_attn.in_proj_weight"].T
+    h1 = (
+        h @ params[f"{prefix}self_attn.in_proj_weight"].T
         + params[f"{prefix}self_attn.in_proj_bias"]
     )
-    v = h.reshape((2, 16, 3, 4, 8))
-    h1 = jnp.einsum(
-        "abcd,aecd->acbe",
-        v[:, :, :1].reshape((2, 16, 4, 8)),
-        v[:, :, 1:2].reshape((2, 16, 4, 8)),
+    v = h1.reshape((2, 16, 3, 4, 8))
+    h2 = jax.nn.dot_product_attention(
+        v[:, :, 0], v[:, :, 1], v[:, :, 2], is_causal=True
     )
-    t3 = jnp.where(x1, h1 * 0.35355338, -jnp.inf)
-    largest = lax.stop_gradient(t3).max(axis=3)
-    v1 = jnp.where(jnp.isfinite(largest), largest, 0.0)[:, :, :, None]
-    exp = jnp.exp(t3 - v1)
-    total = exp.sum(axis=3)
-    h2 = jnp.einsum("abcd,adbe->abce", exp, v[:, :, 2:].reshape((2, 16, 4, 8)))
-    v2 = (h2 / jnp.where(total == 0.0, 1.0, total)[:, :, :, None]).transpose(0, 2, 1, 3)
     # self_attn.out_proj
     h3 = (
-        v2.reshape((2, 16, 32)) @ params[f"{prefix}self_attn.out_proj.weight"].T
+        h2.reshape((2, 16, 32)) @ params[f"{prefix}self_attn.out_proj.weight"].T
         + params[f"{prefix}self_attn.out_proj.bias"]
     )
-    t4 = x + h3
+    t = x + h3
     # norm2
-    t5 = t4 - t4.mean(axis=2)[:, :, None]
-    t6 = (
-        t5
-        * lax.rsqrt((t5 * t5).mean(axis=2) + 1e-5)[:, :, None]
-        * params[f"{prefix}norm2.weight"]
-    )
-    t7 = t6 + params[f"{prefix}norm2.bias"]
+    h4 = layer_norm(t, params[f"{prefix}norm2.weight"], params[f"{prefix}norm2.bias"])
     # linear1
-    h4 = t7 @ params[f"{prefix}linear1.weight"].T + params[f"{prefix}linear1.bias"]
+    h5 = h4 @ params[f"{prefix}linear1.weight"].T + params[f"{prefix}linear1.bias"]
     # activation
-    h5 = jax.nn.gelu(h4, approximate=False)
+    h6 = jax.nn.gelu(h5, approximate=False)
     # linear2
-    h6 = h5 @ params[f"{prefix}linear2.weight"].T + params[f"{prefix}linear2.bias"]
-    return t4 + h6
+    h7 = h6 @ params[f"{prefix}linear2.weight"].T + params[f"{prefix}linear2.bias"]
+    return t + h7
 
 
 @jax.jit
@@ -67,19 +54,11 @@ def forward(params, x):
     rows = params["embedding.weight"][jnp.clip(x, 0, 99)]
     # position
     t = rows + params["position.weight"]
-    # layers.0.self_attn
-    mask = jnp.arange(16, dtype=jnp.int32)[:, None] >= jnp.arange(16, dtype=jnp.int32)
     h = t
     for prefix in LAYERS:
-        h = layer(params, prefix, h, mask)
+        h = layer(params, prefix, h)
     # norm
-    t1 = h - h.mean(axis=2)[:, :, None]
-    t2 = (
-        t1
-        * lax.rsqrt((t1 * t1).mean(axis=2) + 1e-5)[:, :, None]
-        * params["norm.weight"]
-    )
-    t3 = t2 + params["norm.bias"]
+    h1 = layer_norm(h, params["norm.weight"], params["norm.bias"])
     # head
-    logits = t3 @ params["embedding.weight"].T
+    logits = h1 @ params["embedding.weight"].T
     return {"logits": logits}

@@ -9,54 +9,42 @@ from mlx import nn
 LAYERS = ("layers.0.", "layers.1.", "layers.2.")
 
 
-def layer(params, prefix, x, x1):
+def layer(params, prefix, x):
     # norm1
-    t = x - x.mean(axis=2)[:, :, None]
-    t1 = (
-        t
-        * mx.rsqrt((t * t).mean(axis=2) + 1e-5)[:, :, None]
-        * params[f"{prefix}norm1.weight"]
+    h = mx.fast.layer_norm(
+        x, params[f"{prefix}norm1.weight"], params[f"{prefix}norm1.bias"], 1e-5
     )
-    t2 = t1 + params[f"{prefix}norm1.bias"]
     # self_attn
-    h = (
-        t2 @ params[f"{prefix}self_attn.in_proj_weight"].T
+    h1 = (
+        h @ params[f"{prefix}self_attn.in_proj_weight"].T
         + params[f"{prefix}self_attn.in_proj_bias"]
     )
-    v = h.reshape((2, 16, 3, 4, 8))
-    h1 = mx.einsum(
-        "abcd,aecd->acbe",
-        v[:, :, :1].reshape((2, 16, 4, 8)),
-        v[:, :, 1:2].reshape((2, 16, 4, 8)),
+    v = h1.reshape((2, 16, 3, 4, 8))
+    h2 = mx.fast.scaled_dot_product_attention(
+        v[:, :, 0].transpose(0, 2, 1, 3),
+        v[:, :, 1].transpose(0, 2, 1, 3),
+        v[:, :, 2].transpose(0, 2, 1, 3),
+        scale=0.35355339059327373,
+        mask="causal",
     )
-    t3 = mx.where(x1, h1 * 0.35355338, -mx.inf)
-    largest = mx.stop_gradient(t3).max(axis=3)
-    t4 = t3 - mx.where(mx.isfinite(largest), largest, 0.0)[:, :, :, None]
-    exp = mx.exp(t4)
-    total = exp.sum(axis=3)
-    h2 = mx.einsum("abcd,adbe->abce", exp, v[:, :, 2:].reshape((2, 16, 4, 8)))
-    v1 = (h2 / mx.where(total == 0.0, 1.0, total)[:, :, :, None]).transpose(0, 2, 1, 3)
     # self_attn.out_proj
+    v1 = h2.transpose(0, 2, 1, 3).reshape((2, 16, 32))
     h3 = (
-        v1.reshape((2, 16, 32)) @ params[f"{prefix}self_attn.out_proj.weight"].T
+        v1 @ params[f"{prefix}self_attn.out_proj.weight"].T
         + params[f"{prefix}self_attn.out_proj.bias"]
     )
-    t5 = x + h3
+    t = x + h3
     # norm2
-    t6 = t5 - t5.mean(axis=2)[:, :, None]
-    t7 = (
-        t6
-        * mx.rsqrt((t6 * t6).mean(axis=2) + 1e-5)[:, :, None]
-        * params[f"{prefix}norm2.weight"]
+    h4 = mx.fast.layer_norm(
+        t, params[f"{prefix}norm2.weight"], params[f"{prefix}norm2.bias"], 1e-5
     )
-    t8 = t7 + params[f"{prefix}norm2.bias"]
     # linear1
-    h4 = t8 @ params[f"{prefix}linear1.weight"].T + params[f"{prefix}linear1.bias"]
+    h5 = h4 @ params[f"{prefix}linear1.weight"].T + params[f"{prefix}linear1.bias"]
     # activation
-    h5 = nn.gelu(h4)
+    h6 = nn.gelu(h5)
     # linear2
-    h6 = h5 @ params[f"{prefix}linear2.weight"].T + params[f"{prefix}linear2.bias"]
-    return t5 + h6
+    h7 = h6 @ params[f"{prefix}linear2.weight"].T + params[f"{prefix}linear2.bias"]
+    return t + h7
 
 
 @mx.compile
@@ -66,17 +54,11 @@ def forward(params, x):
     rows = params["embedding.weight"][mx.clip(x, 0, 99)]
     # position
     t = rows + params["position.weight"]
-    # layers.0.self_attn
-    mask = mx.arange(16, dtype=mx.int32)[:, None] >= mx.arange(16, dtype=mx.int32)
     h = t
     for prefix in LAYERS:
-        h = layer(params, prefix, h, mask)
+        h = layer(params, prefix, h)
     # norm
-    t1 = h - h.mean(axis=2)[:, :, None]
-    t2 = (
-        t1 * mx.rsqrt((t1 * t1).mean(axis=2) + 1e-5)[:, :, None] * params["norm.weight"]
-    )
-    t3 = t2 + params["norm.bias"]
+    h1 = mx.fast.layer_norm(h, params["norm.weight"], params["norm.bias"], 1e-5)
     # head
-    logits = t3 @ params["embedding.weight"].T
+    logits = h1 @ params["embedding.weight"].T
     return {"logits": logits}

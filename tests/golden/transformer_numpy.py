@@ -25,53 +25,49 @@ def gelu(x):
     return 0.5 * x * erfc(-x * math.sqrt(0.5))
 
 
+def layer_norm(x, weight=None, bias=None, axis=-1, eps=1e-5):
+    """x with mean 0 and variance 1 along the axis, times the weight, plus the bias."""
+    x = x - x.mean(axis=axis, keepdims=True)
+    x = x / np.sqrt((x * x).mean(axis=axis, keepdims=True) + eps)
+    x = x if weight is None else x * weight
+    return x if bias is None else x + bias
+
+
 def layer(params, prefix, x, x1):
     # norm1
-    t = x - x.mean(axis=2)[:, :, None]
-    t1 = (
-        t
-        * (1.0 / np.sqrt((t * t).mean(axis=2) + 1e-5))[:, :, None]
-        * params[f"{prefix}norm1.weight"]
-    )
-    t2 = t1 + params[f"{prefix}norm1.bias"]
+    h = layer_norm(x, params[f"{prefix}norm1.weight"], params[f"{prefix}norm1.bias"])
     # self_attn
-    h = (
-        t2 @ params[f"{prefix}self_attn.in_proj_weight"].T
+    h1 = (
+        h @ params[f"{prefix}self_attn.in_proj_weight"].T
         + params[f"{prefix}self_attn.in_proj_bias"]
     )
-    v = h.reshape((2, 16, 3, 4, 8))
-    h1 = np.einsum(
-        "abcd,aecd->acbe",
-        v[:, :, :1].reshape((2, 16, 4, 8)),
-        v[:, :, 1:2].reshape((2, 16, 4, 8)),
-        optimize=True,
-    )
-    t3 = np.where(x1, h1 * 0.35355338, -np.inf)
-    largest = t3.max(axis=3)
-    t4 = t3 - np.where(np.isfinite(largest), largest, 0.0)[:, :, :, None]
-    exp = np.exp(t4)
+    v = h1.reshape((2, 16, 3, 4, 8))
+    h2 = np.einsum("abcd,aecd->acbe", v[:, :, 0], v[:, :, 1], optimize=True)
+    t = np.where(x1, h2 * 0.35355338, -np.inf)
+    largest = t.max(axis=3)
+    t1 = t - np.where(np.isfinite(largest), largest, 0.0)[:, :, :, None]
+    exp = np.exp(t1)
     total = exp.sum(axis=3)
-    h2 = np.einsum(
-        "abcd,adbe->abce", exp, v[:, :, 2:].reshape((2, 16, 4, 8)), optimize=True
+    t2 = (
+        np.einsum("abcd,adbe->abce", exp, v[:, :, 2], optimize=True)
+        / np.where(total == 0.0, 1.0, total)[:, :, :, None]
     )
-    v1 = (h2 / np.where(total == 0.0, 1.0, total)[:, :, :, None]).transpose(0, 2, 1, 3)
     # self_attn.out_proj
+    v1 = t2.transpose(0, 2, 1, 3).reshape((2, 16, 32))
     h3 = (
-        v1.reshape((2, 16, 32)) @ params[f"{prefix}self_attn.out_proj.weight"].T
+        v1 @ params[f"{prefix}self_attn.out_proj.weight"].T
         + params[f"{prefix}self_attn.out_proj.bias"]
     )
-    t5 = x + h3
+    t3 = x + h3
     # norm2
-    t6 = t5 - t5.mean(axis=2)[:, :, None]
-    t7 = t6 * (1.0 / np.sqrt((t6 * t6).mean(axis=2) + 1e-5))[:, :, None]
-    t8 = t7 * params[f"{prefix}norm2.weight"] + params[f"{prefix}norm2.bias"]
+    h4 = layer_norm(t3, params[f"{prefix}norm2.weight"], params[f"{prefix}norm2.bias"])
     # linear1
-    h4 = t8 @ params[f"{prefix}linear1.weight"].T + params[f"{prefix}linear1.bias"]
+    h5 = h4 @ params[f"{prefix}linear1.weight"].T + params[f"{prefix}linear1.bias"]
     # activation
-    h5 = gelu(h4)
+    h6 = gelu(h5)
     # linear2
-    h6 = h5 @ params[f"{prefix}linear2.weight"].T + params[f"{prefix}linear2.bias"]
-    return t5 + h6
+    h7 = h6 @ params[f"{prefix}linear2.weight"].T + params[f"{prefix}linear2.bias"]
+    return t3 + h7
 
 
 def forward(params, x):
@@ -86,9 +82,7 @@ def forward(params, x):
     for prefix in LAYERS:
         h = layer(params, prefix, h, mask)
     # norm
-    t1 = h - h.mean(axis=2)[:, :, None]
-    t2 = t1 * (1.0 / np.sqrt((t1 * t1).mean(axis=2) + 1e-5))[:, :, None]
-    t3 = t2 * params["norm.weight"] + params["norm.bias"]
+    h1 = layer_norm(h, params["norm.weight"], params["norm.bias"])
     # head
-    logits = t3 @ params["embedding.weight"].T
+    logits = h1 @ params["embedding.weight"].T
     return {"logits": logits}

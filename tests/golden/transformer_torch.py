@@ -12,11 +12,7 @@ LAYERS = ("layers.0.", "layers.1.", "layers.2.")
 def layer(params, prefix, x):
     # norm1
     h = F.layer_norm(
-        x,
-        (32,),
-        weight=params[f"{prefix}norm1.weight"],
-        bias=params[f"{prefix}norm1.bias"],
-        eps=1e-5,
+        x, (32,), params[f"{prefix}norm1.weight"], params[f"{prefix}norm1.bias"]
     )
     # self_attn
     h1 = F.linear(
@@ -26,26 +22,22 @@ def layer(params, prefix, x):
     )
     v = h1.reshape((2, 16, 3, 4, 8))
     h2 = F.scaled_dot_product_attention(
-        v[:, :, :1].reshape((2, 16, 4, 8)).permute(0, 2, 1, 3),
-        v[:, :, 1:2].reshape((2, 16, 4, 8)).permute(0, 2, 1, 3),
-        v[:, :, 2:].reshape((2, 16, 4, 8)).permute(0, 2, 1, 3),
+        v[:, :, 0].permute(0, 2, 1, 3),
+        v[:, :, 1].permute(0, 2, 1, 3),
+        v[:, :, 2].permute(0, 2, 1, 3),
         is_causal=True,
-        scale=0.35355339059327373,
     )
     # self_attn.out_proj
+    v1 = h2.permute(0, 2, 1, 3).reshape((2, 16, 32))
     h3 = F.linear(
-        h2.permute(0, 2, 1, 3).reshape((2, 16, 32)),
+        v1,
         params[f"{prefix}self_attn.out_proj.weight"],
         params[f"{prefix}self_attn.out_proj.bias"],
     )
     t = x + h3
     # norm2
     h4 = F.layer_norm(
-        t,
-        (32,),
-        weight=params[f"{prefix}norm2.weight"],
-        bias=params[f"{prefix}norm2.bias"],
-        eps=1e-5,
+        t, (32,), params[f"{prefix}norm2.weight"], params[f"{prefix}norm2.bias"]
     )
     # linear1
     h5 = F.linear(
@@ -71,9 +63,7 @@ def forward(params, x):
     for prefix in LAYERS:
         h1 = layer(params, prefix, h1)
     # norm
-    h2 = F.layer_norm(
-        h1, (32,), weight=params["norm.weight"], bias=params["norm.bias"], eps=1e-5
-    )
+    h2 = F.layer_norm(h1, (32,), params["norm.weight"], params["norm.bias"])
     # head
     logits = F.linear(h2, params["embedding.weight"])
     return {"logits": logits}

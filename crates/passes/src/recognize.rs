@@ -29,7 +29,7 @@ use smallvec::SmallVec;
 use std::mem::discriminant;
 use std::sync::Arc;
 use wootz_ir::ops::{Binary, Composite, Movement, Op, Ternary, Unary};
-use wootz_ir::{Def, F64, Region, Target, TensorType, TypeError, Value};
+use wootz_ir::{DType, Def, F64, HostTensor, Region, Target, TensorType, TypeError, Value};
 
 /// Simplified bodies by composite and operand type.
 pub(crate) type Patterns = HashMap<(Composite, TensorType), Arc<Region>>;
@@ -105,11 +105,19 @@ fn added_under_root(e: &Emit<'_, '_>, mut value: Value) -> Option<F64> {
             (Op::Movement(Movement::Broadcast { .. } | Movement::Reshape { .. }), x) => value = x[0],
             (Op::Unary(Unary::Rsqrt), x) => {
                 let (Op::Binary(Binary::Add), x) = e.def(x[0])? else { return None };
-                return x.iter().find_map(|v| e.splat(*v)).map(|t| F64(t.to_f64()[0]));
+                return x.iter().find_map(|v| e.splat(*v)).map(|t| shortest(&t));
             }
             _ => return None,
         }
     }
+}
+
+/// The number with the fewest digits that is the tensor's element in its dtype: 1e-5, not the double next to the f32.
+fn shortest(element: &HostTensor) -> F64 {
+    let wide = element.to_f64()[0];
+    let narrow = wide as f32;
+    let exact = element.dtype() == DType::F32;
+    F64(if exact { narrow.to_string().parse().unwrap_or(wide) } else { wide })
 }
 
 /// A normalisation times a weight repeated along the leading axes, or such a one plus a bias.

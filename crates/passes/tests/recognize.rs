@@ -69,7 +69,7 @@ fn check(build: impl Fn(&mut Builder, [Value; 3]) -> Value, expected: &[&str]) {
     assert_eq!(ops, expected, "{}", wootz_ir::text::print(&after));
     for node in after.body.nodes() {
         if let Op::Composite(Composite::LayerNorm { eps, .. } | Composite::RmsNorm { eps, .. }) = &node.op {
-            assert_eq!(eps.0, f64::from(1e-5f32));
+            assert_eq!(eps.0, 1e-5);
         }
     }
     let args = shapes.map(|dims| {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::str::FromStr;
-use wootz_ir::ops::CompositeKind;
-use wootz_ir::{DType, Target};
+use wootz_ir::ops::{Composite, CompositeKind};
+use wootz_ir::{DType, Target, TensorType};
 
 /// A Python framework.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -70,14 +70,43 @@ impl Framework {
             | LogSoftmax | LogSumExp | Mean | Linear => true,
             // `var` divides by what `correction` leaves, which may be nothing.
             Variance => true,
-            CrossEntropy | NegativeLogLikelihood | Mse | LayerNorm | RmsNorm | Attention | Embedding => {
-                matches!(self, Framework::Torch)
-            }
+            LayerNorm | RmsNorm => true,
+            Attention => !matches!(self, Framework::Numpy),
+            CrossEntropy | Mse => matches!(self, Framework::Torch | Framework::Mlx),
+            NegativeLogLikelihood | Embedding => matches!(self, Framework::Torch),
             LayerNormGrad | AttentionGrad => false,
             // Their bits are Threefry's on every backend.
             Uniform | Normal | Dropout => false,
         }
     }
+
+    /// Whether the framework's function takes a claimed composite with operands of these types.
+    pub(crate) fn writes(self, op: &Composite, operands: &[TensorType]) -> bool {
+        match (self, op) {
+            // It computes the weights in f32. With a mask, a query that sees no key would see all.
+            (Framework::Jax, Composite::Attention { mask, .. }) => {
+                !mask && operands[0].dtype == DType::F32 && is_plain_attention(operands)
+            }
+            // Its causal mask ends in the lower right corner.
+            (Framework::Mlx, Composite::Attention { causal, mask, .. }) => {
+                let length = |ty: &TensorType| ty.shape[ty.rank() - 2].as_const();
+                let square = length(&operands[0]) == length(&operands[1]);
+                !mask && (!causal || square) && operands[0].rank() == 4 && is_plain_attention(operands)
+            }
+            // Its weights are the examples'.
+            (Framework::Mlx, Composite::CrossEntropy { weighted, .. }) => !weighted,
+            (Framework::Numpy | Framework::Jax | Framework::Torch | Framework::Mlx, _) => true,
+        }
+    }
+}
+
+/// Batches of heads, or heads alone, that see at least one key and whose values have as many features as the keys.
+fn is_plain_attention(operands: &[TensorType]) -> bool {
+    let size = |operand: usize, from_last: usize| {
+        let ty = &operands[operand];
+        ty.shape[ty.rank() - from_last].as_const()
+    };
+    matches!(operands[0].rank(), 3 | 4) && size(1, 1) == size(2, 1) && size(1, 2).is_some_and(|keys| keys > 0)
 }
 
 impl fmt::Display for Framework {

@@ -3,16 +3,17 @@
 //! A value that is used once, nearby, becomes part of the expression that uses it; others get a name. Broadcasts are left
 //! to the framework wherever an elementwise op takes them.
 
+mod attention;
 mod control;
 mod fold;
 mod gather;
 mod hint;
 mod inplace;
+mod movement;
 mod repeat;
 
 pub(crate) use self::fold::splat_of;
-use self::fold::{folded, is_container, joined, reduced_splat, spread};
-use self::gather::operands;
+use self::fold::{folded, is_container, joined, reduced_splat};
 use self::hint::{hint, is_light};
 pub(crate) use self::inplace::is_view;
 pub(crate) use self::repeat::Style;
@@ -24,11 +25,13 @@ use crate::names::Names;
 use crate::py::{Py, atom, index, line, statement};
 use crate::update::Updates;
 use std::collections::{HashMap, HashSet};
-use wootz_ir::ops::{Movement, Reduce, Source};
+use wootz_ir::ops::{Composite, Reduce, Source};
 use wootz_ir::{Def, Dims, HostTensor, Node, Op, Region, Site, Value};
 
 /// Longer expressions get a name.
 const INLINE: usize = 60;
+/// The operand of a layer gets a name where it and the weights are longer together.
+const LAYER: usize = 72;
 
 /// A function as it is being written.
 pub(crate) struct Function<'m> {
@@ -139,7 +142,12 @@ impl<'m> Function<'m> {
 
     /// An expression that reads the state gets a name.
     pub(crate) fn settle(&mut self, code: Py) -> Py {
-        if !code.flat().contains("state[") {
+        if code.flat().contains("state[") { self.named(code) } else { code }
+    }
+
+    /// The name of an expression that is no name yet.
+    fn named(&mut self, code: Py) -> Py {
+        if is_trivial(&code) {
             return code;
         }
         let name = self.names.fresh("v");
@@ -170,7 +178,7 @@ impl<'m> Function<'m> {
             if !self.live[at] {
                 continue;
             }
-            for value in operands(region, node) {
+            for value in self.operands(node) {
                 self.uses[value.index()] += 1;
                 self.only_user[value.index()] = Some(at);
                 self.last_user[value.index()].get_or_insert(at);
@@ -181,6 +189,17 @@ impl<'m> Function<'m> {
             }
         }
         self.blocks = blocks;
+    }
+
+    /// The operands that are written.
+    fn operands(&self, node: &Node) -> Vec<Value> {
+        match &node.op {
+            Op::Gather(_) => vec![node.inputs[0], gather::vectors(self.region, node)],
+            Op::Composite(Composite::Attention { .. }) if self.module.dialect.heads_last() => {
+                attention::operands(self.region, &node.inputs)
+            }
+            _ => node.inputs.to_vec(),
+        }
     }
 
     fn out(&self, value: Value) -> Result<Out, EmitError> {
@@ -236,12 +255,21 @@ impl<'m> Function<'m> {
             }
             Op::Reduce(op) => return self.reduce(node, op),
             Op::Gather(op) => return self.gather(node, *op),
+            Op::Composite(op @ Composite::Attention { .. }) if d.heads_last() => {
+                return self.attention_of_heads_last(node, op);
+            }
             _ => {}
         }
         let out = self.out(node.output())?;
         let mut args = Vec::new();
         for value in &node.inputs {
             args.push(self.whole(*value)?);
+        }
+        // The weights of a layer stand beside its operand.
+        if matches!(node.op, Op::Composite(Composite::Linear { .. }))
+            && args[0].code.len() + args[1].code.len() > LAYER
+        {
+            args[0].code = self.named(args[0].code.clone());
         }
         let module = &mut *self.module;
         let mut next = || args.remove(0);
@@ -322,38 +350,6 @@ impl<'m> Function<'m> {
                 self.bind(value, Arg { code, dims, dtype: out.dtype, splat: None, constant: None });
             }
         }
-        Ok(())
-    }
-
-    fn movement(&mut self, node: &Node, op: &Movement) -> Result<(), EmitError> {
-        let (value, out) = (node.output(), self.out(node.output())?);
-        let first = self.arg(node.inputs[0]);
-        let repeats = !matches!(op, Movement::Pad { .. } | Movement::Concat { .. });
-        if let (Some(splat), true) = (&first.splat, repeats) {
-            self.bind_splat(value, splat.clone());
-            return Ok(());
-        }
-        if let Movement::Broadcast { axes, .. } = op {
-            let of = self.out(node.inputs[0])?;
-            let (code, dims) = spread(first.code, &first.dims, of.dims.len(), axes, out.dims.len());
-            self.bind(value, Arg { code, dims, dtype: out.dtype, splat: None, constant: None });
-            return Ok(());
-        }
-        let mut args = Vec::new();
-        for (i, input) in node.inputs.iter().enumerate() {
-            let number = i == 1 && matches!(op, Movement::Pad { .. });
-            args.push(if number { self.arg(*input) } else { self.whole(*input)? });
-        }
-        let same = args[0].dims == out.dims
-            && match op {
-                Movement::Reshape { .. } | Movement::Slice { .. } => true,
-                Movement::Pad { low, high, .. } => low.iter().chain(high).all(|n| *n == 0),
-                Movement::Concat { .. } => args.len() == 1,
-                Movement::Transpose { .. } | Movement::Broadcast { .. } | Movement::Reverse { .. } => false,
-            };
-        let d = self.module.dialect;
-        let code = if same { args.remove(0).code } else { d.movement(self.module, op, args, &out) };
-        self.bind(value, plain(code, out));
         Ok(())
     }
 

@@ -15,6 +15,7 @@
 //! ```
 
 mod blocks;
+mod claims;
 mod dialect;
 mod error;
 mod framework;
@@ -38,9 +39,8 @@ use wootz_passes::{Optimize, PassError, passes};
 
 /// Applies the passes of a level for a framework.
 pub fn optimize(graph: &Graph, level: Optimize, framework: Framework) -> Result<Graph, PassError> {
-    // Derivatives of what updates its state are in it already.
-    let target = framework.target(graph.outputs.iter().all(|output| output.alias.is_none()));
-    let mut graph = graph.clone();
+    let target = claims::target(graph, framework);
+    let mut graph = claims::open(graph, framework, &target)?;
     // Recomputing a value where it is used pays off inside fused kernels; here it would repeat whole statements.
     for pass in passes(level).into_iter().filter(|pass| pass.name != "recompute") {
         graph = pass.apply(&graph, &target)?;

@@ -23,14 +23,26 @@ fn float(namespace: &str, value: f64, digits: impl Fn(f64) -> String) -> Py {
     if value.is_sign_negative() { prefix("-", magnitude) } else { magnitude }
 }
 
-/// The elements as a flat Python list.
+/// The elements as a Python list, of lists where there are several axes and not nothing; truth
+/// values as 1 and 0.
 pub(crate) fn list(namespace: &str, tensor: &HostTensor) -> Py {
     let size = tensor.dtype().size();
     let element = |bytes: &[u8]| {
         let scalar = HostTensor::from_bytes(tensor.dtype(), &[], bytes).expect("a chunk is one element");
-        number(namespace, &scalar)
+        if tensor.dtype() == DType::Bool { int(scalar.to_i64()[0]) } else { number(namespace, &scalar) }
     };
-    Py::List(tensor.as_bytes().chunks_exact(size).map(element).collect())
+    let elements = tensor.as_bytes().chunks_exact(size).map(element).collect();
+    // From the last axis to the second.
+    let nested = tensor
+        .dims()
+        .iter()
+        .skip(1)
+        .rev()
+        .filter(|_| !tensor.is_empty())
+        .fold(elements, |items: Vec<Py>, length| {
+            items.chunks(*length).map(|row| Py::List(row.to_vec())).collect()
+        });
+    Py::List(nested)
 }
 
 /// Bytes as base64 (RFC 4648).

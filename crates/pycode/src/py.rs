@@ -268,6 +268,33 @@ pub(crate) fn statement(out: &mut String, indent: usize, before: &str, expressio
     let plain =
         |items: &[Py]| -> Vec<(String, Py)> { items.iter().map(|i| (String::new(), i.clone())).collect() };
     let (open, items, close) = match expression {
+        Py::Call(..) if let Some((base, calls)) = fluent(expression) => {
+            // An argument of a call is in parentheses as it is.
+            let wrapped = before.ends_with(' ');
+            let (head, inner) = if wrapped { ("", indent + 4) } else { (before, indent) };
+            if wrapped {
+                line(out, indent, &format!("{before}("));
+            }
+            statement(out, inner, head, base, "");
+            for (i, link) in calls.iter().enumerate() {
+                let tail = if i + 1 == calls.len() && !wrapped { after } else { "" };
+                line(out, inner, &format!("{link}{tail}"));
+            }
+            if wrapped {
+                line(out, indent, &format!("){after}"));
+            }
+            return;
+        }
+        // Of two calls in a row the last is broken, if that is enough.
+        Py::Call(function, args)
+            if let Py::Attribute(value, name) = &**function
+                && matches!(**value, Py::Call(..))
+                && indent + before.chars().count() + function.len() >= WIDTH =>
+        {
+            let mut last = format!(".{name}");
+            write_list(&mut last, "(", args, ")");
+            return statement(out, indent, before, value, &format!("{last}{after}"));
+        }
         Py::Call(function, args) if !args.is_empty() => (format!("{}(", function.flat()), plain(args), ")"),
         Py::Tuple(items) => ("(".to_owned(), plain(items), ")"),
         Py::List(items) => ("[".to_owned(), plain(items), "]"),
@@ -279,6 +306,11 @@ pub(crate) fn statement(out: &mut String, indent: usize, before: &str, expressio
             let mut entries = String::new();
             write_list(&mut entries, "[", items, "]");
             return statement(out, indent, before, value, &format!("{entries}{after}"));
+        }
+        Py::Index(value, items) => {
+            let mut open = String::new();
+            value.write_at(&mut open, 14);
+            (open + "[", plain(items), "]")
         }
         Py::Keyword(name, value) => {
             return statement(out, indent, &format!("{before}{name}="), value, after);
@@ -295,17 +327,48 @@ pub(crate) fn statement(out: &mut String, indent: usize, before: &str, expressio
                 line(out, indent + 4, &inner);
                 return line(out, indent, &format!("){after}"));
             }
-            line(out, indent, &format!("{before}("));
-            operands(out, indent + 4, expression);
-            return line(out, indent, &format!("){after}"));
+            return in_parentheses(out, indent, before, expression, after);
         }
-        _ => {
-            line(out, indent, &format!("{before}("));
-            operands(out, indent + 4, expression);
-            return line(out, indent, &format!("){after}"));
+        // So is the call after the only operator.
+        Py::Infix(left, operator, right)
+            if matches!(&**right, Py::Call(_, args) if !args.is_empty())
+                && fluent(right).is_none()
+                && infix_precedence(operator) != left.precedence() =>
+        {
+            let mut head = before.to_owned();
+            left.write_at(&mut head, infix_precedence(operator));
+            head.push_str(&format!(" {operator} "));
+            let first = right.flat().find('(').unwrap_or(0);
+            if indent + head.chars().count() + first < WIDTH {
+                return statement(out, indent, &head, right, after);
+            }
+            return in_parentheses(out, indent, before, expression, after);
         }
+        _ => return in_parentheses(out, indent, before, expression, after),
     };
     broken(out, indent, &format!("{before}{open}"), &items, &format!("{close}{after}"));
+}
+
+/// `{before}(`, the operands, `){after}`.
+fn in_parentheses(out: &mut String, indent: usize, before: &str, expression: &Py, after: &str) {
+    line(out, indent, &format!("{before}("));
+    operands(out, indent + 4, expression);
+    line(out, indent, &format!("){after}"));
+}
+
+/// Calls of several methods in a row on what a call gave: what they begin with, and each as `.method(…)`.
+fn fluent(expression: &Py) -> Option<(&Py, Vec<String>)> {
+    let (mut base, mut calls) = (expression, Vec::new());
+    while let Py::Call(function, args) = base
+        && let Py::Attribute(value, name) = &**function
+        && matches!(**value, Py::Call(..) | Py::Index(..))
+    {
+        let mut link = format!(".{name}");
+        write_list(&mut link, "(", args, ")");
+        calls.insert(0, link);
+        base = value;
+    }
+    (calls.len() > 1).then_some((base, calls))
 }
 
 /// The items of a bracket on a line of their own, or each on its own.
@@ -341,18 +404,23 @@ fn operands(out: &mut String, indent: usize, expression: &Py) {
 /// The operands of one precedence, a line each.
 fn chain(out: &mut String, indent: usize, left: &Py, operator: &str, right: &Py) {
     let own = infix_precedence(operator);
-    let at = |value: &Py, precedence: u8| {
-        let mut text = String::new();
+    let operand = |out: &mut String, before: &str, value: &Py, precedence: u8| {
+        let mut text = before.to_owned();
         value.write_at(&mut text, precedence);
-        text
+        match value {
+            Py::Call(..) | Py::Index(..) if indent + text.chars().count() > WIDTH => {
+                statement(out, indent, before, value, "");
+            }
+            _ => line(out, indent, &text),
+        }
     };
     match left {
         Py::Infix(first, other, second) if infix_precedence(other) == own && own != COMPARISON => {
             chain(out, indent, first, other, second);
         }
-        left => line(out, indent, &at(left, own)),
+        left => operand(out, "", left, own),
     }
-    line(out, indent, &format!("{operator} {}", at(right, own + 1)));
+    operand(out, &format!("{operator} "), right, own + 1);
 }
 
 /// Writes one line.
@@ -397,6 +465,14 @@ mod tests {
         let quotient = infix(atom(&long), "/", infix(atom(&long), "+", atom(&long)));
         statement(&mut out, 0, "y = ", &quotient, "");
         assert_eq!(out, format!("y = {long} / (\n    {long} + {long}\n)\n"));
+        out.clear();
+        let picked = index(infix(atom(&long), "*", atom(&long)), [call("f", [atom("i")])]);
+        statement(&mut out, 0, "y = ", &picked, "");
+        assert_eq!(out, format!("y = ({long} * {long})[\n    f(i)\n]\n"));
+        out.clear();
+        let made = method(method(call("f", [atom(&long)]), "g", [atom(&long)]), "h", []);
+        statement(&mut out, 0, "y = ", &made, "");
+        assert_eq!(out, format!("y = (\n    f({long})\n    .g({long})\n    .h()\n)\n"));
         out.clear();
         statement(&mut out, 0, "y = ", &Py::List(vec![atom(&long), atom(&long), atom(&long)]), "");
         assert_eq!(out, format!("y = [\n    {long},\n    {long},\n    {long},\n]\n"));

@@ -2,8 +2,10 @@
 
 use expect_test::expect_file;
 use std::sync::Arc;
+use wootz_histfactory::workload;
+use wootz_histfactory::{GraphOptions, ModelOptions};
 use wootz_ir::ops::Gather;
-use wootz_ir::{Builder, DType, Graph, HostTensor, Input, Output, Role, TensorType};
+use wootz_ir::{Builder, DType, Graph, HostTensor, Input, Output, Role, TensorType, text};
 use wootz_nn::{
     Activation, Mode, Model, Optimizer, Sequential, Training, TransformerConfig, adamw, cross_entropy,
     linear, mlp, sgd, trace, training, transformer,
@@ -11,11 +13,38 @@ use wootz_nn::{
 use wootz_passes::Optimize;
 use wootz_pycode::{EmitError, Framework, Options, Step, emit, emit_step, optimize};
 
-fn check(name: &str, graph: &wootz_ir::Graph) {
-    for framework in Framework::ALL {
+/// Running sums of rows, of which one that is large is halved until it is small.
+const CONTROL: &str = r#"
+region @add(%sum: f32[4], %row: f32[4]) { %next = add %sum, %row
+  return %next, %next }
+region @is_large(%x: f32[], %bound: f32[]) { %large = gt %x, %bound
+  return %large }
+region @halve(%x: f32[], %bound: f32[]) { %half = constant[value=f32[]{0.5}]
+  %y = mul %x, %half
+  return %y }
+region @shrink(%x: f32[], %bound: f32[]) { %y = while[cond=@is_large, body=@halve, carries=1] %x, %bound
+  return %y }
+region @keep(%x: f32[], %bound: f32[]) { %y = neg %x
+  return %y }
+graph(%rows: f32[5, 4] = input "rows", %bound: f32[] = input "bound") {
+  %zero = constant[value=f32[4]{0.0, 0.0, 0.0, 0.0}]
+  %last, %sums = scan[body=@add, carries=1, xs=1, length=5, reverse=false] %zero, %rows
+  %largest = reduce_max[axes=[0]] %last
+  %large = gt %largest, %bound
+  %size = cond[then=@shrink, else=@keep] %large, %largest, %bound
+  return "sums" = %sums, "size" = %size
+}
+"#;
+
+fn check(name: &str, graph: &Graph) {
+    check_on(&Framework::ALL, name, graph);
+}
+
+fn check_on(frameworks: &[Framework], name: &str, graph: &Graph) {
+    for framework in frameworks.iter().copied() {
         let graph = optimize(graph, Optimize::Full, framework).expect("the passes succeed");
         let options = Options { jit: true, ..Options::new(framework) };
-        let source = emit(&graph, &options).expect("every framework has f32 and i64");
+        let source = emit(&graph, &options).expect("the framework has the dtypes");
         // Relative to this file.
         expect_file![format!("../../../tests/golden/{name}_{framework}.py")].assert_eq(&source.text);
     }
@@ -100,6 +129,26 @@ fn perceptron_step_by_momentum_differentiated_by_the_framework() {
 #[test]
 fn transformer_whose_layers_are_written_once() {
     check("transformer", &trace(&decoder(), &[("x", tokens())], Mode::Inference).expect("it traces").graph);
+}
+
+#[test]
+fn transformer_step_differentiated_by_the_framework() {
+    let step = training(decoder(), cross_entropy(), adamw(1e-3).weight_decay(0.1));
+    differentiated("transformer_step", &step, [tokens(), tokens()]);
+}
+
+#[test]
+fn gradient_of_a_statistical_model() {
+    let model = workload::complex_8p().model(&ModelOptions::default()).expect("the workspace is a model");
+    let logpdf = model.logpdf_graph(&GraphOptions::default()).expect("the model has a density");
+    let graph = wootz_transform::grad(&logpdf, 0, &[0]).expect("densities have derivatives");
+    check_on(&[Framework::Numpy, Framework::Jax, Framework::Torch], "logpdf_gradient", &graph);
+}
+
+#[test]
+fn loops_and_branches() {
+    let graph = text::parse(CONTROL).expect("the text is a graph");
+    check("control", &graph);
 }
 
 #[test]

@@ -305,7 +305,7 @@ impl Dialect for Jax {
         }
     }
 
-    fn composite(&self, _: &Module, op: &Composite, mut args: Vec<Arg>) -> Py {
+    fn composite(&self, cx: &Module, op: &Composite, mut args: Vec<Arg>) -> Py {
         let narrow = Some(args[0].dtype).filter(|d| matches!(d, DType::F16 | DType::BF16));
         let narrow = narrow
             .filter(|_| !matches!(op, Composite::Relu | Composite::ReluGrad | Composite::Linear { .. }));
@@ -314,7 +314,7 @@ impl Dialect for Jax {
                 arg.code = method(arg.code.clone(), "astype", [atom("jnp.float32")]);
             }
         }
-        let rank = args[0].dims.len();
+        let (rank, features) = (args[0].dims.len(), args[0].dims.last().copied().unwrap_or(1));
         let x = args.remove(0).code;
         let one = |name: &str, x: Py| call(name, [x]);
         let along = |name: &str, x: Py, axis: usize| {
@@ -348,16 +348,32 @@ impl Dialect for Jax {
                     if rank == 1 { infix(weight, "@", x) } else { infix(x, "@", attribute(weight, "T")) };
                 if *bias { infix(product, "+", args.remove(0).code) } else { product }
             }
+            Composite::LayerNorm { normalized, eps, weight, bias } => {
+                let weight = weight.then(|| args.remove(0).code);
+                let bias = bias.then(|| args.remove(0).code);
+                let eps = (eps.0, number(self, DType::F64, eps.0));
+                helper(cx, "layer_norm", shared::norm_args(x, weight, bias, *normalized, eps))
+            }
+            Composite::RmsNorm { normalized, eps, weight } => {
+                let weight = weight.then(|| args.remove(0).code);
+                let eps = (eps.0, number(self, DType::F64, eps.0));
+                helper(cx, "rms_norm", shared::norm_args(x, weight, None, *normalized, eps))
+            }
+            Composite::Attention { causal, scale, .. } => {
+                let operands = args.into_iter().map(|arg| arg.code);
+                let causal = causal.then(|| keyword("is_causal", atom("True")));
+                let scale = (!shared::is_usual_scale(scale.0, features))
+                    .then(|| keyword("scale", number(self, DType::F64, scale.0)));
+                let arguments = std::iter::once(x).chain(operands).chain(causal).chain(scale);
+                call("jax.nn.dot_product_attention", arguments)
+            }
             Composite::CrossEntropy { .. }
             | Composite::NegativeLogLikelihood { .. }
             | Composite::Mse { .. }
             | Composite::Uniform { .. }
             | Composite::Normal { .. }
             | Composite::Dropout { .. }
-            | Composite::LayerNorm { .. }
             | Composite::LayerNormGrad { .. }
-            | Composite::RmsNorm { .. }
-            | Composite::Attention { .. }
             | Composite::AttentionGrad { .. }
             | Composite::Embedding => unreachable!("not claimed: `expand` left their bodies"),
         };
@@ -365,6 +381,10 @@ impl Dialect for Jax {
             Some(dtype) => method(result, "astype", [dtype_py(self, dtype)]),
             None => result,
         }
+    }
+
+    fn heads_last(&self) -> bool {
+        true
     }
 
     fn control(&self) -> ControlStyle {

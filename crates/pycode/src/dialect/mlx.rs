@@ -1,11 +1,12 @@
 //! MLX: `mlx.core` as `mx`, `mlx.nn`.
 
-use super::numpy::{LISTED, comparison, concatenate, full, in_width, iota, pairs, transpose};
+use super::numpy::{LISTED, comparison, concatenate, full, in_width, iota, pairs, shaped, transpose};
 use super::shared::{self, Gathers, Products};
 use super::{Arg, ControlStyle, CustomVjp, Dialect, Indices, Out, array, dtype_py, helper, number};
 use crate::literal;
 use crate::module::Module;
-use crate::py::{Py, atom, attribute, axes, call, infix, int, keyword, method, prefix, size, sizes};
+use crate::py::{Py, atom, attribute, axes, call, infix, int, keyword, method, prefix, size, sizes, string};
+use wootz_ir::ops::composite::Reduction;
 use wootz_ir::ops::{
     ArgReduce, Binary, Cast, Compare, Composite, Cumsum, Dot, Gather, Linalg, Movement, Random, Reduce,
     ReduceKind, Scatter, ScatterKind, Segment, SegmentKind, Ternary, Unary,
@@ -351,16 +352,43 @@ impl Dialect for Mlx {
                     if rank == 1 { infix(weight, "@", x) } else { infix(x, "@", attribute(weight, "T")) };
                 if *bias { infix(product, "+", args.remove(0).code) } else { product }
             }
-            Composite::CrossEntropy { .. }
-            | Composite::NegativeLogLikelihood { .. }
-            | Composite::Mse { .. }
+            Composite::LayerNorm { normalized, eps, weight, bias } => {
+                let none = || atom("None");
+                let weight = if *weight { flat(args.remove(0), *normalized) } else { none() };
+                let bias = if *bias { flat(args.remove(0), *normalized) } else { none() };
+                let eps = number(self, DType::F64, eps.0);
+                rows(x, &dims, *normalized, |x| call("mx.fast.layer_norm", [x, weight, bias, eps]))
+            }
+            Composite::RmsNorm { normalized, eps, weight } => {
+                let weight = if *weight { flat(args.remove(0), *normalized) } else { atom("None") };
+                let eps = number(self, DType::F64, eps.0);
+                rows(x, &dims, *normalized, |x| call("mx.fast.rms_norm", [x, weight, eps]))
+            }
+            Composite::Attention { causal, scale, .. } => {
+                let operands = args.into_iter().map(|arg| arg.code);
+                let scale = keyword("scale", number(self, DType::F64, scale.0));
+                let mask = causal.then(|| keyword("mask", string("causal")));
+                let arguments = std::iter::once(x).chain(operands).chain([scale]).chain(mask);
+                call("mx.fast.scaled_dot_product_attention", arguments)
+            }
+            Composite::CrossEntropy { reduction, .. } => {
+                let last = dims[dims.len() - 1] as i64 - 1;
+                // Labels out of range are those at the nearest end, as everywhere in wootz.
+                let labels = call("mx.clip", [args.remove(0).code, int(0), int(last)]);
+                call(
+                    "nn.losses.cross_entropy",
+                    [x, labels].into_iter().chain(reduced(*reduction, Reduction::None)),
+                )
+            }
+            Composite::Mse { reduction } => {
+                let operands = [x, args.remove(0).code];
+                call("nn.losses.mse_loss", operands.into_iter().chain(reduced(*reduction, Reduction::Mean)))
+            }
+            Composite::NegativeLogLikelihood { .. }
             | Composite::Uniform { .. }
             | Composite::Normal { .. }
             | Composite::Dropout { .. }
-            | Composite::LayerNorm { .. }
             | Composite::LayerNormGrad { .. }
-            | Composite::RmsNorm { .. }
-            | Composite::Attention { .. }
             | Composite::AttentionGrad { .. }
             | Composite::Embedding => unreachable!("not claimed: `expand` left their bodies"),
         };
@@ -391,8 +419,7 @@ impl Dialect for Mlx {
 /// An array from a list or, if it is large, from the bytes in base64.
 fn constant(value: &HostTensor, dtype: Py) -> Py {
     if value.len() <= LISTED || value.dtype() == DType::Bool {
-        let flat = call("mx.array", [literal::list("mx", value), keyword("dtype", dtype)]);
-        return if value.dims().len() == 1 { flat } else { method(flat, "reshape", [sizes(value.dims())]) };
+        return shaped(call("mx.array", [literal::list("mx", value), keyword("dtype", dtype)]), value);
     }
     // Codes of Python's module `array`; 16-bit floats are read as their bits.
     let code = match value.dtype() {
@@ -411,6 +438,25 @@ fn constant(value: &HostTensor, dtype: Py) -> Py {
         _ => flat,
     };
     if value.dims().len() == 1 { flat } else { method(flat, "reshape", [sizes(value.dims())]) }
+}
+
+/// `reduction="…"` where it is not the default.
+fn reduced(reduction: Reduction, default: Reduction) -> Option<Py> {
+    (reduction != default).then(|| keyword("reduction", string(reduction.name())))
+}
+
+/// A weight of several axes as one of one.
+fn flat(weight: Arg, axes: usize) -> Py {
+    if axes == 1 { weight.code } else { method(weight.code, "flatten", []) }
+}
+
+/// What a function of rows makes of an array whose last axes together are its rows.
+fn rows(x: Py, dims: &[usize], axes: usize, function: impl FnOnce(Py) -> Py) -> Py {
+    if axes == 1 {
+        return function(x);
+    }
+    let x = method(x, "flatten", [int(-(axes as i64)), int(-1)]);
+    method(function(x), "reshape", [sizes(dims)])
 }
 
 /// The shape without some axes.

@@ -104,6 +104,10 @@ pub(crate) trait Dialect {
     fn iota(&self, cx: &Module, dtype: DType, length: usize) -> Py;
     fn random(&self, cx: &Module, op: &Random, args: Vec<Arg>) -> Py;
     fn composite(&self, cx: &Module, op: &Composite, args: Vec<Arg>) -> Py;
+    /// Whether attention takes and gives `[.., positions, heads, features]`.
+    fn heads_last(&self) -> bool {
+        false
+    }
     /// How loops and branches are written.
     fn control(&self) -> ControlStyle;
     /// The definition of a function with a derivative of its own; `None` where nothing is differentiated.

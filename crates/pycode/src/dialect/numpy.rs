@@ -345,15 +345,24 @@ impl Dialect for Numpy {
                 };
                 if *bias { infix(product, "+", args.remove(1).code) } else { product }
             }
+            Composite::LayerNorm { normalized, eps, weight, bias } => {
+                let weight = weight.then(|| args.remove(0).code);
+                let bias = bias.then(|| args.remove(0).code);
+                let eps = (eps.0, number(self, DType::F64, eps.0));
+                helper(cx, "layer_norm", shared::norm_args(x, weight, bias, *normalized, eps))
+            }
+            Composite::RmsNorm { normalized, eps, weight } => {
+                let weight = weight.then(|| args.remove(0).code);
+                let eps = (eps.0, number(self, DType::F64, eps.0));
+                helper(cx, "rms_norm", shared::norm_args(x, weight, None, *normalized, eps))
+            }
             Composite::CrossEntropy { .. }
             | Composite::NegativeLogLikelihood { .. }
             | Composite::Mse { .. }
             | Composite::Uniform { .. }
             | Composite::Normal { .. }
             | Composite::Dropout { .. }
-            | Composite::LayerNorm { .. }
             | Composite::LayerNormGrad { .. }
-            | Composite::RmsNorm { .. }
             | Composite::Attention { .. }
             | Composite::AttentionGrad { .. }
             | Composite::Embedding => unreachable!("not claimed: `expand` left their bodies"),
@@ -427,14 +436,19 @@ pub(super) fn full(namespace: &str, d: &dyn Dialect, dtype: DType, dims: &[usize
 /// Arrays of this many elements and fewer are written as lists.
 pub(super) const LISTED: usize = 64;
 
+/// An array that was made from lists; those of nothing do not say all of its shape.
+pub(super) fn shaped(array: Py, value: &HostTensor) -> Py {
+    let flat = value.is_empty() && value.dims().len() != 1;
+    if flat { method(array, "reshape", [sizes(value.dims())]) } else { array }
+}
+
 /// An array from a list or, if it is large, from the bytes in base64.
 pub(super) fn constant(namespace: &str, value: &HostTensor, dtype: Py) -> Py {
-    let flat = if value.len() <= LISTED {
-        call(&format!("{namespace}.array"), [literal::list(namespace, value), dtype])
-    } else {
-        let bytes = call("base64.b64decode", [crate::py::string(&literal::base64(value.as_bytes()))]);
-        call(&format!("{namespace}.frombuffer"), [bytes, dtype])
-    };
+    if value.len() <= LISTED {
+        return shaped(call(&format!("{namespace}.array"), [literal::list(namespace, value), dtype]), value);
+    }
+    let bytes = call("base64.b64decode", [crate::py::string(&literal::base64(value.as_bytes()))]);
+    let flat = call(&format!("{namespace}.frombuffer"), [bytes, dtype]);
     if value.dims().len() == 1 { flat } else { method(flat, "reshape", [sizes(value.dims())]) }
 }
 

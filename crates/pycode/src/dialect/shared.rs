@@ -1,7 +1,7 @@
 //! What the frameworks write alike: products, slices, gathers.
 
 use super::{Arg, Indices};
-use crate::py::{Py, atom, attribute, call, index, infix, keyword, size, string};
+use crate::py::{Py, atom, attribute, call, index, infix, int, keyword, size, string};
 use wootz_ir::Shape;
 use wootz_ir::ops::{Cumsum, Dot, Gather};
 
@@ -89,6 +89,30 @@ pub(super) fn cumsum_args(op: Cumsum, x: Py) -> impl Iterator<Item = Py> {
     let yes = |name, yes: bool| yes.then(|| keyword(name, atom("True")));
     let how = [yes("reverse", op.reverse), yes("exclusive", op.exclusive)];
     [x, size(op.axis)].into_iter().chain(how.into_iter().flatten())
+}
+
+/// The default of `eps` in functions for layer normalization.
+pub(super) const EPS: f64 = 1e-5;
+
+/// The arguments of a function `layer_norm(x, weight, bias, axis=…, eps=…)`, or of `rms_norm`, which has no bias. `eps` is written
+/// unless it is what `layer_norm` takes by default.
+pub(super) fn norm_args(
+    x: Py,
+    weight: Option<Py>,
+    bias: Option<Py>,
+    normalized: usize,
+    (eps, written): (f64, Py),
+) -> Vec<Py> {
+    let bias = bias.map(|bias| if weight.is_some() { bias } else { keyword("bias", bias) });
+    let axis = (normalized != 1)
+        .then(|| keyword("axis", Py::Tuple((1..=normalized as i64).rev().map(|i| int(-i)).collect())));
+    let eps = (eps != EPS).then(|| keyword("eps", written));
+    [Some(x), weight, bias, axis, eps].into_iter().flatten().collect()
+}
+
+/// Whether attention multiplies by what it does unless told otherwise.
+pub(super) fn is_usual_scale(scale: f64, features: usize) -> bool {
+    scale == 1.0 / (features as f64).sqrt()
 }
 
 /// How a framework spells the parts of a gather.

@@ -4,7 +4,7 @@
 
 mod composite;
 
-use super::numpy::{LISTED, comparison, in_width};
+use super::numpy::{LISTED, comparison, in_width, shaped};
 use super::shared::{self, Gathers, Products};
 use super::{Arg, ControlStyle, CustomVjp, Dialect, Indices, Out, array, dtype_py, helper, number};
 use crate::literal;
@@ -83,16 +83,15 @@ impl Dialect for Torch {
         };
         let value = &wide;
         let dtype = keyword("dtype", dtype_py(self, value.dtype()));
-        let flat = if value.len() <= LISTED {
+        if value.len() <= LISTED {
             let list = literal::list("torch", value);
-            call("torch.tensor", [list, dtype].into_iter().chain(device(cx)))
-        } else {
-            let bytes = call("base64.b64decode", [string(&literal::base64(value.as_bytes()))]);
-            let buffer = call("torch.frombuffer", [call("bytearray", [bytes]), dtype]);
-            match &cx.device {
-                Some(device) => method(buffer, "to", [string(device)]),
-                None => buffer,
-            }
+            return shaped(call("torch.tensor", [list, dtype].into_iter().chain(device(cx))), value);
+        }
+        let bytes = call("base64.b64decode", [string(&literal::base64(value.as_bytes()))]);
+        let buffer = call("torch.frombuffer", [call("bytearray", [bytes]), dtype]);
+        let flat = match &cx.device {
+            Some(device) => method(buffer, "to", [string(device)]),
+            None => buffer,
         };
         if value.dims().len() == 1 { flat } else { method(flat, "reshape", [sizes(value.dims())]) }
     }

@@ -3,7 +3,7 @@
 use super::fold::spread;
 use super::{Function, plain};
 use crate::EmitError;
-use crate::dialect::{Arg, Indices};
+use crate::dialect::{Arg, Indices, Out};
 use crate::module::Module;
 use crate::py::{atom, index, size};
 use wootz_ir::ops::{Gather, Movement};
@@ -14,14 +14,22 @@ impl Function<'_> {
         let (value, out) = (node.output(), self.out(node.output())?);
         let (x, of) = (self.whole(node.inputs[0])?, self.out(node.inputs[1])?);
         let dims: Dims = of.dims[..of.dims.len() - 1].into();
-        let vectors = operands(self.region, node)[1];
+        let vectors = vectors(self.region, node);
         let mut parts = Vec::new();
         if vectors != node.inputs[1] {
             // Scalars that were given an axis for the vector's only entry.
             parts.push(self.whole(vectors)?);
         } else {
+            let given = self.arg(vectors);
+            if given.is_number() {
+                // All entries are one number.
+                let out = Out { dtype: given.dtype, dims: dims.clone() };
+                let splat = given.splat.clone();
+                let entry = Arg { splat, ..self.whole_arg(given, out) };
+                parts.resize(op.indexed, entry);
+            }
             let whole = self.whole(vectors)?;
-            for i in 0..op.indexed {
+            for i in parts.len()..op.indexed {
                 parts.push(part(self.module, &whole, i, &dims));
             }
         }
@@ -39,19 +47,19 @@ impl Function<'_> {
     }
 }
 
-/// The operands that are written: a gather from single positions takes those as they were before they became vectors.
-pub(super) fn operands(region: &Region, node: &Node) -> Vec<Value> {
-    let mut values = node.inputs.to_vec();
+/// The index vectors that are written: single positions as they were before they became vectors.
+pub(super) fn vectors(region: &Region, node: &Node) -> Value {
+    let given = node.inputs[1];
     if let Op::Gather(Gather { indexed: 1, .. }) = node.op
-        && let Some(source) = region.defining_node(values[1])
+        && let Some(source) = region.defining_node(given)
         && let Op::Movement(Movement::Reshape { shape }) = &source.op
         && let Some((last, rest)) = shape.split_last()
         && last.is(1)
         && rest == &region.ty(source.inputs[0]).shape[..]
     {
-        values[1] = source.inputs[0];
+        return source.inputs[0];
     }
-    values
+    given
 }
 
 /// Entry `i` of index vectors.

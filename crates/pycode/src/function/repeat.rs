@@ -5,7 +5,7 @@ use crate::EmitError;
 use crate::blocks::{Blocks, Kind, Operand, Repetition};
 use crate::dialect::ControlStyle;
 use crate::module::Stack;
-use crate::py::{Py, atom, call, index, line, statement, string};
+use crate::py::{Py, WIDTH, atom, call, index, line, statement, string};
 use wootz_ir::Value;
 
 /// How blocks are written.
@@ -102,15 +102,16 @@ impl Function<'_> {
             names.push(self.names.fresh(&hint));
         }
         let targets = names.join(", ");
-        if targets.len() + function.len() + 8 <= crate::py::WIDTH {
+        if targets.len() + function.len() + 8 <= WIDTH {
             statement(&mut self.body, 4, &format!("{targets} = "), &code, "");
+        } else if targets.len() + 10 <= WIDTH {
+            line(&mut self.body, 4, &format!("({targets}) = ("));
+            statement(&mut self.body, 8, "", &code, "");
+            line(&mut self.body, 4, ")");
         } else {
-            let (mut left, mut right) = (String::new(), String::new());
-            statement(&mut left, 4, "", &Py::Tuple(names.iter().map(atom).collect()), " =");
-            statement(&mut right, 4, "", &code, "");
-            self.body.push_str(left.trim_end());
-            self.body.push(' ');
-            self.body.push_str(right.trim_start());
+            line(&mut self.body, 4, "(");
+            names.iter().for_each(|name| line(&mut self.body, 8, &format!("{name},")));
+            statement(&mut self.body, 4, ") = ", &code, "");
         }
         self.site.clear();
         for (value, name) in repetition.outputs.iter().zip(names) {

@@ -60,3 +60,17 @@ def cholesky(a):
     factor = lax.linalg.cholesky(a, symmetrize_input=False)
     failed = jnp.isnan(factor).any(axis=(-2, -1), keepdims=True)
     return jnp.where(failed, jnp.nan, factor)
+
+
+def layer_norm(x, weight=None, bias=None, axis=-1, eps=1e-5):
+    """x with mean 0 and variance 1 along the axis, times the weight, plus the bias."""
+    x = x - x.mean(axis=axis, keepdims=True)
+    x = x * lax.rsqrt((x * x).mean(axis=axis, keepdims=True) + eps)
+    x = x if weight is None else x * weight
+    return x if bias is None else x + bias
+
+
+def rms_norm(x, weight=None, axis=-1, eps=1e-5):
+    """x with mean square 1 along the axis, times the weight."""
+    x = x * lax.rsqrt((x * x).mean(axis=axis, keepdims=True) + eps)
+    return x if weight is None else x * weight

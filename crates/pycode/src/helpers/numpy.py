@@ -183,3 +183,17 @@ def segment_min(data, ids, count, batch=0):
     floating = np.issubdtype(data.dtype, np.floating)
     start = np.inf if floating else np.iinfo(data.dtype).max
     return segments(np.minimum, start, data, ids, count, batch)
+
+
+def layer_norm(x, weight=None, bias=None, axis=-1, eps=1e-5):
+    """x with mean 0 and variance 1 along the axis, times the weight, plus the bias."""
+    x = x - x.mean(axis=axis, keepdims=True)
+    x = x / np.sqrt((x * x).mean(axis=axis, keepdims=True) + eps)
+    x = x if weight is None else x * weight
+    return x if bias is None else x + bias
+
+
+def rms_norm(x, weight=None, axis=-1, eps=1e-5):
+    """x with mean square 1 along the axis, times the weight."""
+    x = x / np.sqrt((x * x).mean(axis=axis, keepdims=True) + eps)
+    return x if weight is None else x * weight

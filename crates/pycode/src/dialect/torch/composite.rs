@@ -1,7 +1,7 @@
 //! Composites as `torch.nn.functional` has them.
 
 use super::Torch;
-use crate::dialect::{Arg, Dialect, dtype_py, number};
+use crate::dialect::{Arg, Dialect, dtype_py, number, shared};
 use crate::module::Module;
 use crate::py::{Py, atom, axes, call, infix, int, keyword, method, size, sizes, string};
 use wootz_ir::DType;
@@ -57,14 +57,15 @@ pub(super) fn composite(d: &Torch, cx: &Module, op: &Composite, mut args: Vec<Ar
             call("F.mse_loss", [x, args.remove(0).code].into_iter().chain(reduction))
         }
         Composite::LayerNorm { normalized, eps, weight, bias } => {
-            let weight = weight.then(|| keyword("weight", args.remove(0).code));
-            let bias = bias.then(|| keyword("bias", args.remove(0).code));
-            let eps = keyword("eps", number(d, DType::F64, eps.0));
+            let weight = weight.then(|| args.remove(0).code);
+            let bias = bias.then(|| args.remove(0).code);
+            let bias = bias.map(|bias| if weight.is_some() { bias } else { keyword("bias", bias) });
+            let eps = (eps.0 != shared::EPS).then(|| keyword("eps", number(d, DType::F64, eps.0)));
             let shape = sizes(&dims[dims.len() - normalized..]);
-            call("F.layer_norm", [x, shape].into_iter().chain(weight).chain(bias).chain([eps]))
+            call("F.layer_norm", [x, shape].into_iter().chain(weight).chain(bias).chain(eps))
         }
         Composite::RmsNorm { normalized, eps, weight } => {
-            let weight = weight.then(|| keyword("weight", args.remove(0).code));
+            let weight = weight.then(|| args.remove(0).code);
             let eps = keyword("eps", number(d, DType::F64, eps.0));
             let shape = sizes(&dims[dims.len() - normalized..]);
             call("F.rms_norm", [x, shape].into_iter().chain(weight).chain([eps]))
@@ -138,6 +139,7 @@ fn attention(
 ) -> Py {
     let heads = |dims: &[usize]| dims.len().checked_sub(3).map(|i| dims[i]);
     let grouped = heads(dims) != heads(&k.dims);
+    let features = dims[dims.len() - 1];
     let only_causal = causal && mask.is_none();
     let mask = mask.map(|mask| match (causal, mask.dtype) {
         (false, _) => mask.code,
@@ -151,7 +153,7 @@ fn attention(
     let arguments = [
         mask.map(|mask| keyword("attn_mask", mask)),
         only_causal.then(|| keyword("is_causal", atom("True"))),
-        Some(keyword("scale", number(d, DType::F64, scale))),
+        (!shared::is_usual_scale(scale, features)).then(|| keyword("scale", number(d, DType::F64, scale))),
         grouped.then(|| keyword("enable_gqa", atom("True"))),
     ];
     let operands = [q, k.code, v.code];
