@@ -6,15 +6,22 @@ figure of wootz's own: the time from a model to its source, and what a call of a
 Both sides are built from the same numbers, agree before anything is timed, and take turns: rounds of several calls each, the order
 changing from round to round. The ratio of a round is the hand-written side's time over the generated one's; what is printed is the
 median of the ratios with the interval that holds the true median with a probability of 95 %.
+
+`python bench/generated all --json FILE` measures every row of the table, each in a process of its own, and writes them to a file.
 """
 
 import argparse
+import datetime
 import importlib
+import importlib.metadata
 import json
+import os
+import platform
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +96,10 @@ def generated(framework, case, mode, params, inputs, jit, options):
 
         return program, infer, lambda: {"output": np.asarray(last["output"])}
     # Moments and the counter start from zero.
-    started = {name: np.asarray(value) for name, value in program.init(0).items()}
-    last["state"] = program.state({**started, **params})
+    dtypes = {"f32": np.float32, "i32": np.int32, "i64": np.int64, "u32": np.uint32}
+    others = {name: spec for name, spec in program.held.items() if name not in params}
+    zeros = {name: np.zeros(spec.shape, dtypes[repr(spec.dtype).removeprefix("wootz.")]) for name, spec in others.items()}
+    last["state"] = program.state({**zeros, **params})
 
     def step():
         last["state"], out = program(last["state"], **given)
@@ -206,9 +215,11 @@ def steady(pair, args):
     # Both once more: what a first call leaves to a second.
     ours(), theirs()
     mine, hand = measure((ours, theirs), args.seconds, args.rounds)
-    report(args, [h / m for m, h in zip(mine, hand)])
-    print(f"  a call: generated {statistics.median(mine) * 1e3:.4f} ms, hand-written {statistics.median(hand) * 1e3:.4f} ms")
+    row = report(args, [h / m for m, h in zip(mine, hand)])
+    mine, hand = (statistics.median(side) for side in (mine, hand))
+    print(f"  a call: generated {mine * 1e3:.4f} ms, hand-written {hand * 1e3:.4f} ms")
     print(f"  first call: generated {first[0]:.3f} s, hand-written {first[1]:.3f} s")
+    return {**row, "generated_s": mine, "handwritten_s": hand}
 
 
 def compiling(pair, args):
@@ -225,9 +236,10 @@ def compiling(pair, args):
             times[i].append(time.perf_counter() - start)
     if args.mode == "inference":
         agree(our_outputs(), their_outputs())
-    report(args, [h / m for m, h in zip(*times)])
+    row = report(args, [h / m for m, h in zip(*times)])
     mine, hand = (statistics.median(side) for side in times)
     print(f"  first call: generated {mine:.3f} s, hand-written {hand:.3f} s ({mine / hand:.2f} of it)")
+    return {**row, "generated_s": mine, "handwritten_s": hand}
 
 
 def source(pair, args):
@@ -241,6 +253,7 @@ def source(pair, args):
     first = time.perf_counter() - start
     median = statistics.median(totals)
     print(f"{title(args)}: {median * 1e3:.2f} ms, the first {totals[0] * 1e3:.2f} ms, {median / first:.2%} of the framework's first call")
+    return {"source_s": median, "first_source_s": totals[0], "of_first_call": median / first}
 
 
 def overhead(pair, args):
@@ -257,6 +270,8 @@ def overhead(pair, args):
     extra = [(w - i) * 1e6 for w, i in zip(whole, inner)]
     low, high = interval(extra)
     print(f"{title(args)}: {statistics.median(extra):.2f} us [{low:.2f}, {high:.2f}] over {statistics.median(inner) * 1e6:.2f} us")
+    allowed = 1 + 0.05 * len(program.held)
+    return {"overhead_us": statistics.median(extra), "low_us": low, "high_us": high, "allowed_us": allowed}
 
 
 def memory(pair, args):
@@ -265,9 +280,12 @@ def memory(pair, args):
     for side in ("ours", "theirs"):
         command = [sys.executable, *sys.argv, "--only", side]
         sides[side] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    row = {}
     for phase, mine in sides["ours"].items():
         hand = sides["theirs"][phase]
         print(f"{title(args)}, {phase}: {mine / hand:.3f} of hand-written ({mine / 1024:.0f} and {hand / 1024:.0f} MiB)")
+        row[phase] = {"of_handwritten": mine / hand, "generated_kib": mine, "handwritten_kib": hand}
+    return row
 
 
 def alone(pair, args):
@@ -292,23 +310,96 @@ def title(args):
 def report(args, ratios):
     low, high = interval(ratios)
     print(f"{title(args)}: ratio {statistics.median(ratios):.3f} [{low:.3f}, {high:.3f}] over {len(ratios)} rounds")
+    return {"ratio": statistics.median(ratios), "low": low, "high": high, "rounds": len(ratios)}
+
+
+MODES = ("inference", "training")
+
+
+def table():
+    """The command lines of every row."""
+    for framework, *jit in (("jax",), ("torch",), ("torch", "--jit")):
+        for case in CASES:
+            yield from ([framework, case, "--mode", mode, *jit] for mode in MODES)
+        yield [framework, "histfactory", *jit]
+        yield [framework, "mlp", "--row", "overhead", *jit, "--seconds", "4"]
+    for framework in ("jax", "torch"):
+        for case in ("linear", "mlp", "transformer"):
+            yield from ([framework, case, "--mode", mode, "--row", "memory"] for mode in MODES)
+        yield from ([framework, "transformer", "--mode", mode, "--row", "source", "--rounds", "9"] for mode in MODES)
+    for case in ("mlp", "transformer"):
+        yield from (["jax", case, "--mode", mode, "--row", "compile", "--rounds", "7"] for mode in MODES)
+    yield ["jax", "transformer", "--mode", "training", "--row", "compile", "--stack-layers", "--rounds", "7"]
+
+
+def everything(args):
+    """Every row, a process each."""
+    rows, failed = [], []
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "row.json"
+        for words in table():
+            if args.rows and " ".join(words) not in args.rows:
+                continue
+            defaults = [] if "--seconds" in words else ["--seconds", str(args.seconds)]
+            command = [sys.executable, str(Path(__file__).parent), *words, *defaults, "--json", str(out)]
+            if subprocess.run(command, check=False).returncode != 0:
+                failed.append(" ".join(words))
+                continue
+            rows.append(json.loads(out.read_text()))
+    versions = {name: importlib.metadata.version(name) for name in ("wootz", "numpy", "jax", "jaxlib", "torch")}
+    report = {
+        "command": "python bench/generated all",
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "machine": {"processor": processor(), "cpus": len(os.sched_getaffinity(0)), "system": platform.platform()},
+        "python": platform.python_version(),
+        "versions": versions,
+        "seconds": round(time.perf_counter() - start),
+        "rows": rows,
+        "failed": failed,
+    }
+    if args.json:
+        Path(args.json).write_text(json.dumps(report, indent=1) + "\n")
+    if failed:
+        raise SystemExit(f"no figures of: {'; '.join(failed)}")
+
+
+def processor():
+    """The processor's name, where the system says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
-    parser.add_argument("framework", choices=("jax", "torch"))
-    parser.add_argument("case", choices=(*CASES, "histfactory"))
+    parser.add_argument("framework", choices=("jax", "torch", "all"))
+    parser.add_argument("case", nargs="?", choices=(*CASES, "histfactory"))
     parser.add_argument("--row", choices=ROWS, default="steady")
-    parser.add_argument("--mode", choices=("inference", "training"), default="inference")
+    parser.add_argument("--mode", choices=MODES, default="inference")
     parser.add_argument("--jit", action="store_true", help="torch.compile on both sides (JAX is always compiled)")
     parser.add_argument("--autodiff", choices=("wootz", "framework"))
     parser.add_argument("--stack-layers", action="store_true", help="the generated side's equal layers as one scan")
-    parser.add_argument("--seconds", type=float, default=20.0, help="about how long to measure")
+    parser.add_argument("--seconds", type=float, default=12.0, help="about how long to measure a row")
+    parser.add_argument("--json", help="the file to write what was measured to")
+    parser.add_argument("--rows", nargs="*", help='of `all`, these rows only: "jax mlp --mode training"')
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--only", choices=("ours", "theirs"), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.framework == "all":
+        return everything(args)
+    if args.case is None:
+        parser.error("which case?")
     pair = Pair(args)
-    (alone if args.only else ROWS[args.row])(pair, args)
+    if args.only:
+        return alone(pair, args)
+    measured = ROWS[args.row](pair, args)
+    if args.json:
+        what = {"framework": args.framework, "compiled": pair.jit, "case": args.case, "mode": args.mode, "row": args.row}
+        how = {"autodiff": args.autodiff or "default", "stack_layers": args.stack_layers}
+        Path(args.json).write_text(json.dumps({"name": title(args), **what, **how, **measured}) + "\n")
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ def compile(
     file: str | os.PathLike | None = None,
     autodiff: str | None = None,
     stack_layers: bool | None = None,
+    cache: str | os.PathLike | None = None,
 ) -> Any:
     """Compiles a model for inputs of these types: `wz.compile(model, {"x": wz.f32[32, 784]})`.
 
@@ -88,6 +89,8 @@ def compile(
     * `file`: where the source is written.
     * `autodiff`: who differentiates a training step: `"wootz"`, whose derivatives are then in the source, or the `"framework"`
       (`jax.value_and_grad`, `torch.autograd`, `mx.value_and_grad`). The faster one unless given: eager PyTorch's own, else wootz's.
+    * `cache`: a folder where the framework keeps what it compiled (JAX, and PyTorch with `jit=True`), for this process and others;
+      `program.report().cache` says what was found there.
     * `stack_layers`: equal layers in a row become one loop over their stacked parameters, JAX's `lax.scan`, which traces a layer
       once. The derivatives of a training step are then JAX's own. Parameters and state are read and given by their layers' names; what
       `program.params` gives has them stacked (`layers.*.norm1.weight`), as `program.function` takes them.
@@ -104,6 +107,7 @@ def compile(
         "file": file,
         "autodiff": autodiff,
         "stack_layers": stack_layers,
+        "cache": cache,
     }
     if inputs is None:
         return Specializing(model, options, training)

@@ -17,6 +17,8 @@ from typing import Any
 
 from wootz import _native
 from wootz._errors import BackendError, DonatedError, DTypeError, FileError, ModelError, ShapeError, UnknownNameError
+from wootz.backends import _cache
+from wootz.backends._cache import CompilationCache, Report
 
 _counter = itertools.count()
 
@@ -31,6 +33,8 @@ class Framework:
     install: str
     # Whether programs are compiled by the framework unless asked otherwise.
     jit: bool = False
+    # Whether its compiler can keep programs on disk.
+    caches: bool = False
 
     def __init__(self, device: Any, precision: str | None, options: Mapping[str, Any] | None) -> None:
         self.module = self._import()
@@ -95,6 +99,10 @@ class Framework:
     def around(self, wide: bool) -> contextlib.AbstractContextManager:
         """What is around loading and calling: `wide` says whether the program has 64-bit types."""
         return contextlib.nullcontext()
+
+    def cached(self, cache: CompilationCache) -> contextlib.AbstractContextManager:
+        """What is around calls that compile, for the compiler to look into the cache and to fill it."""
+        raise NotImplementedError(self.name)
 
     def wrap(self, function: Any, wide: bool, updates: bool) -> Any:
         """The function with what it needs around every call."""
@@ -197,6 +205,7 @@ class GeneratedProgram:
         file: Any,
         autodiff: str | None = None,
         stack_layers: bool = False,
+        cache: CompilationCache | None = None,
     ) -> None:
         if autodiff not in (None, "wootz", "framework"):
             raise BackendError(f'autodiff must be "wootz" or "framework", not {autodiff!r}')
@@ -240,8 +249,26 @@ class GeneratedProgram:
                 raise
             raise BackendError(f'backend "{framework.name}" refuses `jit_options` {framework.options!r}: {error}') from error
         function = getattr(self.module, generated.function)
-        self._function = framework.wrap(function, generated.wide, self._updates)
+        self._cache = cache
+        self._function = self._through_cache(framework.wrap(function, generated.wide, self._updates))
         self._stages = [*generated.stages, ("load", time.perf_counter() - start)]
+
+    def _through_cache(self, function: Any) -> Any:
+        """The function, which looks into the cache until it has been compiled."""
+        cache = self._cache
+        if cache is None:
+            return function
+
+        def call(*args: Any) -> Any:
+            if cache.used:
+                return function(*args)
+            with self.framework.cached(cache):
+                out = function(*args)
+            if cache.used:
+                self._function = function
+            return out
+
+        return call
 
     def source(self) -> str:
         """The generated module."""
@@ -289,6 +316,10 @@ class GeneratedProgram:
     def stages(self) -> list[tuple[str, float]]:
         """Seconds of each stage from the definition to the loaded source, in order."""
         return list(self._stages)
+
+    def report(self) -> Report:
+        """What it cost to come from the definition to the loaded source, and how the compilation cache is doing."""
+        return Report(self.stages, self._cache)
 
     def init(self, seed: int = 0) -> Any:
         """Initial parameters or state, the same numbers as the native backend's."""
@@ -416,12 +447,18 @@ def compile_generated(
     file: Any = None,
     autodiff: str | None = None,
     stack_layers: bool | None = None,
+    cache: str | os.PathLike | None = None,
 ) -> GeneratedProgram:
     """Writes a definition as source of a framework and loads it."""
     module = importlib.import_module(f"wootz.backends._{backend}")
     framework = module.FRAMEWORK(device, precision, jit_options)
     jit = framework.jit if jit is None else jit
-    return GeneratedProgram(definition, shapes or {}, framework, optimize, jit, file, autodiff, bool(stack_layers))
+    if cache is not None and not framework.caches:
+        raise BackendError(f'backend "{backend}" keeps no compiled programs on disk: leave `cache` out')
+    if cache is not None and not jit:
+        raise BackendError(f'backend "{backend}" compiles nothing to keep in `cache` unless asked to: add `jit=True`')
+    opened = None if cache is None else _cache.opened(cache)
+    return GeneratedProgram(definition, shapes or {}, framework, optimize, jit, file, autodiff, bool(stack_layers), opened)
 
 
 def _literal(value: Any) -> str:

@@ -5,14 +5,14 @@ import importlib
 from typing import Any
 
 from wootz._errors import BackendError
-from wootz.backends import Framework
+from wootz.backends import Framework, _cache
 
 
 class Jax(Framework):
     """`device`: a `jax.Device` or the name of a platform. `precision`: as `jax.default_matmul_precision`."""
 
     name, package, oldest, install = "jax", "jax", (0, 8), "jax"
-    jit = True
+    jit = caches = True
 
     def check(self) -> None:
         if self.precision is not None:
@@ -59,6 +59,9 @@ class Jax(Framework):
 
     def dtype(self, name: str) -> Any:
         return self.module.numpy.dtype(name)
+
+    def cached(self, cache: _cache.CompilationCache) -> Any:
+        return _cache.jax_cache(self.module, cache)
 
     def wrap(self, function: Any, wide: bool, updates: bool) -> Any:
         if not wide and self.device is None and self.precision is None:

@@ -3,13 +3,14 @@
 from typing import Any
 
 from wootz._errors import BackendError
-from wootz.backends import Framework
+from wootz.backends import Framework, _cache
 
 
 class Torch(Framework):
     """`device`: as `torch.device`. `precision`: "highest", "high" (TF32) or "medium", as `torch.set_float32_matmul_precision`."""
 
     name, package, oldest, install = "torch", "torch", (2, 5), "torch"
+    caches = True
 
     def check(self) -> None:
         if self.precision not in (None, "highest", "high", "medium"):
@@ -44,6 +45,9 @@ class Torch(Framework):
     def own(self, value: Any) -> Any:
         array = self.array(value)
         return array.clone() if array is value else array
+
+    def cached(self, cache: _cache.CompilationCache) -> Any:
+        return _cache.torch_cache(self.module, cache)
 
     def wrap(self, function: Any, wide: bool, updates: bool) -> Any:
         torch, precision = self.module, self.precision
