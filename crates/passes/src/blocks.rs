@@ -1,11 +1,13 @@
 //! Reductions of tensors that fit in no cache, block by block: a sum or an extreme over an axis of rows becomes one over blocks
 //! of rows and one of the blocks' results. Memory is read once and in order, every thread finds work, and a partial result
-//! takes in few terms.
+//! takes in few terms. Rows that lie in memory are taken four at a time, so that partial results, which lie in a cache, are
+//! updated a fourth as often.
 //!
-//! A variance of f32 over the innermost axes becomes Σd and Σd² in f64, where d are distances from a sample: (Σd² − (Σd)²/n)/n is off by n roundings
-//! of f64 at most, since no sample of n is farther from the mean than √n standard deviations. Any other becomes the variances
-//! of blocks, which are read twice while they are in the cache, and the variance of their means. Reference: Chan, Golub and
-//! LeVeque, *Algorithms for computing the sample variance*, 1983.
+//! A variance of f32 becomes, of each block, Σd and Σd², where d are distances from the mean of a sixteenth of it: of every
+//! sixteenth row, or of its first elements. All blocks together are made in f64. No mean of k elements is farther from the
+//! mean of n than √(n/k) standard deviations, so that Σd² − (Σd)²/n enlarges the sums' errors 17 times at most, and as a rule
+//! not at all. A variance of f64 becomes the variances of blocks, which are read twice while they are in the cache, and the
+//! variance of their means. Reference: Chan, Golub and LeVeque, *Algorithms for computing the sample variance*, 1983.
 //!
 //! Before:
 //!
@@ -22,23 +24,31 @@
 //! ```
 
 use crate::emit::{Emit, Values};
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
+use std::ops::{Range, RangeInclusive};
 use wootz_ir::ops::{Binary, Cast, Composite, Movement, Op, Reduce, ReduceKind};
 use wootz_ir::{DType, Dim, Dims, HostTensor, Shape, TensorType, TypeError, Value};
 
 /// Operands of fewer bytes stay in a cache between their first reading and their last.
 const LARGE: usize = 4 << 20;
+/// Operands of fewer bytes stay in the last cache: rows of them may be read twice.
+const LARGEST: usize = 32 << 20;
 /// Rows of a block.
-const ROWS: std::ops::RangeInclusive<usize> = 32..=128;
+const ROWS: RangeInclusive<usize> = 32..=512;
 /// The same where a block is read twice.
-const ROWS_TWICE: std::ops::RangeInclusive<usize> = 16..=64;
+const ROWS_TWICE: RangeInclusive<usize> = 16..=64;
+/// Rows that are combined before they are taken into a partial result.
+const TOGETHER: usize = 4;
 /// Elements of a block without rows.
-const ELEMENTS: std::ops::RangeInclusive<usize> = 1024..=4096;
+const ELEMENTS: RangeInclusive<usize> = 1024..=4096;
+/// The share of a block whose mean distances are measured from, in whole vectors of elements.
+const SAMPLED: usize = 16;
+const VECTORS: usize = 32;
 
 /// How often a block is read.
 enum Reading {
     Once,
-    /// Once, for sums over the innermost axes.
+    /// Once, for sums of distances and of their squares.
     Moments,
     Twice,
 }
@@ -52,8 +62,7 @@ pub(crate) fn rule(e: &mut Emit<'_, '_>, op: &Op, inputs: &[Value]) -> Result<Op
         }
         Op::Composite(Composite::Variance { axes, correction }) => {
             let ty = e.ty(inputs[0]);
-            let moments =
-                ty.dtype == DType::F32 && axes.last().is_some_and(|axis| axis + 1 == ty.shape.rank());
+            let moments = ty.dtype == DType::F32;
             let reading = if moments { Reading::Moments } else { Reading::Twice };
             let Some(blocks) = blocks(ty, axes, reading) else { return Ok(None) };
             let variance = if moments { variance_by_moments } else { variance };
@@ -88,24 +97,95 @@ fn blocks(ty: &TensorType, axes: &[usize], reading: Reading) -> Option<Blocks> {
     let (outer, inner) = (&ty.shape[..first], &ty.shape[last + 1..]);
     let (lengths, least) = match reading {
         Reading::Once if inner.is_empty() => return None,
-        Reading::Once => (ROWS, 256),
+        Reading::Once | Reading::Moments if !inner.is_empty() => (ROWS, 256),
         Reading::Twice if !inner.is_empty() => (ROWS_TWICE, 256),
-        Reading::Moments | Reading::Twice => (ELEMENTS, 1 << 16),
+        // Of rows that are read twice while they are in a cache, nothing is won by reading them once.
+        Reading::Moments if elements * ty.dtype.size() >= LARGEST => (ELEMENTS, *ELEMENTS.start()),
+        Reading::Once | Reading::Moments | Reading::Twice => (ELEMENTS, 1 << 16),
     };
     if count < least {
         return None;
     }
-    let len = lengths.rev().find(|len| count.is_multiple_of(*len))?;
+    let whole = |step: usize| {
+        lengths.clone().rev().find(|len| count.is_multiple_of(*len) && len.is_multiple_of(step))
+    };
+    let len = whole(TOGETHER).or_else(|| whole(1))?;
     let count = count / len;
     let shape = outer.iter().cloned().chain([count.into(), len.into()]).chain(inner.iter().cloned());
     Some(Blocks { shape: shape.collect(), axis: first, count, len, result: ty.shape.without(axes) })
 }
 
 fn reduced(e: &mut Emit<'_, '_>, kind: ReduceKind, x: Value, of: &Blocks) -> Result<Value, TypeError> {
-    let x = reshape(e, x, &of.shape)?;
-    let of_blocks = reduce(e, kind, x, of.axis + 1)?;
+    let rows = rows(e, x, of)?;
+    let rows = together(e, kind, rows)?;
+    let of_blocks = reduce(e, kind, rows, of.axis + 1)?;
     let all = reduce(e, kind, of_blocks, of.axis)?;
     reshape(e, all, &of.result)
+}
+
+/// The operand as `[outer.., count, len, inner..]`; of rows that lie in memory every fourth, from the first four on.
+fn rows(e: &mut Emit<'_, '_>, x: Value, of: &Blocks) -> Result<SmallVec<[Value; TOGETHER]>, TypeError> {
+    let inner = of.axis + 2 < of.shape.rank();
+    let computed = matches!(
+        e.def(x),
+        Some((
+            Op::Unary(_)
+                | Op::Binary(_)
+                | Op::Compare(_)
+                | Op::Ternary(_)
+                | Op::Cast(_)
+                | Op::Movement(_)
+                | Op::Gather(_)
+                | Op::Source(_)
+                | Op::Random(_)
+                | Op::Composite(_),
+            _
+        ))
+    );
+    if !inner || computed || !of.len.is_multiple_of(TOGETHER) {
+        return Ok(smallvec![reshape(e, x, &of.shape)?]);
+    }
+    let with = |dims: &[usize]| -> Shape {
+        let dims = dims.iter().map(|n| Dim::from(*n));
+        of.shape[..=of.axis]
+            .iter()
+            .cloned()
+            .chain(dims)
+            .chain(of.shape[of.axis + 2..].iter().cloned())
+            .collect()
+    };
+    let (groups, single) = (with(&[of.len / TOGETHER, TOGETHER]), with(&[of.len / TOGETHER]));
+    let x = reshape(e, x, &groups)?;
+    (0..TOGETHER)
+        .map(|row| {
+            let every = slice(e, x, of.axis + 2, row..row + 1, 1)?;
+            reshape(e, every, &single)
+        })
+        .collect()
+}
+
+/// Combines pairwise.
+fn together(
+    e: &mut Emit<'_, '_>,
+    kind: ReduceKind,
+    mut parts: SmallVec<[Value; TOGETHER]>,
+) -> Result<Value, TypeError> {
+    let op: Op = match kind {
+        ReduceKind::Sum => Binary::Add.into(),
+        ReduceKind::Prod => Binary::Mul.into(),
+        ReduceKind::Max => Binary::Max.into(),
+        ReduceKind::Min => Binary::Min.into(),
+        ReduceKind::Any => Binary::Or.into(),
+        ReduceKind::All => Binary::And.into(),
+    };
+    while parts.len() > 1 {
+        let half = parts.len() / 2;
+        for i in 0..half {
+            parts[i] = e.emit(op.clone(), &[parts[2 * i], parts[2 * i + 1]])?;
+        }
+        parts.truncate(half);
+    }
+    Ok(parts[0])
 }
 
 fn variance(e: &mut Emit<'_, '_>, x: Value, of: &Blocks, correction: usize) -> Result<Value, TypeError> {
@@ -124,7 +204,7 @@ fn variance(e: &mut Emit<'_, '_>, x: Value, of: &Blocks, correction: usize) -> R
     reshape(e, variance, &of.result)
 }
 
-/// From Σd and Σd² in f64, d being distances from a sample.
+/// From Σd and Σd² of each block in f32, d being distances from the mean of its first elements.
 fn variance_by_moments(
     e: &mut Emit<'_, '_>,
     x: Value,
@@ -132,51 +212,82 @@ fn variance_by_moments(
     correction: usize,
 ) -> Result<Value, TypeError> {
     let dtype = e.ty(x).dtype;
+    let rows = rows(e, x, of)?;
     let x = reshape(e, x, &of.shape)?;
-    let sample = sample(e, x, of)?;
-    let x = e.emit(Cast { dtype: DType::F64 }, &[x])?;
-    let like = e.ty(x).clone();
-    let axes: Vec<usize> = (0..like.shape.rank()).filter(|a| *a != of.axis && *a != of.axis + 1).collect();
-    let sample = e.broadcast(sample, &like, &axes)?;
-    let distance = e.emit(Binary::Sub, &[x, sample])?;
-    let square = e.emit(Binary::Mul, &[distance, distance])?;
-    let [mut sum, mut squares] = [distance, square];
-    for axis in [of.axis + 1, of.axis] {
-        (sum, squares) = (reduce(e, ReduceKind::Sum, sum, axis)?, reduce(e, ReduceKind::Sum, squares, axis)?);
+    // Rows from all over the block cost no more than its first; elements would.
+    let (stop, step) = match of.axis + 2 < of.shape.rank() {
+        true => (of.len, SAMPLED),
+        false => (of.len.div_ceil(SAMPLED).next_multiple_of(VECTORS), 1),
+    };
+    let few = stop.div_ceil(step);
+    let sample = slice(e, x, of.axis + 1, 0..stop, step)?;
+    let sample = scaled(e, sample, Binary::Mul, 1.0 / few as f64)?;
+    let sample = reduce(e, ReduceKind::Sum, sample, of.axis + 1)?;
+    let (mut distances, mut squares) = (SmallVec::new(), SmallVec::new());
+    for rows in rows {
+        let from = repeated(e, sample, rows, of.axis + 1)?;
+        let distance = e.emit(Binary::Sub, &[rows, from])?;
+        distances.push(distance);
+        squares.push(e.emit(Binary::Mul, &[distance, distance])?);
     }
+    let mut of_block = |parts| {
+        let all = together(e, ReduceKind::Sum, parts)?;
+        let sum = reduce(e, ReduceKind::Sum, all, of.axis + 1)?;
+        e.emit(Cast { dtype: DType::F64 }, &[sum])
+    };
+    let [sums, squares] = [of_block(distances)?, of_block(squares)?];
+    let sample = e.emit(Cast { dtype: DType::F64 }, &[sample])?;
+    // Blocks measure from the first block's sample: Σ(d + c) = Σd + nc, Σ(d + c)² = Σd² + c(2Σd + nc).
+    let first = slice(e, sample, of.axis, 0..1, 1)?;
+    let first = reshape(e, first, &of.shape.without(&[of.axis, of.axis + 1]))?;
+    let first = repeated(e, first, sample, of.axis)?;
+    let shift = e.emit(Binary::Sub, &[sample, first])?;
+    let shifts = scaled(e, shift, Binary::Mul, of.len as f64)?;
+    let shifted = e.emit(Binary::Add, &[sums, shifts])?;
+    let twice = e.emit(Binary::Add, &[sums, shifted])?;
+    let twice = e.emit(Binary::Mul, &[shift, twice])?;
+    let squares = e.emit(Binary::Add, &[squares, twice])?;
+    let [sum, squares] =
+        [reduce(e, ReduceKind::Sum, shifted, of.axis)?, reduce(e, ReduceKind::Sum, squares, of.axis)?];
     let count = of.count * of.len;
     let mean = scaled(e, sum, Binary::Div, count as f64)?;
     let excess = e.emit(Binary::Mul, &[sum, mean])?;
     let total = e.emit(Binary::Sub, &[squares, excess])?;
+    let total = scaled(e, total, Binary::Max, 0.0)?;
     let variance = scaled(e, total, Binary::Div, count.saturating_sub(correction) as f64)?;
     let variance = e.emit(Cast { dtype }, &[variance])?;
     reshape(e, variance, &of.result)
 }
 
-/// One of the elements that each result reduces, as f64: the greatest of the first few. A reduction lies in a buffer, so that
-/// the distances from it are not worth one of their own.
-fn sample(e: &mut Emit<'_, '_>, x: Value, of: &Blocks) -> Result<Value, TypeError> {
-    const FEW: usize = 4;
-    let size = |(axis, dim): (usize, &Dim)| match axis {
-        axis if axis == of.axis => Dim::from(1),
-        axis if axis == of.axis + 1 => Dim::from(FEW),
-        _ => dim.clone(),
+/// Positions of an axis.
+fn slice(
+    e: &mut Emit<'_, '_>,
+    x: Value,
+    axis: usize,
+    positions: Range<usize>,
+    step: usize,
+) -> Result<Value, TypeError> {
+    let shape = e.ty(x).shape.clone();
+    let at = |position: usize, other: &dyn Fn(&Dim) -> Dim| -> Shape {
+        let size = |(i, dim): (usize, &Dim)| if i == axis { Dim::from(position) } else { other(dim) };
+        shape.iter().enumerate().map(size).collect()
     };
-    let stop: Shape = of.shape.iter().enumerate().map(size).collect();
-    let start: Shape = (0..stop.rank()).map(|_| Dim::from(0)).collect();
-    let step = (0..stop.rank()).map(|_| 1).collect();
-    let block = stop.without(&[of.axis]);
-    let slice = e.emit(Movement::Slice { start, stop, step }, &[x])?;
-    let slice = reshape(e, slice, &block)?;
-    let slice = e.emit(Cast { dtype: DType::F64 }, &[slice])?;
-    reduce(e, ReduceKind::Max, slice, of.axis)
+    let (start, stop) = (at(positions.start, &|_| Dim::from(0)), at(positions.end, &Dim::clone));
+    let step = (0..shape.rank()).map(|i| if i == axis { step } else { 1 }).collect();
+    e.emit(Movement::Slice { start, stop, step }, &[x])
+}
+
+/// A value with the axes of another but one, repeated along that one.
+fn repeated(e: &mut Emit<'_, '_>, x: Value, like: Value, axis: usize) -> Result<Value, TypeError> {
+    let mut like = e.ty(like).clone();
+    like.dtype = e.ty(x).dtype;
+    let axes: Vec<usize> = (0..like.shape.rank()).filter(|a| *a != axis).collect();
+    e.broadcast(x, &like, &axes)
 }
 
 /// Σ (x − mean)² along an axis.
 fn squares(e: &mut Emit<'_, '_>, x: Value, mean: Value, axis: usize) -> Result<Value, TypeError> {
-    let like = e.ty(x).clone();
-    let axes: Vec<usize> = (0..like.shape.rank()).filter(|a| *a != axis).collect();
-    let mean = e.broadcast(mean, &like, &axes)?;
+    let mean = repeated(e, mean, x, axis)?;
     let centred = e.emit(Binary::Sub, &[x, mean])?;
     let square = e.emit(Binary::Mul, &[centred, centred])?;
     reduce(e, ReduceKind::Sum, square, axis)
