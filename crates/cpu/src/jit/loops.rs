@@ -3,6 +3,7 @@
 use super::asm::vector::*;
 use super::asm::{Assembler, Condition, Gpr, Label, Length, Mem, Rm};
 use super::generate::{ARGS, CONTEXT, COUNT, Generator, LANE, LEFT, Mode, SCRATCH, SCRATCH_2};
+use super::memory::shifted;
 use super::reduce::Partials;
 use super::registers::{Class, FRAME, Kind, MOST_COPIES, Registers, TAIL_MASK, Value};
 use super::shape::{Info, Level, Pieces, Shape, lane_bytes};
@@ -11,7 +12,7 @@ use super::{Context, Written};
 use std::cmp::Reverse;
 use wootz_ir::DType;
 use wootz_plan::Kernel;
-use wootz_plan::kernel::{Inst, LANES, Reg, Stage};
+use wootz_plan::kernel::{Inst, InstOp, LANES, Lanes, Reg, Stage};
 
 /// Registers that the caller expects unchanged.
 const SAVED: [Gpr; 6] = [Gpr::RBX, Gpr::RBP, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::R15];
@@ -23,6 +24,10 @@ const MANY_POINTS: usize = 1 << 16;
 const TILE_BYTES: usize = 24 << 10;
 /// Instructions of the kernel in the body of a loop, unless they are of two copies.
 const MOST_INSTRUCTIONS: usize = 160;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Rows of more bytes are not brought near before their turn: they would displace the current one.
+const MOST_AHEAD: i64 = 32 << 10;
 /// Registers that one instruction may need besides its operands and result.
 const SPARE: usize = 3;
 
@@ -264,7 +269,9 @@ impl<'k> Generator<'k> {
             let top = self.asm.here();
             stamped = if stampable { self.stamp(pieces, copies) } else { Err(Short) };
             if stamped.is_err() {
+                let ahead = self.ahead(stage, pieces);
                 for first in (0..steps).step_by(copies) {
+                    self.fetch(&ahead, first, copies);
                     self.vectors(stage, body, Mode::Full, &reduced, partials, first, copies);
                 }
             }
@@ -288,6 +295,50 @@ impl<'k> Generator<'k> {
         }
         self.registers.drop_held(&held);
         self.asm.bind(done);
+    }
+
+    /// The accesses of a stage that reads a row again, with the distance to the next point's row: while it computes, the
+    /// next point's row may come from where it lies.
+    fn ahead(&self, stage: &Stage, pieces: &Pieces<'k>) -> Vec<(&'k Inst, i32)> {
+        let kernel = self.shape.kernel;
+        let Some(axis) = kernel.grid.len().checked_sub(1).filter(|a| kernel.grid[*a] > 1) else {
+            return vec![];
+        };
+        let reads = |stage: &Stage, inst: &Inst| {
+            let same = |other: &Inst| matches!(other.op, InstOp::Load { .. }) && other.op == inst.op;
+            stage.body.iter().any(same)
+        };
+        let again = |inst: &&&Inst| {
+            kernel.stages[..self.stage_index]
+                .iter()
+                .filter(|s| s.loops == stage.loops)
+                .any(|s| reads(s, inst))
+        };
+        if kernel.lanes != Lanes::Inner || !pieces.accesses.iter().any(|inst| again(&inst)) {
+            return vec![];
+        }
+        let next = |inst: &&'k Inst| {
+            let (InstOp::Load { arg, at, mask: None } | InstOp::Store { arg, at, .. }) = &inst.op else {
+                return None;
+            };
+            let bytes = at.stride(axis).checked_mul(kernel.args[arg.0 as usize].dtype.size() as i64)?;
+            let moves = self.shape.contiguous(stage, at) && (64..MOST_AHEAD).contains(&bytes);
+            moves.then_some((*inst, bytes as i32))
+        };
+        pieces.accesses.iter().filter_map(next).collect()
+    }
+
+    /// Brings the lines near that the next point accesses where this one accesses `copies` vectors.
+    fn fetch(&mut self, ahead: &[(&'k Inst, i32)], first: usize, copies: usize) {
+        (self.mode, self.first, self.copies) = (Mode::Full, first, copies);
+        for (inst, distance) in ahead {
+            let (InstOp::Load { arg, at, .. } | InstOp::Store { arg, at, .. }) = &inst.op else { continue };
+            let vector = self.shape.lanes * self.shape.kernel.args[arg.0 as usize].dtype.size();
+            for copy in (0..copies).step_by((LINE / vector).max(1)) {
+                let at = shifted(self.element(*arg, at, copy), *distance);
+                self.asm.prefetch(at, inst.out.is_none());
+            }
+        }
     }
 
     /// `copies` vectors, folded into the partial results.

@@ -154,6 +154,12 @@ impl Assembler {
         self.wide(&[0x0f, 0xb7], to.0, from.into(), 0);
     }
 
+    /// Brings a cache line near, to be read or to be written; accesses nothing.
+    pub(in crate::jit) fn prefetch(&mut self, of: Mem, to_write: bool) {
+        let opcode = if to_write { 0x0d } else { 0x18 };
+        self.wide(&[0x0f, opcode], 1, of.into(), 0);
+    }
+
     pub(in crate::jit) fn push(&mut self, reg: Gpr) {
         if reg.0 >= 8 {
             self.byte(0x41);

@@ -58,6 +58,8 @@ fn integers() {
             a.and_imm(Rm::Reg(0), 31);
             a.neg(Gpr::R9);
             a.sign_extend(Gpr::RSI);
+            a.prefetch(Mem::Indexed(Gpr::RBP, Gpr::RCX, 2, 4096), false);
+            a.prefetch(Mem::Indexed(Gpr::R9, Gpr::RCX, 2, 4096), true);
             a.push(Gpr::R12);
             a.pop(Gpr::RBX);
             let top = a.here();
@@ -90,10 +92,12 @@ fn integers() {
             and rax,1Fh
             neg r9
             movsxd rsi,esi
+            prefetcht0 [rbp+rcx*4+1000h]
+            prefetchw [r9+rcx*4+1000h]
             push r12
             pop rbx
-            jl near 0000000000000081h
-            jmp 0000000000000081h
+            jl near 0000000000000093h
+            jmp 0000000000000093h
             ret
         "#]],
     );
