@@ -191,7 +191,10 @@ fn mark_operands(region: &Region, shapes: &[Dims], node: &Node, must_store: &mut
                 must_store[super::gemm::view_base(region, shapes, *v).index()] = true;
             }
         }
-        Op::Gather(_) => mark_unless_trivial(region, node.inputs[0], must_store),
+        Op::Gather(_) => {
+            let operand = gathered_from(region, shapes, node);
+            mark_unless_trivial(region, operand, must_store);
+        }
         Op::Movement(Movement::Broadcast { .. }) => {
             let grows = shapes[node.output().index()].iter().product::<usize>()
                 > shapes[node.inputs[0].index()].iter().product::<usize>();
@@ -209,6 +212,21 @@ fn mark_operands(region: &Region, shapes: &[Dims], node: &Node, must_store: &mut
         }
         _ => {}
     }
+}
+
+/// What a gather reads. Transposing what was computed takes as long as a few reads of each element in the order there is.
+fn gathered_from(region: &Region, shapes: &[Dims], gather: &Node) -> Value {
+    const READS: usize = 4;
+    let size = |v: Value| shapes[v.index()].iter().product::<usize>();
+    let operand = gather.inputs[0];
+    let mut base = operand;
+    while let Some(node) = region.defining_node(base)
+        && let Op::Movement(Movement::Transpose { .. }) = node.op
+    {
+        base = node.inputs[0];
+    }
+    let is_computed = region.defining_node(base).is_some();
+    if is_computed && size(gather.output()) <= READS * size(operand) { base } else { operand }
 }
 
 fn mark_unless_trivial(region: &Region, value: Value, must_store: &mut [bool]) {
