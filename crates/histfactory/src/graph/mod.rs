@@ -6,6 +6,7 @@ mod rates;
 mod rows;
 mod templates;
 
+pub(crate) use rates::{Alphas, Layout, Variations};
 pub use templates::{Template, Templates};
 
 use crate::{Model, ModelError};

@@ -45,6 +45,107 @@ impl Tiles {
     }
 }
 
+/// Where everything stands that rates are computed from.
+pub(crate) struct Layout {
+    tiles: Tiles,
+    /// The histosys modifiers of each tile.
+    histosys: Rows,
+    /// Of each of their entries the modifier and the first of the tile's bins.
+    pairs: Vec<(usize, usize)>,
+    /// The normsys modifiers of each block.
+    normsys: Rows,
+}
+
+impl Layout {
+    pub(crate) fn new(s: &Structure) -> Layout {
+        let tiles = Tiles::new(s);
+        let mut of_block: Vec<Vec<usize>> = vec![Vec::new(); s.blocks.len()];
+        s.histosys.iter().enumerate().for_each(|(i, entry)| of_block[entry.block].push(i));
+        let (mut pairs, mut tile_of) = (Vec::new(), Vec::new());
+        for (tile, (block, first)) in tiles.tiles.iter().enumerate() {
+            pairs.extend(of_block[*block].iter().map(|entry| (*entry, *first)));
+            tile_of.resize(pairs.len(), tile);
+        }
+        let histosys = Rows::new(tile_of.into_iter(), tiles.tiles.len());
+        let normsys = Rows::new(s.normsys.iter().map(|e| e.block), s.blocks.len());
+        Layout { tiles, histosys, pairs, normsys }
+    }
+}
+
+/// The parameter that each variation reads, laid out as the variations are.
+#[derive(Clone, Copy)]
+pub(crate) struct Alphas {
+    normsys: Option<Value>,
+    histosys: Option<Value>,
+}
+
+impl Alphas {
+    pub(crate) fn values(&self) -> impl Iterator<Item = Value> {
+        [self.normsys, self.histosys].into_iter().flatten()
+    }
+
+    /// The same in another builder, where those values are these.
+    pub(crate) fn rebound(&self, values: &[Value]) -> Alphas {
+        let mut others = values.iter().copied();
+        let mut other = |value: Option<Value>| value.and_then(|_| others.next());
+        Alphas { normsys: other(self.normsys), histosys: other(self.histosys) }
+    }
+}
+
+/// What each variation's parameter makes of it: elementwise functions of [`Alphas`].
+#[derive(Clone, Copy)]
+pub(crate) struct Variations {
+    /// ln |f(α)| of each normsys modifier.
+    logs: Option<Value>,
+    /// s(α) and c(α) of each histosys modifier.
+    shifts: Option<[Value; 2]>,
+    /// Where f(α) is negative, if it may be.
+    negative: Option<Value>,
+}
+
+impl Variations {
+    /// Those with derivatives by α, normsys's before histosys's, and then the others.
+    pub(crate) fn values(&self) -> impl Iterator<Item = Value> {
+        self.logs.into_iter().chain(self.shifts.into_iter().flatten()).chain(self.negative)
+    }
+
+    /// The same in another builder, where those values are these.
+    pub(crate) fn rebound(&self, values: &[Value]) -> Variations {
+        let mut others = values.iter().copied();
+        let mut other = |value: Value| others.next().unwrap_or(value);
+        Variations {
+            logs: self.logs.map(&mut other),
+            shifts: self.shifts.map(|shifts| shifts.map(&mut other)),
+            negative: self.negative.map(&mut other),
+        }
+    }
+
+    /// Derivatives by [`Alphas::values`] from those by [`Variations::values`], which have one each, and the slopes by α.
+    pub(crate) fn by_alphas(
+        &self,
+        b: &mut Builder,
+        by_variations: &[Option<Value>],
+        slopes: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>, TypeError> {
+        let sizes = [usize::from(self.logs.is_some()), 2 * usize::from(self.shifts.is_some())];
+        let (mut out, mut first) = (Vec::new(), 0);
+        for size in sizes.into_iter().filter(|size| *size > 0) {
+            let mut sum = None;
+            for at in first..first + size {
+                let (Some(cotangent), Some(slope)) = (by_variations[at], slopes[at]) else { continue };
+                let product = b.mul(cotangent, slope)?;
+                sum = Some(match sum {
+                    Some(sum) => b.add(sum, product)?,
+                    None => product,
+                });
+            }
+            out.push(sum);
+            first += size;
+        }
+        Ok(out)
+    }
+}
+
 /// The rates of cells.
 struct Cells {
     /// One a slot of the tiles.
@@ -55,8 +156,61 @@ struct Cells {
 impl Model {
     /// The expected rates `f64[bins]` at `parameters`, `f64[parameters]`.
     pub fn rates(&self, b: &mut Builder, parameters: Value, templates: &Templates) -> Built {
+        let layout = Layout::new(self.structure());
+        let alphas = self.alphas(b, &layout, parameters)?;
+        let variations = self.variations(b, &layout, &alphas, templates)?;
+        self.rates_of(b, &layout, parameters, &variations, templates)
+    }
+
+    /// The parameters that variations read.
+    pub(crate) fn alphas(
+        &self,
+        b: &mut Builder,
+        layout: &Layout,
+        parameters: Value,
+    ) -> Result<Alphas, TypeError> {
         let s = self.structure();
-        let cells = self.cells(b, parameters, templates)?;
+        let mut out = Alphas { normsys: None, histosys: None };
+        if !s.normsys.is_empty() {
+            out.normsys = Some(layout.normsys.gather(b, parameters, |e| s.normsys[e].parameter)?);
+        }
+        if !s.histosys.is_empty() {
+            let parameter = |pair: usize| s.histosys[layout.pairs[pair].0].parameter;
+            out.histosys = Some(layout.histosys.gather(b, parameters, parameter)?);
+        }
+        Ok(out)
+    }
+
+    /// What the parameters make of the variations that read them.
+    pub(crate) fn variations(
+        &self,
+        b: &mut Builder,
+        layout: &Layout,
+        alphas: &Alphas,
+        templates: &Templates,
+    ) -> Result<Variations, TypeError> {
+        let mut out = Variations { logs: None, shifts: None, negative: None };
+        if let Some(alpha) = alphas.normsys {
+            let (logs, negative) = self.normsys_logs(b, &layout.normsys, alpha, templates)?;
+            (out.logs, out.negative) = (Some(logs), negative);
+        }
+        if let Some(alpha) = alphas.histosys {
+            out.shifts = Some(interpolate(b, self.options().settings.histosys, alpha)?);
+        }
+        Ok(out)
+    }
+
+    /// The expected rates of these variations and the factors among the parameters.
+    pub(crate) fn rates_of(
+        &self,
+        b: &mut Builder,
+        layout: &Layout,
+        parameters: Value,
+        variations: &Variations,
+        templates: &Templates,
+    ) -> Built {
+        let s = self.structure();
+        let cells = self.cells(b, layout, parameters, variations, templates)?;
         let bins = Rows::new(s.cell_bin.iter().copied(), s.bins);
         let rates = bins.gather(b, cells.rates, |cell| cells.slot_of[cell])?;
         let rates = bins.masked(b, rates, 0.0)?;
@@ -81,7 +235,10 @@ impl Model {
     /// The expected rates of each sample, `f64[samples, bins]`; 0 where a channel has not the sample.
     pub fn sample_rates(&self, b: &mut Builder, parameters: Value, templates: &Templates) -> Built {
         let s = self.structure();
-        let cells = self.cells(b, parameters, templates)?;
+        let layout = Layout::new(s);
+        let alphas = self.alphas(b, &layout, parameters)?;
+        let variations = self.variations(b, &layout, &alphas, templates)?;
+        let cells = self.cells(b, &layout, parameters, &variations, templates)?;
         let dims = [self.config().samples.len(), s.bins];
         let mut indices = vec![0i64; dims[0] * dims[1]];
         let mut filled = vec![false; indices.len()];
@@ -94,19 +251,26 @@ impl Model {
         select_constant(b, &filled, &dims, rates, absent)
     }
 
-    fn cells(&self, b: &mut Builder, parameters: Value, templates: &Templates) -> Result<Cells, TypeError> {
+    fn cells(
+        &self,
+        b: &mut Builder,
+        layout: &Layout,
+        parameters: Value,
+        variations: &Variations,
+        templates: &Templates,
+    ) -> Result<Cells, TypeError> {
         let s = self.structure();
-        let tiles = Tiles::new(s);
+        let tiles = &layout.tiles;
         let slots = tiles.cells(s);
         let mut slot_of = vec![0; s.nominal.len()];
         slots.iter().enumerate().for_each(|(slot, cell)| cell.iter().for_each(|cell| slot_of[*cell] = slot));
         let shape = Shape::from(tiles.dims());
         let mut rates = templates.nominal(self).arranged(b, &slots, &tiles.dims())?;
-        if !s.histosys.is_empty() {
-            let shifts = self.shifts(b, parameters, templates, &tiles)?;
+        if let Some(of_alpha) = variations.shifts {
+            let shifts = self.shifts(b, layout, of_alpha, templates)?;
             rates = b.add(rates, shifts)?;
         }
-        if let Some(factors) = self.block_factors(b, parameters, templates)? {
+        if let Some(factors) = self.block_factors(b, layout, parameters, variations)? {
             let block: Vec<i64> = tiles.tiles.iter().map(|(block, _)| *block as i64).collect();
             let factors = gather(b, factors, &block, &[block.len()])?;
             let factors = b.broadcast(factors, &shape, &[1])?;
@@ -128,17 +292,17 @@ impl Model {
     }
 
     /// What histosys modifiers add to each cell: Σ s(α)·S + c(α)·A, for every interpolation code.
-    fn shifts(&self, b: &mut Builder, parameters: Value, templates: &Templates, tiles: &Tiles) -> Built {
+    fn shifts(
+        &self,
+        b: &mut Builder,
+        layout: &Layout,
+        [linear, even]: [Value; 2],
+        templates: &Templates,
+    ) -> Built {
         let s = self.structure();
-        let mut of_block: Vec<Vec<usize>> = vec![Vec::new(); s.blocks.len()];
-        s.histosys.iter().enumerate().for_each(|(i, entry)| of_block[entry.block].push(i));
-        // Each tile has its block's entries.
-        let mut pairs = Vec::new();
-        for (tile, (block, first)) in tiles.tiles.iter().enumerate() {
-            pairs.extend(of_block[*block].iter().map(|entry| (tile, &s.histosys[*entry], *first)));
-        }
-        let rows = Rows::new(pairs.iter().map(|(tile, ..)| *tile), tiles.tiles.len());
-        let element = |pair: usize, i: usize| pairs[pair].1.elements.clone().nth(pairs[pair].2 + i);
+        let Layout { tiles, histosys: rows, pairs, .. } = layout;
+        let element =
+            |pair: usize, i: usize| s.histosys[pairs[pair].0].elements.clone().nth(pairs[pair].1 + i);
         let [variations, chunks] = rows.dims();
         let dims = [variations, tiles.width, chunks];
         let mut elements: Vec<Option<usize>> = Vec::with_capacity(dims.iter().product());
@@ -150,8 +314,6 @@ impl Model {
         let [sums, differences] = templates.histosys(b, self)?;
         let sums = sums.arranged(b, &elements, &dims)?;
         let differences = differences.arranged(b, &elements, &dims)?;
-        let alpha = rows.gather(b, parameters, |pair| pairs[pair].1.parameter)?;
-        let [linear, even] = interpolate(b, self.options().settings.histosys, alpha)?;
         let shape = Shape::from(dims);
         let linear = b.broadcast(linear, &shape, &[0, 2])?;
         let even = b.broadcast(even, &shape, &[0, 2])?;
@@ -164,13 +326,14 @@ impl Model {
     fn block_factors(
         &self,
         b: &mut Builder,
+        layout: &Layout,
         parameters: Value,
-        templates: &Templates,
+        variations: &Variations,
     ) -> Result<Option<Value>, TypeError> {
         let s = self.structure();
         let mut out = None;
-        if !s.normsys.is_empty() {
-            out = Some(self.normsys_factors(b, parameters, templates)?);
+        if let Some(logs) = variations.logs {
+            out = Some(normsys_factors(b, &layout.normsys, logs, variations.negative)?);
         }
         if !s.block_factors.is_empty() {
             let factors = product(b, parameters, &s.block_factors, s.blocks.len())?;
@@ -182,13 +345,16 @@ impl Model {
         Ok(out)
     }
 
-    /// Π f(α) = exp Σ ln f(α) a block. Within ±1 code 4's polynomial can be negative for extreme factors: its sign is kept apart.
-    fn normsys_factors(&self, b: &mut Builder, parameters: Value, templates: &Templates) -> Built {
-        let s = self.structure();
-        let rows = Rows::new(s.normsys.iter().map(|e| e.block), s.blocks.len());
-        let alpha = rows.gather(b, parameters, |e| s.normsys[e].parameter)?;
+    /// ln |f(α)| of each normsys modifier, and where f(α) is negative if it may be: within ±1 code 4's polynomial can be, for extreme factors.
+    fn normsys_logs(
+        &self,
+        b: &mut Builder,
+        rows: &Rows,
+        alpha: Value,
+        templates: &Templates,
+    ) -> Result<(Value, Option<Value>), TypeError> {
         let [log_lo, log_hi] = templates.normsys_logs(b, self)?;
-        let (log_lo, log_hi) = (log_lo.laid(b, &rows)?, log_hi.laid(b, &rows)?);
+        let (log_lo, log_hi) = (log_lo.laid(b, rows)?, log_hi.laid(b, rows)?);
         let zero = b.scalar(DType::F64, 0.0);
         let is_up = b.gt(alpha, zero)?;
         let log_base = b.select(is_up, log_hi, log_lo)?;
@@ -196,9 +362,7 @@ impl Model {
             // Not |α|, whose derivative at the kink is 0: the lower branch's is wanted there.
             let minus = b.neg(alpha)?;
             let size = b.select(is_up, alpha, minus)?;
-            let logs = b.mul(size, log_base)?;
-            let logs = rows.sum(b, logs)?;
-            return b.exp(logs);
+            return Ok((b.mul(size, log_base)?, None));
         };
         let one = b.scalar(DType::F64, 1.0);
         let size = b.abs(alpha)?;
@@ -209,9 +373,9 @@ impl Model {
         let inside = b.select(is_inside, alpha, zero)?;
         let coefficients = templates.code4(b, self)?;
         let may_be_negative = coefficients.iter().any(|c| !c.is_constant()) || !positive(&coefficients);
-        let mut polynomial = coefficients[5].laid(b, &rows)?;
+        let mut polynomial = coefficients[5].laid(b, rows)?;
         for coefficient in coefficients[..5].iter().rev() {
-            let coefficient = coefficient.laid(b, &rows)?;
+            let coefficient = coefficient.laid(b, rows)?;
             let product = b.mul(polynomial, inside)?;
             polynomial = b.add(product, coefficient)?;
         }
@@ -220,21 +384,22 @@ impl Model {
         let size = if may_be_negative { b.abs(polynomial)? } else { polynomial };
         let logs = b.log(size)?;
         let logs = b.add(logs, outside)?;
-        let logs = rows.sum(b, logs)?;
-        let factors = b.exp(logs)?;
-        if !may_be_negative {
-            return Ok(factors);
-        }
-        // (−1)^(number of negative factors).
-        let is_negative = b.lt(polynomial, zero)?;
-        let negative = b.cast(is_negative, DType::F64)?;
-        let count = rows.sum(b, negative)?;
-        let two = b.scalar(DType::F64, 2.0);
-        let odd = b.rem(count, two)?;
-        let odd = b.eq(odd, one)?;
-        let minus = b.neg(factors)?;
-        b.select(odd, minus, factors)
+        Ok((logs, if may_be_negative { Some(b.lt(polynomial, zero)?) } else { None }))
     }
+}
+
+/// Π f(α) = exp Σ ln |f(α)| a block, negative where an odd number of them is.
+fn normsys_factors(b: &mut Builder, rows: &Rows, logs: Value, negative: Option<Value>) -> Built {
+    let logs = rows.sum(b, logs)?;
+    let factors = b.exp(logs)?;
+    let Some(is_negative) = negative else { return Ok(factors) };
+    let negative = b.cast(is_negative, DType::F64)?;
+    let count = rows.sum(b, negative)?;
+    let (one, two) = (b.scalar(DType::F64, 1.0), b.scalar(DType::F64, 2.0));
+    let odd = b.rem(count, two)?;
+    let odd = b.eq(odd, one)?;
+    let minus = b.neg(factors)?;
+    b.select(odd, minus, factors)
 }
 
 /// s(α) and c(α), elementwise, such that a code's interpolation is s(α)·S + c(α)·A.

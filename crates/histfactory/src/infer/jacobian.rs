@@ -4,6 +4,7 @@
 //! differentiates one bin of every channel at once, and as many passes are needed as the largest channel has bins.
 
 use super::Built;
+use crate::graph::{Alphas, Layout, Variations};
 use crate::model::Structure;
 use crate::{Model, Templates};
 use std::collections::BTreeMap;
@@ -25,14 +26,12 @@ pub(super) fn rates(
     parameters: Value,
     templates: &Templates,
 ) -> Result<Rates, RuleError> {
-    let rates = model.rates(b, parameters, templates)?;
     let largest = model.config().channels.iter().map(|c| c.slice.len()).max().unwrap_or(0);
-    let jacobian = if model.config().parameters() < largest {
-        forward(b, model, parameters, templates)?
-    } else {
-        reverse(b, model, parameters, templates, largest)?
-    };
-    Ok(Rates { rates, jacobian })
+    if model.config().parameters() < largest {
+        let rates = model.rates(b, parameters, templates)?;
+        return Ok(Rates { rates, jacobian: forward(b, model, parameters, templates)? });
+    }
+    reverse(b, model, parameters, templates, largest)
 }
 
 /// One pass for each parameter.
@@ -62,30 +61,32 @@ fn forward(
     Ok(b.transpose(rows, &[1, 0])?)
 }
 
-/// One pass for each bin of the largest channel.
+/// One pass for each bin of the largest channel. What parameters make of variations is differentiated once and not a pass: each reads one.
 fn reverse(
     b: &mut Builder,
     model: &Model,
     parameters: Value,
     templates: &Templates,
     passes: usize,
-) -> Result<Value, RuleError> {
+) -> Result<Rates, RuleError> {
     let (copies, positions) = split_by_channel(model);
     let config = model.config();
     let (bins, count) = (config.bins(), config.parameters());
     let indices: Vec<i64> = positions.keys().map(|(_, parameter)| *parameter as i64).collect();
     let spread_out = gather(b, parameters, &indices, &[indices.len()])?;
-    let (captured, types) = captures(b, templates, spread_out);
+    let layout = Layout::new(copies.structure());
+    let alphas = copies.alphas(b, &layout, spread_out)?;
+    let variations = copies.variations(b, &layout, &alphas, templates)?;
+    let slopes = slopes(b, &copies, &layout, &alphas, templates)?;
+    let rates = copies.rates_of(b, &layout, spread_out, &variations, templates)?;
+
+    let given = Given { parameters: spread_out, variations, slopes, templates: templates.clone() };
+    let captured = given.values();
+    let types: Vec<TensorType> = captured.iter().map(|v| b.ty(*v).clone()).collect();
     let cotangent = TensorType::new(DType::F64, [bins]);
     let pulled = b.subregion::<RuleError>(&[&types[..], &[cotangent]].concat(), |b, p| {
         let (cotangent, args) = p.split_last().expect("the cotangent was added");
-        let body = body(b, &copies, templates, args)?;
-        let needs: Vec<bool> = (0..args.len()).map(|i| i == 0).collect();
-        let out = Transforms::new().vjp_inline(b, &body, args, &[Some(*cotangent)], &needs)?;
-        Ok(vec![match out[0] {
-            Some(gradient) => gradient,
-            None => b.full(&types[0], 0.0)?,
-        }])
+        Ok(vec![pull(b, &copies, &layout, &given.rebound(args), *cotangent)?])
     })?;
     let mut seeds = vec![0.0; passes * bins];
     for channel in &config.channels {
@@ -105,7 +106,99 @@ fn reverse(
     let dense = gather(b, flat, &from, &[bins, count])?;
     let filled = b.constant(HostTensor::from_i64(DType::Bool, &[bins, count], &filled));
     let zero = b.scalar(DType::F64, 0.0);
-    Ok(b.select(filled, dense, zero)?)
+    Ok(Rates { rates, jacobian: b.select(filled, dense, zero)? })
+}
+
+/// The derivatives of [`Variations::values`] by their α.
+fn slopes(
+    b: &mut Builder,
+    model: &Model,
+    layout: &Layout,
+    alphas: &Alphas,
+    templates: &Templates,
+) -> Result<Vec<Option<Value>>, RuleError> {
+    let alpha: Vec<Value> = alphas.values().collect();
+    let args: Vec<Value> = alpha.iter().copied().chain(templates.captured()).collect();
+    let types: Vec<TensorType> = args.iter().map(|v| b.ty(*v).clone()).collect();
+    let region = b.subregion::<TypeError>(&types, |b, p| {
+        let (alpha, others) = p.split_at(alpha.len());
+        let templates = templates.rebound(others);
+        Ok(model.variations(b, layout, &alphas.rebound(alpha), &templates)?.values().collect())
+    })?;
+    let mut tangents = vec![None; args.len()];
+    for (tangent, ty) in tangents.iter_mut().zip(&types[..alpha.len()]) {
+        *tangent = Some(b.full(ty, 1.0)?);
+    }
+    Transforms::new().jvp_inline(b, &region, &args, &tangents)
+}
+
+/// What a pass is made from.
+struct Given {
+    parameters: Value,
+    variations: Variations,
+    slopes: Vec<Option<Value>>,
+    templates: Templates,
+}
+
+impl Given {
+    fn values(&self) -> Vec<Value> {
+        let slopes = self.slopes.iter().flatten().copied();
+        let variations = self.variations.values();
+        [self.parameters]
+            .into_iter()
+            .chain(variations)
+            .chain(slopes)
+            .chain(self.templates.captured())
+            .collect()
+    }
+
+    /// The same in another builder, where those values are these.
+    fn rebound(&self, values: &[Value]) -> Given {
+        let (parameters, rest) = values.split_first().expect("there are parameters");
+        let (variations, rest) = rest.split_at(self.slopes.len());
+        let (slopes, templates) = rest.split_at(self.slopes.iter().flatten().count());
+        let mut slopes = slopes.iter().copied();
+        Given {
+            parameters: *parameters,
+            variations: self.variations.rebound(variations),
+            slopes: self.slopes.iter().map(|slope| slope.and_then(|_| slopes.next())).collect(),
+            templates: self.templates.rebound(templates),
+        }
+    }
+}
+
+/// A pass: derivatives by the parameters of what a cotangent makes of the rates.
+fn pull(
+    b: &mut Builder,
+    model: &Model,
+    layout: &Layout,
+    given: &Given,
+    cotangent: Value,
+) -> Result<Value, RuleError> {
+    let variations: Vec<Value> = given.variations.values().collect();
+    let args: Vec<Value> =
+        [given.parameters].into_iter().chain(variations).chain(given.templates.captured()).collect();
+    let types: Vec<TensorType> = args.iter().map(|v| b.ty(*v).clone()).collect();
+    let count = given.slopes.len();
+    let rates = b.subregion::<TypeError>(&types, |b, p| {
+        let variations = given.variations.rebound(&p[1..=count]);
+        let templates = given.templates.rebound(&p[count + 1..]);
+        Ok(vec![model.rates_of(b, layout, p[0], &variations, &templates)?])
+    })?;
+    let has_slope = |i: usize| given.slopes.get(i).is_some_and(Option::is_some);
+    let needs: Vec<bool> = (0..args.len()).map(|i| i == 0 || has_slope(i - 1)).collect();
+    let transforms = Transforms::new();
+    let by_args = transforms.vjp_inline(b, &rates, &args, &[Some(cotangent)], &needs)?;
+    let by_alphas = given.variations.by_alphas(b, &by_args[1..=count], &given.slopes)?;
+
+    let alphas =
+        b.subregion::<TypeError>(&types[..1], |b, p| Ok(model.alphas(b, layout, p[0])?.values().collect()))?;
+    let by_variations = transforms.vjp_inline(b, &alphas, &args[..1], &by_alphas, &[true])?[0];
+    match (by_args[0], by_variations) {
+        (Some(x), Some(y)) => Ok(b.add(x, y)?),
+        (Some(x), None) | (None, Some(x)) => Ok(x),
+        (None, None) => Ok(b.full(&types[0], 0.0)?),
+    }
 }
 
 /// The model with a parameter for each channel and parameter that acts there, and their positions.
