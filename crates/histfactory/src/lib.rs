@@ -5,6 +5,7 @@
 //! * Graphs: [`Model::rates_graph`] and [`Model::logpdf_graph`], or the same inside a larger graph with a `Builder`.
 //! * [`Density`]: the log-density and its derivatives, compiled, at any number of points.
 //! * [`Inference`]: fits, test statistics, CLs, limits, on any backend.
+//! * [`SoftHistogram`]: bin contents with derivatives by what is filled in, compiled.
 //! * [`workload`]: deterministic workspaces of known sizes, for tests and benchmarks.
 //!
 //! Model and notation: Cranmer et al., *HistFactory: A tool for creating statistical models for use with RooFit and RooStats*,
@@ -13,12 +14,14 @@
 //! This crate knows backends as `dyn Backend` only, and nothing of Python.
 
 mod graph;
+mod histogram;
 mod infer;
 mod model;
 pub mod workload;
 pub mod workspace;
 
 pub use graph::{Convention, GraphOptions, Template, Templates};
+pub use histogram::{Ends, Events, SoftHistogram, Spread};
 pub use infer::{
     Convergence, Density, Derivatives, EmptyBin, Evaluation, Fit, FitOptions, GoodnessOfFit, Hypotest,
     HypotestOptions, Impact, Inference, InferenceError, InferenceOptions, Interval, LimitOptions,

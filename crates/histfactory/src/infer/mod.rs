@@ -43,6 +43,7 @@ pub use objective::{Evaluation, Objective, ObjectiveData, Starts, Which};
 pub use prediction::{Prediction, Yield};
 pub use ranking::Impact;
 pub use session::{Inference, InferenceOptions, Observer};
+pub(crate) use session::{session, write};
 pub use statistic::{Statistic, TestStatistic};
 pub use toys::{ToyOptions, Toys};
 

@@ -228,7 +228,7 @@ impl Inference {
     }
 }
 
-pub(super) fn session(
+pub(crate) fn session(
     graph: Graph,
     backend: &dyn Backend,
     options: &Options,
@@ -245,7 +245,7 @@ pub(super) fn bind_templates(
     templates.iter().enumerate().try_for_each(|(i, values)| write(session, first + i, values))
 }
 
-pub(super) fn write(session: &mut Session, input: usize, values: &[f64]) -> Result<(), InferenceError> {
+pub(crate) fn write(session: &mut Session, input: usize, values: &[f64]) -> Result<(), InferenceError> {
     let tensor: &mut HostTensor = session.input_mut(input)?;
     tensor.as_mut_slice::<f64>().copy_from_slice(values);
     Ok(())
