@@ -1,7 +1,9 @@
 """SignificanceLoss and SoftHistogram against closed forms, NumPy, differences of rebuilt models, and PyTorch's gradcheck."""
 
 import contextlib
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -304,6 +306,45 @@ def test_histograms_pass_gradcheck(mode, overflow):
     weights = torch.tensor(w[: len(x)], requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, w, _: histogram(x, w), (tensor(x), weights, h))
     assert torch.autograd.gradgradcheck(lambda x, w, _: histogram(x, w, scale=1.5), (tensor(x), weights, h))
+
+
+@pytest.mark.parametrize("mode", ["kde", "sigmoid"])
+@pytest.mark.parametrize("overflow", ["drop", "clip", "reflect"])
+def test_native_histograms_are_those_of_shares(mode, overflow):
+    cotangent = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
+    # None, less than a block, blocks and a rest; weights and strides or not.
+    for n in (0, 7, 1300):
+        x, w = (torch.tensor(a, dtype=torch.float32) for a in events(n))
+        for weights in (None, w):
+            found = []
+            for by_shares in (False, True):
+                histogram = wz.torch.SoftHistogram(EDGES, 0.1, mode, overflow, return_variance=by_shares)
+                column = torch.stack([x, x], dim=1).requires_grad_()
+                contents = histogram(column[:, 1], weights, scale=1.5)
+                contents = contents[0] if by_shares else contents
+                (contents @ cotangent).backward()
+                assert column.grad.dtype == torch.float32 and (column.grad[:, 0] == 0).all()
+                found.append((contents.detach(), column.grad[:, 1]))
+            torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-12, atol=1e-12)
+            torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-6, atol=1e-9)
+
+
+def test_histograms_are_copied_and_pickled():
+    x = torch.tensor(events()[0])
+    histogram = wz.torch.SoftHistogram(EDGES, torch.nn.Parameter(torch.tensor(0.2)), overflow="clip")
+    expected = histogram(x)
+    for other in (copy.deepcopy(histogram), pickle.loads(pickle.dumps(histogram))):
+        assert (other(x) == expected).all()
+
+
+def test_histograms_are_compiled_by_pytorch():
+    histogram = wz.torch.SoftHistogram(EDGES, 0.1, overflow="clip")
+    x = torch.tensor(events()[0], requires_grad=True)
+    compiled = torch.compile(histogram, backend="aot_eager")(x)
+    torch.testing.assert_close(compiled, histogram(x))
+    (expected,) = torch.autograd.grad(histogram(x).square().sum(), x)
+    (got,) = torch.autograd.grad(compiled.square().sum(), x)
+    torch.testing.assert_close(got, expected)
 
 
 def test_shares_are_kept_by_clipping_and_reflection():

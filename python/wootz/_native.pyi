@@ -7,7 +7,7 @@ from _typeshed import Incomplete, SupportsGetItem
 from os import PathLike
 from typing import Any, SupportsFloat, SupportsIndex, final
 
-__all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "HistFactoryDensity", "HistFactoryInference", "HistFactoryModel", "HistFactoryObjective", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Profile", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
+__all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "HistFactoryDensity", "HistFactoryHistogram", "HistFactoryInference", "HistFactoryModel", "HistFactoryObjective", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Profile", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
 
 @final
 class DType:
@@ -205,6 +205,24 @@ class HistFactoryDensity:
     def logpdf(self, /, parameters: Any, data: Any) -> float | None:
         """
         The log-density at a point, given as dense `float64` vectors of the right lengths; `None` if they are anything else.
+        """
+
+@final
+class HistFactoryHistogram:
+    """
+    A histogram of soft shares. Threads may use it at once: each borrows compiled programs of its own.
+    """
+    def __new__(cls, /, bins: SupportsIndex, mode: str, clip: bool) -> HistFactoryHistogram:
+        """
+        `mode` is `kde` or `sigmoid`; with `clip` the outer bins reach to infinity.
+        """
+    def contents(self, /, x: Any, weights: Any | None, edges: SupportsGetItem[int, SupportsFloat | SupportsIndex], h: SupportsFloat | SupportsIndex, scale: SupportsFloat | SupportsIndex) -> Incomplete:
+        """
+        The contents for events and weights of float32 or float64.
+        """
+    def derivatives(self, /, x: Any, weights: Any | None, edges: SupportsGetItem[int, SupportsFloat | SupportsIndex], h: SupportsFloat | SupportsIndex, scale: SupportsFloat | SupportsIndex, cotangent: SupportsGetItem[int, SupportsFloat | SupportsIndex], needs: tuple[bool, bool, bool]) -> tuple[Any | None, Any | None, float | None]:
+        """
+        The derivatives of the sum of `cotangent` times the contents: by the events, by the weights, by the bandwidth; each if it is needed.
         """
 
 @final

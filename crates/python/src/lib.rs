@@ -41,8 +41,8 @@ mod _native {
     use crate::graph::{Graph, Region};
     #[pymodule_export]
     use crate::histfactory::{
-        HistFactoryDensity, HistFactoryInference, HistFactoryModel, HistFactoryObjective,
-        HistFactoryPatchSet, HistFactoryWorkspace,
+        HistFactoryDensity, HistFactoryHistogram, HistFactoryInference, HistFactoryModel,
+        HistFactoryObjective, HistFactoryPatchSet, HistFactoryWorkspace,
     };
     #[pymodule_export]
     use crate::nn::{Model, Optimizer, Training, TransformerLayer};

@@ -97,9 +97,9 @@ class Wootz:
 class LossStep:
     """A step of training a network of 2 hidden layers of 64 by `SignificanceLoss`, 1,024 events of signal a batch, in one channel.
 
-    What is measured is that step, less a step of the same network whose loss is a sum, less the objective's fit on the same yields, from
-    where that of the last step ended. The three follow one another, each as cold as it is in training, and the median of the
-    differences is taken. Batches differ from step to step; the rate of learning is so small that the network stays what it is.
+    What is measured is that step, less a step of the same network whose loss is a sum, with the objective's fit on the same yields, from
+    where that of the last step ended, in the loss's place: what a fit leaves in caches is there for both. They take turns, and the median
+    of the differences is taken. Batches differ from step to step; the rate of learning is so small that the network stays what it is.
     """
 
     packages = (*Wootz.packages, "torch")
@@ -143,9 +143,12 @@ class LossStep:
         return contents
 
     def own_step(self):
+        """The network's own step, and the fit."""
         network, optimizer = self.networks[1]
         optimizer.zero_grad()
-        network(self.events)[:, 0].sum().backward()
+        scores = network(self.events)[:, 0]
+        self.fit()
+        scores.sum().backward()
         optimizer.step()
 
     def fit(self):
@@ -175,12 +178,10 @@ class LossStep:
             start = now_ns()
             contents = self.step()
             stepped = now_ns()
-            self.own_step()
-            owned = now_ns()
             self.yields[self.place] = contents.detach().numpy()
             ready = now_ns()
-            self.fit()
-            differences.append((stepped - start) - (owned - stepped) - (now_ns() - ready))
+            self.own_step()
+            differences.append((stepped - start) - (now_ns() - ready))
         differences.sort()
         return max(differences[len(differences) // 2], 0) * iterations
 

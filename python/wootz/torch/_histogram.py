@@ -3,11 +3,13 @@
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
+from wootz import _native
 from wootz._errors import DTypeError, ModelError, ShapeError
 
 _MODES = ("kde", "sigmoid", "normalized")
@@ -19,7 +21,7 @@ class SoftHistogram(nn.Module):
 
     * `edges`: the bins' edges, ascending.
     * `bandwidth`: h, in the units of the edges; half the mean width of the bins by default. A number, an `nn.Parameter`, or a function of
-      the number of calls made in training mode so far (a schedule).
+      the number of calls made in training mode so far (a schedule, for which they are counted).
     * `mode`: the share k of an event at x in the bin from a to b:
       `"kde"`: Φ((b-x)/h) - Φ((a-x)/h). `"sigmoid"`: the same with the logistic function. `"normalized"`: Gaussians of width h around
       the bins' centres, divided by their sum over the bins.
@@ -67,6 +69,7 @@ class SoftHistogram(nn.Module):
         self.overflow = overflow
         self.hard_forward = hard_forward
         self.return_variance = return_variance
+        self._is_composed = not (mode == "normalized" or hard_forward or return_variance)
 
     def forward(self, x: Tensor, weights: Tensor | None = None, scale: float = 1.0) -> Any:
         """The bins' contents for events `x` `[events]` with `weights` `[events]` (1 by default), times `scale`.
@@ -76,17 +79,28 @@ class SoftHistogram(nn.Module):
         if x.ndim != 1 or (weights is not None and weights.shape != x.shape):
             shapes = f"{list(x.shape)}" + ("" if weights is None else f" and {list(weights.shape)}")
             raise ShapeError(f"a histogram takes events [events] and weights of the same shape, not {shapes}")
-        _check("events", x)
+        _check_dtype("events", x)
         if weights is not None:
-            _check("weights", weights)
-        h = self.bandwidth(int(self.calls)) if callable(self.bandwidth) else self.bandwidth
-        if self.training:
-            self.calls += 1
-        if self.mode == "normalized" or self.hard_forward or self.return_variance:
+            _check_dtype("weights", weights)
+        h = self.bandwidth
+        if callable(h):
+            h = h(int(self.calls))
+            if self.training:
+                self.calls += 1
+        # Native programs read the processor's memory, and nothing traces them.
+        native = x.is_cpu and self._is_composed and not torch.compiler.is_compiling()
+        if not native or self.overflow == "reflect":
+            _check_finite("events", x)
+            if weights is not None:
+                _check_finite("weights", weights)
+        if not self._is_composed:
             return self._by_shares(x.double(), weights, scale, h)
         if self.overflow == "reflect":
             x, weights = self._mirrored(x, weights)
-        return _Contents.apply(x, weights, self.edges.double(), h, scale, self.mode, self.overflow == "clip")
+        settings = _Settings(self.mode, self.overflow == "clip", scale)
+        if native:
+            return _NativeContents.apply(x, weights, h, self.edges, settings)
+        return _Contents.apply(x, weights, h, self.edges, settings)
 
     def extra_repr(self) -> str:
         """For `print(module)`."""
@@ -148,51 +162,105 @@ class SoftHistogram(nn.Module):
         return (shares * inside[:, None]).to(self.edges.device)
 
 
-class _Contents(torch.autograd.Function):
-    """Σ w·(F((b-x)/h) - F((a-x)/h)) for the bins from a to b: what autograd would do to the composition, in few passes over the events.
+class _Settings(NamedTuple):
+    """Of Σ w·(F((b-x)/h) - F((a-x)/h)) for the bins from a to b, times `scale`.
 
     F is odd: half the error function or half the hyperbolic tangent, in whose units distances `[edges, events]` are kept. With `clip` the outer
     edges are at infinity.
     """
 
+    mode: str
+    clip: bool
+    scale: float
+
+
+class _NativeContents(torch.autograd.Function):
+    """The contents by native programs, which keep nothing for the derivatives but what they were given."""
+
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weights: Tensor | None, edges: Tensor, h: Any, scale: float, mode: str, clip: bool
-    ) -> Tensor:
-        distances = _distances(x, edges, h, mode)
-        shares = _shares(distances, mode, clip)
-        sums = shares.sum(1) if weights is None else shares @ weights.double()
-        ctx.save_for_backward(x, weights, edges, h if isinstance(h, Tensor) else None, distances, shares)
-        ctx.settings = None if isinstance(h, Tensor) else h, scale, mode, clip
-        return sums.mul_(0.5 * scale)
+    def forward(ctx: Any, x: Tensor, weights: Tensor | None, h: Any, edges: Tensor, settings: _Settings) -> Tensor:
+        arrays = x.detach().numpy(), None if weights is None else weights.detach().numpy()
+        places = edges.tolist()
+        bandwidth = float(h)
+        native = _programs(len(places) - 1, settings.mode, settings.clip)
+        ctx.save_for_backward(x, weights, h if isinstance(h, Tensor) else None)
+        ctx.given = native, arrays, places, bandwidth, edges, settings
+        return torch.from_numpy(native.contents(*arrays, places, bandwidth, settings.scale))
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> tuple:
-        x, weights, edges, parameter, distances, shares = ctx.saved_tensors
-        h, scale, mode, clip = ctx.settings
-        h = h if parameter is None else parameter
+        # Asked for even if not needed: what was given must not have been overwritten since.
+        x, weights, parameter = ctx.saved_tensors
+        native, arrays, places, bandwidth, edges, settings = ctx.given
         if torch.is_grad_enabled():
-            # Derivatives of derivatives: what was kept knows nothing of where it came from.
-            distances = _distances(x, edges, h, mode)
-            shares = _shares(distances, mode, clip)
-            density = torch.exp(-distances.square()) if mode == "kde" else 1.0 - torch.tanh(distances).square()
-        elif mode == "kde":
+            # Derivatives of derivatives are the composition's.
+            h = bandwidth if parameter is None else parameter
+            return *_derivatives(x, weights, h, edges, settings, cotangent, ctx.needs_input_grad), None, None
+        by_x, by_weights, by_h = native.derivatives(
+            *arrays, places, bandwidth, settings.scale, cotangent.tolist(), ctx.needs_input_grad[:3]
+        )
+        by_x = None if by_x is None else torch.from_numpy(by_x)
+        by_weights = None if by_weights is None else torch.from_numpy(by_weights)
+        by_h = None if by_h is None else torch.full_like(parameter, by_h)
+        return by_x, by_weights, by_h, None, None
+
+
+class _Contents(torch.autograd.Function):
+    """The contents as what autograd would do to the composition, in few passes over the events."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weights: Tensor | None, h: Any, edges: Tensor, settings: _Settings) -> Tensor:
+        distances = _distances(x, edges, h, settings.mode)
+        shares = _shares(distances, settings)
+        sums = shares.sum(1) if weights is None else shares @ weights.double()
+        ctx.save_for_backward(x, weights, h if isinstance(h, Tensor) else None, edges, distances, shares)
+        ctx.settings = None if isinstance(h, Tensor) else h, settings
+        return sums.mul_(0.5 * settings.scale)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple:
+        x, weights, parameter, edges, *kept = ctx.saved_tensors
+        h, settings = ctx.settings
+        h = h if parameter is None else parameter
+        # Derivatives of derivatives: what was kept knows nothing of where it came from.
+        kept = None if torch.is_grad_enabled() else kept
+        return *_derivatives(x, weights, h, edges, settings, cotangent, ctx.needs_input_grad, kept), None, None
+
+
+def _derivatives(
+    x: Tensor,
+    weights: Tensor | None,
+    h: Any,
+    edges: Tensor,
+    settings: _Settings,
+    cotangent: Tensor,
+    needs: Any,
+    kept: Any = None,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The derivatives by events, weights and bandwidth, from distances and shares that were kept, or such as can be differentiated again."""
+    mode, clip, scale = settings
+    if kept is None:
+        distances = _distances(x, edges, h, mode)
+        shares = _shares(distances, settings)
+        density = torch.exp(-distances.square()) if mode == "kde" else 1.0 - torch.tanh(distances).square()
+    else:
+        distances, shares = kept
+        if mode == "kde":
             density = torch.square(distances).neg_().exp_()
         else:
             density = torch.tanh(distances).square_().neg_().add_(1.0)
-        # What each edge counts for, by its two bins.
-        by_edge = cotangent @ _sides(len(cotangent), clip, cotangent.device)
-        by_x = by_weights = by_h = None
-        if ctx.needs_input_grad[0]:
-            by_x = (by_edge @ density) * (-scale * _SLOPE[mode] * _UNIT[mode] / h)
-            by_x = (by_x if weights is None else by_x * weights).to(x.dtype)
-        if ctx.needs_input_grad[1]:
-            by_weights = ((0.5 * scale * cotangent) @ shares).to(weights.dtype)
-        if ctx.needs_input_grad[3]:
-            moments = by_edge @ (density * distances)
-            moment = moments.sum() if weights is None else moments @ weights.double()
-            by_h = (-scale * _SLOPE[mode] * moment / h).to(h.dtype).reshape(h.shape)
-        return by_x, by_weights, None, by_h, None, None, None
+    by_edge = _by_edge(cotangent, clip)
+    by_x = by_weights = by_h = None
+    if needs[0]:
+        by_x = (by_edge @ density) * (-scale * _SLOPE[mode] * _UNIT[mode] / h)
+        by_x = (by_x if weights is None else by_x * weights).to(x.dtype)
+    if needs[1]:
+        by_weights = ((0.5 * scale * cotangent) @ shares).to(weights.dtype)
+    if needs[2]:
+        moments = by_edge @ (density * distances)
+        moment = moments.sum() if weights is None else moments @ weights.double()
+        by_h = (-scale * _SLOPE[mode] * moment / h).to(h.dtype).reshape(h.shape)
+    return by_x, by_weights, by_h
 
 
 # h over the unit of distances, and F's derivative at 0.
@@ -201,31 +269,36 @@ _SLOPE = {"kde": 1.0 / math.sqrt(math.pi), "sigmoid": 0.5}
 
 
 def _distances(x: Tensor, edges: Tensor, h: Any, mode: str) -> Tensor:
-    return (edges[:, None] - x) * (_UNIT[mode] / h)
+    return (edges.double()[:, None] - x) * (_UNIT[mode] / h)
 
 
-def _shares(distances: Tensor, mode: str, clip: bool) -> Tensor:
+def _shares(distances: Tensor, settings: _Settings) -> Tensor:
     """Twice the shares `[bins, events]`: differences before sums over events, whose rounding would be that of their number."""
-    below = torch.erf(distances) if mode == "kde" else torch.tanh(distances)
-    if clip:
+    below = torch.erf(distances) if settings.mode == "kde" else torch.tanh(distances)
+    if settings.clip:
         ends = torch.ones_like(below[:1])
         below = torch.cat([-ends, below[1:-1], ends])
     return below.diff(dim=0)
 
 
+def _by_edge(by_bin: Tensor, clip: bool) -> Tensor:
+    """What each edge counts for, by its two bins; those at infinity for nothing."""
+    by_edge = pad(by_bin, (1, 0)) - pad(by_bin, (0, 1))
+    return pad(by_edge[1:-1], (1, 1)) if clip else by_edge
+
+
 @functools.cache
-def _sides(bins: int, clip: bool, device: torch.device) -> Tensor:
-    """1 for a bin's upper edge and -1 for its lower one, `[bins, edges]`; 0 for those at infinity."""
-    sides = torch.eye(bins, bins + 1, dtype=torch.float64).roll(1, 1) - torch.eye(bins, bins + 1, dtype=torch.float64)
-    if clip:
-        sides[:, 0] = sides[:, -1] = 0.0
-    return sides.to(device)
+def _programs(bins: int, mode: str, clip: bool) -> _native.HistFactoryHistogram:
+    """The native programs of histograms of these settings. Not attributes of a module, which may be copied and pickled."""
+    return _native.HistFactoryHistogram(bins, mode, clip)
 
 
-def _check(what: str, values: Tensor) -> None:
-    """An error unless they are finite numbers of float32 or float64."""
+def _check_dtype(what: str, values: Tensor) -> None:
     if values.dtype not in (torch.float32, torch.float64):
         raise DTypeError(f"the {what} of a histogram are float32 or float64, not {str(values.dtype).removeprefix('torch.')}")
+
+
+def _check_finite(what: str, values: Tensor) -> None:
     # A sum of finite numbers is finite, unless it overflows: one pass, and the others only then.
     if math.isfinite(values.detach().sum()):
         return

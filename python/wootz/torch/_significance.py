@@ -116,6 +116,7 @@ class SignificanceLoss(nn.Module):
         self._options = _options(tolerance=tolerance, max_iterations=max_iterations)
         self._limits = (tolerance, max_iterations)
         self._objectives: dict[tuple, _native.HistFactoryObjective | DeviceObjective] = {}
+        self._layouts: dict[tuple[_Part, ...], _Layout] = {}
         self._last = _Last()
 
     @property
@@ -156,27 +157,26 @@ class SignificanceLoss(nn.Module):
 
     def forward(self, templates: Any) -> Tensor:
         """The loss, a scalar in the widest dtype of the inputs."""
-        given, only_signal = self._assign(templates)
-        tensors = [tensor for *_, tensor in given]
-        recomputed = self.convention == "recomputed" or (self.convention is None and not only_signal)
-        places = [(template, place) for template, place, _ in given]
-        return _Value.apply(self, places, recomputed, *tensors)
+        parts, tensors = self._parts(templates)
+        layout = self._layouts.get(parts) or self._layout(parts)
+        prepared = [place.prepare(tensor) for place, tensor in zip(layout.places, tensors, strict=True)]
+        return _Value.apply(self, layout, *prepared)
 
     def extra_repr(self) -> str:
         """For `print(module)`."""
         return f"objective={self.objective!r}, signal={self.signal}"
 
-    def _assign(self, templates: Any) -> tuple[list[tuple[str, slice, Tensor]], bool]:
-        """The tensors with the templates and places that they are for, and whether they are those of signals only."""
+    def _parts(self, templates: Any) -> tuple[tuple["_Part", ...], list[Any]]:
+        """What is given, and the tensors."""
         if isinstance(templates, Tensor):
             if len(self.signal) != 1:
                 channels = ", ".join(self.signal)
                 raise ModelError(f"a tensor is for one channel, and the signal is in {channels}: give a dict by channel")
-            templates = {next(iter(self.signal)): templates}
+            ((channel, sample),) = self.signal.items()
+            return ((channel, sample, "nominal", None),), [templates]
         if not isinstance(templates, Mapping):
             raise ModelError(f"the input is a tensor or a dict by channel, not {type(templates).__name__}")
-        given: list[tuple[str, slice, Tensor]] = []
-        only_signal = True
+        found: dict[_Part, Any] = {}
         for channel, samples in templates.items():
             if not isinstance(samples, Mapping):
                 if channel not in self.signal:
@@ -185,46 +185,47 @@ class SignificanceLoss(nn.Module):
                     )
                 samples = {self.signal[channel]: samples}
             for sample, parts in samples.items():
-                is_signal = self.signal.get(channel) == sample
-                only_signal = only_signal and is_signal
-                parts = parts if isinstance(parts, Mapping) else {"nominal": parts}
-                for name, part in parts.items():
-                    given.extend(self._part(channel, sample, is_signal, name, part))
-        if not given:
+                for name, part in parts.items() if isinstance(parts, Mapping) else (("nominal", parts),):
+                    if name in ("nominal", "variance"):
+                        found[channel, sample, name, None] = part
+                        continue
+                    if not isinstance(part, tuple | list) or len(part) != 2:
+                        raise ModelError(f"{_where(channel, sample, name)} must be a pair of templates, at -1 and +1")
+                    found[channel, sample, name, "lo"], found[channel, sample, name, "hi"] = part
+        if not found:
             raise ModelError("no templates were given")
-        return given, only_signal
+        return tuple(found), list(found.values())
 
-    def _part(self, channel: str, sample: str, is_signal: bool, name: str, part: Any) -> list:
-        where = f"`{name}` of sample `{sample}` in channel `{channel}`"
+    def _layout(self, parts: tuple["_Part", ...]) -> "_Layout":
+        """Where these parts go, found once."""
+        places = [self._place(*part) for part in parts]
+        only_signal = all(self.signal.get(channel) == sample for channel, sample, *_ in parts)
+        recomputed = self.convention == "recomputed" or (self.convention is None and not only_signal)
+        names = tuple(sorted({place.template for place in places}))
+        objective = self._objective(names, recomputed)
+        held = self.model if isinstance(objective, _native.HistFactoryObjective) else objective
+        layout = _Layout(places, objective, {name: held.template(name) for name in names})
+        self._layouts[parts] = layout
+        return layout
+
+    def _place(self, channel: str, sample: str, name: str, side: str | None) -> "_Place":
+        def place(template: str) -> _Place:
+            if template == "nominal":
+                return _Place(where, template, self.model.nominal_slice(channel, sample), least=least)
+            modifier = None if side is None else name
+            at = self.model.modifier_slice(template, channel, sample, modifier)
+            return _Place(where, template, at, is_variance=side is None)
+
+        where = _where(channel, sample, name)
+        least = None if self.signal.get(channel) == sample else self.min_background
         if name == "nominal":
-            place = self.model.nominal_slice(channel, sample)
-            if self.min_background is not None and not is_signal:
-                part = part.clamp(min=self.min_background)
-            return [("nominal", place, _checked(where, place, part))]
-        if name == "variance":
-            template = "staterror"
-            try:
-                place = self.model.modifier_slice(template, channel, sample)
-            except UnknownNameError:
-                template = "shapesys"
-                place = self.model.modifier_slice(template, channel, sample)
-            # The root has no derivative at 0, where an empty bin is.
-            variance = _checked(where, place, part)
-            is_empty = variance <= 0
-            error = torch.where(is_empty, 0.0, torch.where(is_empty, 1.0, variance).sqrt())
-            return [(template, place, error)]
-        if not isinstance(part, tuple | list) or len(part) != 2:
-            raise ModelError(f"{where} must be a pair of templates, at -1 and +1")
-        out = []
-        for side, tensor in zip(("lo", "hi"), part, strict=True):
-            try:
-                template = f"histosys_{side}"
-                place = self.model.modifier_slice(template, channel, sample, name)
-            except UnknownNameError:
-                template = f"normsys_{side}"
-                place = self.model.modifier_slice(template, channel, sample, name)
-            out.append((template, place, _checked(where, place, tensor)))
-        return out
+            return place("nominal")
+        # The second where the sample does not have the first.
+        first, second = ("staterror", "shapesys") if side is None else (f"histosys_{side}", f"normsys_{side}")
+        try:
+            return place(first)
+        except UnknownNameError:
+            return place(second)
 
     def _objective(self, names: tuple[str, ...], recomputed: bool) -> "_native.HistFactoryObjective | DeviceObjective":
         """The objective of these templates, made when it is first used."""
@@ -242,26 +243,22 @@ class SignificanceLoss(nn.Module):
             self._objectives[names, recomputed] = found
         return found
 
-    def _evaluate(self, places: list, recomputed: bool, arrays: list[Any]) -> tuple[float, list[Any]]:
+    def _evaluate(self, layout: "_Layout", arrays: list[Any]) -> tuple[float, list[Any]]:
         """The loss and its gradients, arrays of NumPy or tensors on the device."""
-        names = tuple(sorted({template for template, _ in places}))
-        objective = self._objective(names, recomputed)
-        held = self.model if isinstance(objective, _native.HistFactoryObjective) else objective
-        values = {name: held.template(name) for name in names}
-        for (template, place), array in zip(places, arrays, strict=True):
-            values[template][place] = array
+        values = {name: _copy(template) for name, template in layout.templates.items()}
+        for place, array in zip(layout.places, arrays, strict=True):
+            values[place.template][place.at] = array
         last = self._last
         sign = -1.0 if self.negate and self.objective in ("z0", "q0") else 1.0
         try:
-            found = objective.evaluate(list(values.values()), self._options)
+            found = layout.objective.evaluate(list(values.values()), self._options)
         except FitError as error:
             if self.on_failure == "raise":
                 raise
             last.failures += 1
             warnings.warn(f"a fit failed, the step has no gradient: {error}", stacklevel=2)
-            return sign * (float("nan") if last.value is None else last.value), [
-                torch.zeros_like(torch.as_tensor(a)) for a in arrays
-            ]
+            zeros = [torch.zeros_like(a) if isinstance(a, Tensor) else np.zeros(a.shape) for a in arrays]
+            return sign * (float("nan") if last.value is None else last.value), zeros
         last.value = found["value"]
         last.fit = ObjectiveFit(found["mu_hat"], found["free"], found["conditional"])
         if self.objective in ("z0", "q0"):
@@ -269,8 +266,8 @@ class SignificanceLoss(nn.Module):
             if last.q0 == 0.0:
                 last.zeros += 1
                 warnings.warn("there is no excess: q0 and its gradient are 0", stacklevel=2)
-        gradients = dict(zip(names, found["gradients"], strict=True))
-        return sign * last.value, [sign * gradients[template][place] for template, place in places]
+        gradients = dict(zip(values, found["gradients"], strict=True))
+        return sign * last.value, [sign * gradients[place.template][place.at] for place in layout.places]
 
 
 @dataclass
@@ -284,29 +281,73 @@ class _Last:
     zeros: int = 0
 
 
+# Channel, sample, "nominal", "variance" or a modifier, and of a modifier "lo" or "hi".
+_Part = tuple[str, str, str, str | None]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a part goes, and what is made of it before."""
+
+    where: str
+    template: str
+    at: slice
+    is_variance: bool = False
+    least: float | None = None
+
+    def prepare(self, tensor: Any) -> Tensor:
+        if not isinstance(tensor, Tensor) or tensor.dtype not in (torch.float32, torch.float64):
+            got = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise ModelError(f"{self.where} must be a float32 or float64 tensor, not {got}")
+        if tensor.shape != (self.at.stop - self.at.start,):
+            raise ShapeError(f"{self.where} has shape {list(tensor.shape)}, not [{self.at.stop - self.at.start}]")
+        if self.least is not None:
+            tensor = tensor.clamp(min=self.least)
+        if self.is_variance:
+            # The root has no derivative at 0, where an empty bin is.
+            is_empty = tensor <= 0
+            tensor = torch.where(is_empty, 0.0, torch.where(is_empty, 1.0, tensor).sqrt())
+        return tensor
+
+
+class _Layout(NamedTuple):
+    """The places of parts, the objective by their templates, and the templates as they are otherwise."""
+
+    places: list[_Place]
+    objective: "_native.HistFactoryObjective | DeviceObjective"
+    templates: dict[str, Any]
+
+
 class _Value(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, loss: SignificanceLoss, places: list, recomputed: bool, *tensors: Tensor) -> Tensor:
-        there = [tensor.detach().to(loss.device or "cpu", torch.float64) for tensor in tensors]
-        arrays = [tensor.numpy() for tensor in there] if loss.device is None else there
-        value, gradients = loss._evaluate(places, recomputed, arrays)
-        dtype = torch.float64 if any(t.dtype == torch.float64 for t in tensors) else tensors[0].dtype
-        ctx.save_for_backward(*[torch.as_tensor(g).to(t) for g, t in zip(gradients, tensors, strict=True)])
-        return torch.tensor(value, dtype=dtype, device=tensors[0].device)
+    def forward(ctx: Any, loss: SignificanceLoss, layout: _Layout, *tensors: Tensor) -> Tensor:
+        if loss.device is None:
+            # Assignment makes them float64.
+            parts = [tensor.detach().cpu().numpy() for tensor in tensors]
+        else:
+            parts = [tensor.detach().to(loss.device, torch.float64) for tensor in tensors]
+        value, ctx.gradients = loss._evaluate(layout, parts)
+        ctx.like = [(tensor.dtype, tensor.device) for tensor in tensors]
+        dtype, device = ctx.like[0]
+        if any(dtype == torch.float64 for dtype, _ in ctx.like):
+            dtype = torch.float64
+        return torch.tensor(value, dtype=dtype, device=device)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple:
-        return (None, None, None, *[g * cotangent.to(g) for g in ctx.saved_tensors])
+        # A number for arrays of NumPy; what is on a device is not waited for.
+        scale = cotangent.double() if isinstance(ctx.gradients[0], Tensor) else cotangent.item()
+        gradients = [torch.as_tensor(gradient * scale) for gradient in ctx.gradients]
+        return None, None, *[g.to(device, dtype) for g, (dtype, device) in zip(gradients, ctx.like, strict=True)]
 
 
-def _checked(what: str, place: slice, tensor: Any) -> Tensor:
-    if not isinstance(tensor, Tensor) or tensor.dtype not in (torch.float32, torch.float64):
-        got = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise ModelError(f"{what} must be a float32 or float64 tensor, not {got}")
-    if tensor.shape != (place.stop - place.start,):
-        raise ShapeError(f"{what} has shape {list(tensor.shape)}, not [{place.stop - place.start}]")
-    return tensor
+def _where(channel: str, sample: str, name: str) -> str:
+    return f"`{name}` of sample `{sample}` in channel `{channel}`"
+
+
+def _copy(template: Any) -> Any:
+    return template.clone() if isinstance(template, Tensor) else template.copy()
 
 
 def _counts(source: Any, model: Model, data: Any) -> list[float] | None:

@@ -1,11 +1,13 @@
-//! HistFactory workspaces and models; [`inference`] with them, and [`objective`]s to train by.
+//! HistFactory workspaces and models; [`inference`] with them, and [`objective`]s and [`histogram`]s to train by.
 
 mod density;
+mod histogram;
 mod inference;
 mod objective;
 mod report;
 
 pub(crate) use density::HistFactoryDensity;
+pub(crate) use histogram::HistFactoryHistogram;
 pub(crate) use inference::HistFactoryInference;
 pub(crate) use objective::HistFactoryObjective;
 
