@@ -1,6 +1,6 @@
 //! Compiled kernels: machine code where there is some for a kernel, else the tile VM.
 //!
-//! A [`Batch`] compiles the kernels of a program. Their machine code goes into one mapping, which is written and then made
+//! A [`Batch`] compiles the kernels of a program, on several threads where there are many. Their machine code goes into one mapping, which is written and then made
 //! executable, once. Kernels are shared by structure across all programs of the process.
 
 // Reason: code runs on raw pointers.
@@ -12,11 +12,12 @@ mod tests;
 use crate::isa::Isa;
 use crate::jit::{self, Context, Declined, Mapping, Written};
 use crate::perf_map;
+use crate::pool::{self, PoolError, Team};
 use crate::vm::{self, Block};
-use hashbrown::{DefaultHashBuilder, HashMap};
-use std::hash::{BuildHasher, Hash, Hasher};
+use hashbrown::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
-use std::sync::{Arc, LazyLock, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use wootz_ir::{Dims, Op};
 use wootz_plan::Kernel;
 use wootz_plan::kernel::{InstOp, Lanes};
@@ -67,8 +68,9 @@ struct Key {
 
 impl Key {
     fn new(kernel: &Arc<Kernel>, lane_axis: Option<usize>, isa: Isa, jit: bool) -> Key {
-        static HASHER: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
-        let hash = HASHER.hash_one((&**kernel, lane_axis, isa, jit));
+        let mut hasher = Mix::default();
+        (&**kernel, lane_axis, isa, jit).hash(&mut hasher);
+        let hash = hasher.finish();
         Key { hash, lane_axis, isa, jit, kernel: kernel.clone() }
     }
 }
@@ -76,6 +78,49 @@ impl Key {
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
+    }
+}
+
+/// A quick hash of what consists of many small numbers.
+#[derive(Default)]
+struct Mix(u64);
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            self.write_u64(chunk.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        // The high half of a product depends on all bits; zeros count, too.
+        const ODD: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03];
+        let product = u128::from(self.0 ^ word ^ ODD[0]) * u128::from(ODD[1]);
+        self.0 = (product >> 64) as u64 ^ product as u64;
+    }
+
+    fn write_u8(&mut self, x: u8) {
+        self.write_u64(x.into());
+    }
+
+    fn write_u32(&mut self, x: u32) {
+        self.write_u64(x.into());
+    }
+
+    fn write_i64(&mut self, x: i64) {
+        self.write_u64(x as u64);
+    }
+
+    fn write_usize(&mut self, x: usize) {
+        self.write_u64(x as u64);
+    }
+
+    fn write_isize(&mut self, x: isize) {
+        self.write_u64(x as u64);
     }
 }
 
@@ -87,67 +132,113 @@ pub(crate) struct Batch {
     isa: Isa,
     jit: bool,
     known: HashMap<Key, Arc<Code>>,
-    written: Vec<(Key, Written)>,
-    /// What was written.
-    bytes: Vec<u8>,
+    /// The same of kernels that are no epilogues, by where they lie.
+    places: HashMap<*const Kernel, Arc<Code>>,
+    written: Vec<Piece>,
+    /// What each thread wrote.
+    writers: Vec<Mutex<Vec<u8>>>,
 }
+
+/// The machine code of a kernel.
+struct Piece {
+    key: Key,
+    written: Written,
+    /// Whose bytes it is among, and which.
+    writer: usize,
+    bytes: Range<usize>,
+}
+
+/// Estimated nanoseconds of compiling an instruction.
+const COMPILING: f64 = 200.0;
 
 impl Batch {
     /// For an available instruction set; with or without machine code.
     pub(crate) fn new(isa: Isa, jit: bool) -> Batch {
-        Batch { isa, jit, known: HashMap::new(), written: vec![], bytes: vec![] }
+        Batch { isa, jit, known: HashMap::new(), places: HashMap::new(), written: vec![], writers: vec![] }
     }
 
     /// Compiles a kernel (which must be well formed, see [`wootz_plan::verify_kernel`]). An epilogue of a product is a kernel
     /// over `[batch, m, n]` without stage loops, run by [`Code::run_block`].
     pub(crate) fn add(&mut self, kernel: &Arc<Kernel>, epilogue: bool) -> Arc<Code> {
-        let lane_axis = lane_axis(kernel, epilogue);
-        let key = Key::new(kernel, lane_axis, self.isa, self.jit);
+        if let (Some(code), false) = (self.places.get(&Arc::as_ptr(kernel)), epilogue) {
+            return code.clone();
+        }
+        let key = Key::new(kernel, lane_axis(kernel, epilogue), self.isa, self.jit);
         if let Some(code) = self.known.get(&key) {
             return code.clone();
         }
-        let shared = SHARED.with(|shared| shared.get(&key).and_then(Weak::upgrade));
-        let code = shared.unwrap_or_else(|| self.compile(&key));
-        self.known.insert(key, code.clone());
-        code
+        if let Some(code) = SHARED.with(|shared| shared.get(&key).and_then(Weak::upgrade)) {
+            self.known.insert(key, code.clone());
+            return code;
+        }
+        self.compile(vec![key.clone()], &Team::serial());
+        self.known[&key].clone()
     }
 
-    fn compile(&mut self, key: &Key) -> Arc<Code> {
-        let Key { kernel, lane_axis, isa, .. } = key;
-        let written = match self.jit {
-            true => jit::write(&expand(kernel, isa.has_fma()), *lane_axis, *isa, false, &mut self.bytes),
-            false => Err(Declined("turned off")),
-        };
-        let in_tiles = |_: &Declined| vm::cost(kernel) * kernel.points() as f64;
-        let code = Code {
-            grid: kernel.grid.clone(),
-            lane_axis: *lane_axis,
-            tile_bytes: tile_bytes(kernel),
-            cost: written.as_ref().map_or_else(in_tiles, |w| w.cost),
-            body: OnceLock::new(),
-        };
-        match written {
-            Ok(written) => self.written.push((key.clone(), written)),
-            // A new cell is empty.
-            Err(why) => drop(code.body.set(Body::tiles(key, why))),
+    /// Compiles kernels that are no epilogues, with at most `threads` threads. The code does not depend on how many.
+    ///
+    /// # Errors
+    /// As [`pool::session`].
+    pub(crate) fn add_all(&mut self, kernels: &[&Arc<Kernel>], threads: usize) -> Result<(), PoolError> {
+        let instructions: usize = kernels.iter().map(|kernel| kernel.regs.len()).sum();
+        // Sleeping threads wake while this one looks for what is known.
+        pool::session_once(threads, COMPILING * instructions as f64, |team| {
+            let key = |kernel: &&Arc<Kernel>| Key::new(kernel, lane_axis(kernel, false), self.isa, self.jit);
+            let mut seen = HashSet::with_capacity(kernels.len());
+            let mut keys: Vec<Key> = kernels.iter().map(key).filter(|key| seen.insert(key.clone())).collect();
+            SHARED.with(|shared| {
+                keys.retain(|key| match shared.get(key).and_then(Weak::upgrade) {
+                    Some(code) => {
+                        self.known.insert(key.clone(), code);
+                        false
+                    }
+                    None => !self.known.contains_key(key),
+                });
+            });
+            self.compile(keys, team);
+            let places = self.known.iter().filter(|(key, _)| key.lane_axis == lane_axis(&key.kernel, false));
+            self.places.extend(places.map(|(key, code)| (Arc::as_ptr(&key.kernel), code.clone())));
+        })
+    }
+
+    /// Compiles kernels that are not known.
+    fn compile(&mut self, keys: Vec<Key>, team: &Team<'_>) {
+        self.writers.resize_with(self.writers.len().max(team.threads()), Mutex::default);
+        let compiled: Vec<OnceLock<_>> = keys.iter().map(|_| OnceLock::new()).collect();
+        team.run(keys.len(), &|i, thread| {
+            let mut bytes = self.writers[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            let (code, written) = compile(&keys[i], &mut bytes);
+            let piece = written.map(|written| (thread, written.offset..bytes.len(), written));
+            // The cell is empty: it is this task's.
+            drop(compiled[i].set((Arc::new(code), piece)));
+        });
+        for (key, compiled) in keys.into_iter().zip(compiled) {
+            let (code, piece) = compiled.into_inner().expect("every task was run");
+            if let Some((writer, bytes, written)) = piece {
+                self.written.push(Piece { key: key.clone(), written, writer, bytes });
+            }
+            self.known.insert(key, code);
         }
-        Arc::new(code)
     }
 
     /// Makes the machine code executable. Every kernel's code can be run after this.
     pub(crate) fn finish(self) {
-        let bytes = &self.bytes;
-        let mapping = if bytes.is_empty() { None } else { Mapping::new(bytes).map(Arc::new).ok() };
-        for (key, written) in &self.written {
+        let taken = |writer: Mutex<Vec<u8>>| writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let writers: Vec<Vec<u8>> = self.writers.into_iter().map(taken).collect();
+        let pieces = self.written.iter().map(|piece| &writers[piece.writer][piece.bytes.clone()]);
+        let mapping = if self.written.is_empty() { None } else { Mapping::new(pieces).map(Arc::new).ok() };
+        let mut offset = 0;
+        for Piece { key, written, bytes, .. } in &self.written {
+            let begin = offset;
+            offset += Mapping::place(bytes.len());
             let Some(code) = self.known.get(key) else { continue };
             if let (Some(mapping), true) = (&mapping, perf_map::is_wanted()) {
-                let address = mapping.address() + written.offset;
-                perf_map::record(address, written.instructions, &name(&key.kernel));
+                perf_map::record(mapping.address() + begin, written.instructions, &name(&key.kernel));
             }
             let body = match &mapping {
                 Some(mapping) => Body::Native {
                     mapping: mapping.clone(),
-                    offset: written.offset,
+                    offset: begin,
                     frame: written.frame.next_multiple_of(64),
                     width: written.width,
                     units: units(&code.grid, code.lane_axis, written.width),
@@ -163,6 +254,23 @@ impl Batch {
             shared.extend(self.known.into_iter().map(|(key, code)| (key, Arc::downgrade(&code))));
         });
     }
+}
+
+/// The code of a kernel. Machine code is written to the end of `bytes`.
+fn compile(key: &Key, bytes: &mut Vec<u8>) -> (Code, Option<Written>) {
+    let Key { kernel, lane_axis, isa, .. } = key;
+    let written = match key.jit {
+        true => jit::write(&expand(kernel, isa.has_fma()), *lane_axis, *isa, false, bytes),
+        false => Err(Declined("turned off")),
+    };
+    let in_tiles = |_: &Declined| vm::cost(kernel) * kernel.points() as f64;
+    let cost = written.as_ref().map_or_else(in_tiles, |w| w.cost);
+    let (body, written) = match written {
+        Ok(written) => (OnceLock::new(), Some(written)),
+        Err(why) => (OnceLock::from(Body::tiles(key, why)), None),
+    };
+    let (grid, tile_bytes) = (kernel.grid.clone(), tile_bytes(kernel));
+    (Code { grid, lane_axis: *lane_axis, tile_bytes, cost, body }, written)
 }
 
 /// The machine code of a kernel (or of an epilogue of a product) as text. Before each piece stands the instruction of the kernel

@@ -1,6 +1,7 @@
 //! One mapping a batch, never writable and executable at once; one code a structure.
 
 use super::*;
+use crate::pool::Pool;
 
 /// `a1[i] = a0[i] + number`.
 fn kernel(number: f64) -> Arc<Kernel> {
@@ -81,5 +82,39 @@ fn kernels_of_one_structure_share_code_as_long_as_it_is_used() {
         assert!(shared().is_some_and(|code| Arc::ptr_eq(&code, &first)), "{isa}");
         drop((first, second));
         assert!(shared().is_none(), "{isa}: nobody uses it any more");
+    }
+}
+
+/// A long chain of additions.
+fn chain(number: f64) -> Arc<Kernel> {
+    let adds: String = (1..100).map(|i| format!("%{} = add %{}, %0 : f32\n", i + 1, i)).collect();
+    let text = format!(
+        "kernel(a0: f32 read, a1: f32 write) grid [40] lanes grid {{\nstage [] {{\n%0 = load a0[g0] : f32\n\
+         %1 = {number:?} : f32\n{adds}store a1[g0] = %100\n}}\n}}\n"
+    );
+    Arc::new(text.parse().unwrap_or_else(|e| panic!("{e}\n{text}")))
+}
+
+#[test]
+fn code_does_not_depend_on_threads() {
+    // Code is written by several threads only if they are there already, or if there is very much of it.
+    Pool::global().expect("the environment's number of threads is one").run(2, 2, &|_, _| ());
+    for isa in native() {
+        let written = |threads: usize| {
+            let mut kernels: Vec<Arc<Kernel>> = (0..40).map(|i| chain(f64::from(400 + i))).collect();
+            kernels.push(chain(400.0));
+            let mut batch = Batch::new(isa, true);
+            batch.add_all(&kernels.iter().collect::<Vec<_>>(), threads).expect("as above");
+            let codes: Vec<Arc<Code>> = kernels.iter().map(|kernel| batch.add(kernel, false)).collect();
+            assert_eq!((batch.written.len(), batch.known.len()), (40, 40), "{isa}: two kernels are one");
+            batch.finish();
+            assert!(Arc::ptr_eq(&codes[0], &codes[40]), "{isa}");
+            let offsets = codes.iter().map(|code| match code.body() {
+                Body::Native { offset, .. } => *offset,
+                Body::Tiles { why, .. } => panic!("{why:?}"),
+            });
+            (offsets.collect::<Vec<_>>(), mapping(&codes[0]).bytes().to_vec())
+        };
+        assert_eq!(written(1), written(4), "{isa}");
     }
 }

@@ -30,7 +30,8 @@ impl Program {
             isa,
             declined: vec![],
         };
-        let batch = Batch::new(isa, jit);
+        let mut batch = Batch::new(isa, jit);
+        batch.add_all(&plans(plan).into_iter().flat_map(kernels).collect::<Vec<_>>(), threads)?;
         let mut compiler = Compiler { program, isa, batch, codes: vec![], routines: HashMap::new() };
         compiler.routine(plan)?;
         let Compiler { mut program, batch, codes, .. } = compiler;
@@ -44,6 +45,14 @@ impl Program {
     pub(crate) fn declined(&self) -> &[Declined] {
         &self.declined
     }
+}
+
+/// The kernels that are steps of a plan.
+fn kernels(plan: &Plan) -> impl Iterator<Item = &Arc<Kernel>> {
+    plan.prepare.iter().chain(&plan.steps).filter_map(|step| match &step.kind {
+        StepKind::Kernel { kernel, .. } => Some(kernel),
+        _ => None,
+    })
 }
 
 /// A plan and those it calls, in the order of a program's routines: callees first, each once.

@@ -10,17 +10,34 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Executable memory with these bytes. Fails where the system does not allow it.
-    pub(crate) fn new(code: &[u8]) -> std::io::Result<Mapping> {
+    /// Executable memory with these pieces of code one after another, each at the next multiple of 64 bytes. Fails where the
+    /// system does not allow it.
+    pub(crate) fn new<'c>(pieces: impl Iterator<Item = &'c [u8]> + Clone) -> std::io::Result<Mapping> {
+        let length: usize = pieces.clone().map(|piece| Mapping::place(piece.len())).sum();
         // All pages are written: one call is cheaper than a fault for each.
-        let mut pages = MmapOptions::new().len(code.len().max(1)).populate().map_anon()?;
-        pages[..code.len()].copy_from_slice(code);
+        let mut pages = MmapOptions::new().len(length.max(1)).populate().map_anon()?;
+        let mut rest = &mut pages[..];
+        for piece in pieces {
+            rest[..piece.len()].copy_from_slice(piece);
+            rest = &mut rest[Mapping::place(piece.len())..];
+        }
         Ok(Mapping { pages: pages.make_exec()? })
+    }
+
+    /// Bytes that a piece of code takes.
+    pub(crate) fn place(bytes: usize) -> usize {
+        bytes.next_multiple_of(64)
     }
 
     /// Where the code lies.
     pub(crate) fn address(&self) -> usize {
         self.pages.as_ptr().addr()
+    }
+
+    /// The code.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.pages
     }
 
     /// Calls the function that begins at `offset`.

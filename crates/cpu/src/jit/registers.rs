@@ -63,6 +63,13 @@ impl Bank {
     fn new(all: u32, held: u32) -> Bank {
         Bank { owners: [None; 32], free: all & !held, locked: 0, held, all }
     }
+
+    /// Lets a register hold a value.
+    #[inline]
+    fn give(&mut self, register: Vec, value: Value) {
+        self.owners[usize::from(register.0 & 31)] = Some(value);
+        self.free &= !(1 << register.0);
+    }
 }
 
 /// What an instruction uses.
@@ -359,9 +366,7 @@ impl Registers {
 
     #[inline]
     fn own(&mut self, register: Vec, class: Class, value: Value) {
-        let bank = self.bank(class);
-        bank.owners[usize::from(register.0)] = Some(value);
-        bank.free &= !(1 << register.0);
+        self.bank(class).give(register, value);
         self.place(value).register = register.0;
     }
 
@@ -380,20 +385,25 @@ impl Registers {
 
     #[inline]
     fn define_in(&mut self, register: Vec, value: Value, class: Class) {
-        self.own(register, class, value);
-        self.place(value).kept = false;
+        self.bank(class).give(register, value);
+        // It is computed only here: it lies nowhere else.
+        self.places[Registers::key(value)] =
+            Place { piece: self.piece, register: register.0, kept: false, slot: NEVER };
     }
 
     /// Gives the register of an operand to the result of a single instruction, if the operand is in one and used for the
     /// last time.
     #[inline]
     pub(super) fn inherit(&mut self, value: Value, class: Class, operand: Value) -> Option<Vec> {
-        let register = self.resident(operand)?;
-        if self.bank(class).held >> register.0 & 1 == 1 || !self.dies(operand) {
+        // Most are used again.
+        if !self.dies(operand) {
             return None;
         }
-        self.place(operand).register = NONE;
-        self.bank(class).locked |= 1 << register.0;
+        let register = self.resident(operand)?;
+        let bank = self.bank(class);
+        (bank.held >> register.0 & 1 == 0).then_some(())?;
+        bank.locked |= 1 << register.0;
+        self.places[Registers::key(operand)].register = NONE;
         self.define_in(register, value, class);
         Some(register)
     }

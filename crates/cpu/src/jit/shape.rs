@@ -147,18 +147,27 @@ impl<'k> Shape<'k> {
         }
         let mut pieces = Pieces { lanes: Vec::with_capacity(stage.body.len()), ..Pieces::default() };
         for inst in &stage.body {
+            if let (InstOp::Float(_) | InstOp::Int(_), Some(out)) = (&inst.op, inst.out) {
+                let level = self.literal(&inst.op, out);
+                self.define(out, Info { level, varies: false, stage: index, crosses: false, uses: 0 });
+                if level == Level::Once {
+                    pieces.once.push(inst);
+                }
+                continue;
+            }
             let operands = self.operands(inst, index);
             self.supported(stage, inst)?;
             let (level, varies) = match inst.out {
                 Some(out) => {
-                    let (level, varies) = self.level(stage, inst, out, operands)?;
+                    let (level, varies) = self.level(stage, inst, operands)?;
                     self.define(out, Info { level, varies, stage: index, crosses: false, uses: 0 });
                     (level, varies)
                 }
                 None => self.effect(stage, inst).map(|()| (Level::Lanes, true))?,
             };
             match level {
-                Level::Literal => continue,
+                // Dealt with above.
+                Level::Literal => {}
                 Level::Once => pieces.once.push(inst),
                 Level::Stage => pieces.stage.push(inst),
                 Level::Outer => pieces.outer.push(inst),
@@ -260,24 +269,19 @@ impl<'k> Shape<'k> {
         }
     }
 
-    fn level(
-        &mut self,
-        stage: &Stage,
-        inst: &Inst,
-        out: Reg,
-        operands: (Level, bool),
-    ) -> Result<(Level, bool), Declined> {
-        let literal = match inst.op {
+    /// How often a constant is computed.
+    fn literal(&mut self, op: &InstOp, out: Reg) -> Level {
+        self.literals[out.0 as usize] = match op {
             InstOp::Float(v) => Some(Literal::Float(v.0)),
-            InstOp::Int(v) => Some(Literal::Int(v)),
+            InstOp::Int(v) => Some(Literal::Int(*v)),
             _ => None,
         };
-        if literal.is_some() {
-            self.literals[out.0 as usize] = literal;
-            // A mask register is not loaded from the pool of constants.
-            let mask = self.mask_registers && self.dtype(out) == DType::Bool;
-            return Ok((if mask { Level::Once } else { Level::Literal }, false));
-        }
+        // A mask register is not loaded from the pool of constants.
+        let mask = self.mask_registers && self.dtype(out) == DType::Bool;
+        if mask { Level::Once } else { Level::Literal }
+    }
+
+    fn level(&self, stage: &Stage, inst: &Inst, operands: (Level, bool)) -> Result<(Level, bool), Declined> {
         let mut level = (operands.0.max(Level::Once), operands.1);
         let mut depend = |(l, v): (Level, bool)| level = (level.0.max(l), level.1 | v);
         match &inst.op {

@@ -2,7 +2,7 @@
 //! and written once more for the lanes that are left.
 
 use super::asm::vector::*;
-use super::asm::{Mem, Rm, Stamp, Vec};
+use super::asm::{Mem, Recording, Rm, Stamp, Vec};
 use super::generate::{Generator, LANE, Mode};
 use super::registers::{FRAME, TAIL_MASK};
 use super::shape::Pieces;
@@ -14,7 +14,7 @@ pub(super) struct Short;
 
 /// The instructions of one copy.
 pub(super) struct Stamped {
-    insts: std::vec::Vec<Recorded>,
+    recording: Recording,
     /// A register that is free at each store, for the mask.
     spares: std::vec::Vec<Vec>,
     /// Lines of the listing, each with the instruction it stands before.
@@ -73,7 +73,7 @@ impl<'k> Generator<'k> {
         let plain =
             pieces.accesses.iter().all(|inst| self.is_plain(inst)) && (self.wide || spares.len() == stores);
         let stamped = self.asm.take_stamped().filter(|_| plain);
-        Ok(stamped.map(|insts| Stamped { insts, spares, lines }))
+        Ok(stamped.map(|recording| Stamped { recording, spares, lines }))
     }
 
     /// Whether an instruction loads and stores whole lanes, if any.
@@ -90,17 +90,18 @@ impl<'k> Generator<'k> {
     pub(super) fn write_tail(&mut self, stamped: &Stamped) {
         let mut lines = stamped.lines.iter().peekable();
         let mut spares = stamped.spares.iter().copied();
-        for (i, recorded) in stamped.insts.iter().enumerate() {
-            let inst = &recorded.inst;
+        let Recording { insts, lanes } = &stamped.recording;
+        for (i, recorded) in insts.iter().enumerate() {
             while let Some((_, line)) = lines.next_if(|(at, _)| *at <= i) {
                 let position = self.asm.position();
                 self.lines.iter_mut().for_each(|l| l.push((position, *line)));
             }
             // Values that cross stages have room for a whole vector.
-            let argument = matches!(inst.rm, Rm::Mem(Mem::Indexed(base, ..)) if base != FRAME);
-            match argument {
-                true => self.guarded(inst, &mut spares),
-                false => self.asm.encode_again(recorded),
+            let argument =
+                |inst: &&VectorInst| matches!(inst.rm, Rm::Mem(Mem::Indexed(base, ..)) if base != FRAME);
+            match lanes.get(recorded.lanes as usize).filter(argument) {
+                Some(inst) => self.guarded(inst, &mut spares),
+                None => self.asm.encode_again(recorded),
             }
         }
     }

@@ -46,6 +46,8 @@ pub const MAX_THREADS: usize = 1024;
 const WORTH_SHARING: f64 = 5_000.0;
 /// Nanoseconds of work that are worth the wake of a sleeping worker.
 const WORTH_WAKING: f64 = 60_000.0;
+/// Nanoseconds that starting a worker takes.
+const STARTING: f64 = 50_000.0;
 /// Work that comes again within this time keeps workers awake once they are.
 const AGAIN: Duration = Duration::from_micros(80);
 
@@ -108,6 +110,19 @@ pub fn session_for<R>(threads: usize, work: f64, body: impl FnOnce(&Team<'_>) ->
     Ok(pool.session_in_owner(if pays { threads } else { 1 }, body))
 }
 
+/// As [`session_for`], for work that need not come again: a pool that is not there yet is started only if that pays, too.
+///
+/// # Errors
+/// As [`session`].
+pub fn session_once<R>(threads: usize, work: f64, body: impl FnOnce(&Team<'_>) -> R) -> Result<R, PoolError> {
+    let starts = |all: usize| work >= STARTING * (all - 1) as f64 || Pool::existing().is_some();
+    let pays = threads > 1 && work >= WORTH_SHARING && starts(default_threads()?);
+    session_for(if pays { threads } else { 1 }, work, body)
+}
+
+/// The process-wide pool.
+static GLOBAL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
+
 thread_local! {
     /// Whether this thread is in a session, as its caller or as a worker.
     static IN_SESSION: Cell<bool> = const { Cell::new(false) };
@@ -154,14 +169,10 @@ impl Pool {
     /// # Errors
     /// As [`default_threads`].
     pub fn global() -> Result<&'static Pool, PoolError> {
-        static GLOBAL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
         let threads = default_threads()?;
         let mut current = GLOBAL.load(Ordering::Acquire);
         loop {
-            // SAFETY: the pointer is null or came from `Box::into_raw` below and is never freed.
-            if let Some(pool) = unsafe { current.as_ref() }
-                && pool.is_ours()
-            {
+            if let Some(pool) = Pool::own(current) {
                 return Ok(pool);
             }
             // No lock: one held by another thread at a fork would stay locked in the child for ever.
@@ -176,6 +187,17 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// What [`Pool::global`] gives, if some call has started it.
+    fn existing() -> Option<&'static Pool> {
+        Pool::own(GLOBAL.load(Ordering::Acquire))
+    }
+
+    /// A value that [`GLOBAL`] had, if this process started it.
+    fn own(pool: *mut Pool) -> Option<&'static Pool> {
+        // SAFETY: a pointer in `GLOBAL` is null or came from `Box::into_raw` and is never freed.
+        unsafe { pool.as_ref() }.filter(|pool| pool.is_ours())
     }
 
     /// Threads that can work on one run, the caller included.

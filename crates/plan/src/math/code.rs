@@ -15,10 +15,10 @@ pub(super) struct Code {
     last: [u32; HASHES],
     /// By position in `body`: that of the instruction before it with its hash, plus 1.
     before: Vec<u32>,
-    /// The position in the original kernel, counted over all stages, of what is being rewritten, and of what each instruction
-    /// so far was first written for.
+    /// The position in the original kernel, counted over all stages, of what is being rewritten.
     pub(super) origin: u32,
-    pub(super) origins: Vec<u32>,
+    /// By instruction so far: of what it was first written for, if that is wanted.
+    pub(super) origins: Option<Vec<u32>>,
     /// Sizes of the loops around the stage: the grid's, then its own.
     pub(super) extents: Vec<usize>,
     /// What is known of results that were written as several instructions.
@@ -93,7 +93,7 @@ impl Code {
             last: [0; HASHES],
             before: Vec::with_capacity(regs),
             origin: 0,
-            origins: Vec::with_capacity(regs),
+            origins: None,
             extents: Vec::new(),
             ranges: Vec::new(),
         }
@@ -108,8 +108,8 @@ impl Code {
             while at != 0 {
                 let inst = &self.body[at as usize - 1];
                 if let Some(out) = inst.out
-                    && inst.op == op
                     && self.dtype(out) == dtype
+                    && inst.op == op
                 {
                     return out;
                 }
@@ -131,7 +131,7 @@ impl Code {
     fn push(&mut self, inst: Inst, before: u32) {
         self.body.push(inst);
         self.before.push(before);
-        self.origins.push(self.origin);
+        self.origins.iter_mut().for_each(|origins| origins.push(self.origin));
     }
 
     /// A register that an instruction of this stage does not define.

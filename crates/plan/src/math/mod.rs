@@ -35,12 +35,16 @@ use wootz_ir::ops::{Binary, Unary};
 /// Not rewritten, whatever runs kernels must know them: remainders of floats, powers of integers, divisions of i64 that may be
 /// beyond 2⁵⁰, and [`Unary::Polygamma`] of orders above 1.
 pub fn expand(kernel: &Kernel, fused: bool) -> Cow<'_, Kernel> {
-    expand_with_origins(kernel, fused).0
+    rewritten(kernel, fused, false).0
 }
 
 /// As [`expand`], with the position in `kernel` of what each instruction of the result was written for. Positions count
 /// over the bodies of all stages. What several instructions share belongs to the first. No positions: nothing was rewritten.
 pub fn expand_with_origins(kernel: &Kernel, fused: bool) -> (Cow<'_, Kernel>, Vec<u32>) {
+    rewritten(kernel, fused, true)
+}
+
+fn rewritten(kernel: &Kernel, fused: bool, origins: bool) -> (Cow<'_, Kernel>, Vec<u32>) {
     let instructions = || kernel.stages.iter().flat_map(|s| &s.body);
     if !instructions().any(|inst| is_expanded(&inst.op) || is_division(kernel, &inst.op)) {
         return (Cow::Borrowed(kernel), Vec::new());
@@ -51,6 +55,7 @@ pub fn expand_with_origins(kernel: &Kernel, fused: bool) -> (Cow<'_, Kernel>, Ve
         map: vec![Reg(0); kernel.regs.len()],
         code: Code::with_capacity(4 * kernel.regs.len() + 64),
     };
+    expander.code.origins = origins.then(Vec::new);
     let stages = kernel.stages.iter().map(|s| expander.stage(s)).collect();
     let kernel = Kernel {
         grid: kernel.grid.clone(),
@@ -59,7 +64,7 @@ pub fn expand_with_origins(kernel: &Kernel, fused: bool) -> (Cow<'_, Kernel>, Ve
         stages,
         regs: expander.code.regs,
     };
-    (Cow::Owned(kernel), expander.code.origins)
+    (Cow::Owned(kernel), expander.code.origins.unwrap_or_default())
 }
 
 /// True if [`expand`] rewrites an instruction, of floats where the op is one of integers too.

@@ -15,7 +15,7 @@ pub(super) fn all(threads: usize) -> Vec<Planned> {
     if threads > 1 {
         cases.push(Planned::new("20 us of work, several threads", move |name| shared(name, threads)));
     }
-    cases.push(Planned::new("code of 30 kernels of 10 to 50 ops", compiling));
+    cases.push(Planned::new("code of 30 kernels of 10 to 50 ops", move |name| compiling(name, threads)));
     cases
 }
 
@@ -76,11 +76,14 @@ fn shared(name: String, threads: usize) -> Result<Case, String> {
 
 const ONE_THREAD: &str = "wootz, one thread";
 
-fn compiling(name: String) -> Result<Case, String> {
-    let mut case =
-        base(name, 1, Per::Items { count: KERNELS as u64, unit: "kernel".to_owned() }, Vec::new(), 0.0);
-    case.contenders.push(Box::new(Compiling { stages: CODE, name: "wootz" }));
-    case.contenders.push(Box::new(Compiling { stages: &[], name: "all stages" }));
+fn compiling(name: String, threads: usize) -> Result<Case, String> {
+    let items = Per::Items { count: KERNELS as u64, unit: "kernel".to_owned() };
+    let mut case = base(name, threads, items, Vec::new(), 0.0);
+    case.contenders.push(Box::new(Compiling { stages: CODE, threads, name: "wootz" }));
+    if threads > 1 {
+        case.contenders.push(Box::new(Compiling { stages: CODE, threads: 1, name: ONE_THREAD }));
+    }
+    case.contenders.push(Box::new(Compiling { stages: &[], threads, name: "all stages" }));
     case.goals.push(Goal::Time { at_most_ns: 10_000.0 });
     Ok(case)
 }
@@ -93,12 +96,14 @@ const KERNELS: usize = 30;
 struct Compiling {
     /// What is counted; everything if empty.
     stages: &'static [&'static str],
+    /// Threads that compile, and that the program may use.
+    threads: usize,
     name: &'static str,
 }
 
 impl Compiling {
-    fn once() -> Result<wootz::runtime::Report, String> {
-        let program = compile(many_kernels().map_err(|e| e.to_string())?, 1)?;
+    fn once(&self) -> Result<wootz::runtime::Report, String> {
+        let program = compile(many_kernels().map_err(|e| e.to_string())?, self.threads)?;
         let report = program.report();
         match report.description.kernels.len() {
             KERNELS => Ok(report),
@@ -113,7 +118,7 @@ impl Contender for Compiling {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        Self::once().map(|_| ())
+        self.once().map(|_| ())
     }
 
     fn output(&mut self) -> Result<Option<Vec<f64>>, String> {
@@ -123,7 +128,7 @@ impl Contender for Compiling {
     fn sample(&mut self, iterations: u64) -> Result<u64, String> {
         let mut total = 0;
         for _ in 0..iterations {
-            let report = Self::once()?;
+            let report = self.once()?;
             let counted = |name: &str| self.stages.is_empty() || self.stages.contains(&name);
             let stages = report.compiled.iter().filter(|(name, _)| counted(name));
             total += stages.map(|(_, time)| time.as_nanos() as u64).sum::<u64>();

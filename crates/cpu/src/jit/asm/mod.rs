@@ -8,7 +8,7 @@ mod stamp;
 pub(super) mod vector;
 
 pub(super) use integer::Condition;
-pub(super) use stamp::Stamp;
+pub(super) use stamp::{Recording, Stamp};
 pub(super) use vector::Length;
 
 /// A general-purpose register.
@@ -93,26 +93,67 @@ pub(super) struct Assembler {
     /// Copies of what is written that are written with it.
     stamp: Option<Stamp>,
     /// The vector instructions that were stamped, for one copy.
-    recorded: std::vec::Vec<vector::Recorded>,
+    recorded: stamp::Recording,
     /// Whether other instructions stand between them.
     interrupted: bool,
 }
 
-/// Bytes of a constant: as long as the longest vector, so that every instruction can take it as an operand.
+/// Bytes of a constant, at most: as long as the longest vector, so that every instruction can take it as an operand.
 pub(super) const POOLED: usize = 64;
 
 /// Constants.
 #[derive(Default)]
 struct Pool {
     /// Those that repeat eight bytes.
-    splats: std::vec::Vec<u64>,
+    splats: std::vec::Vec<Splat>,
     /// The last of those with a hash, plus 1.
     recent: std::vec::Vec<u32>,
     others: std::vec::Vec<[u8; POOLED]>,
 }
 
+/// A constant that repeats eight bytes.
+#[derive(Clone, Copy)]
+struct Splat {
+    bits: u64,
+    /// Whether an instruction reads all of a vector, not only the first eight bytes.
+    all: bool,
+}
+
+impl Pool {
+    /// Whether a constant repeats eight bytes.
+    fn repeats(&self, index: u32) -> bool {
+        index & OTHER == 0
+    }
+
+    /// Whether all lanes of a constant are its first, of 8 or of 4 bytes.
+    fn element(&self, index: u32, wide: bool) -> bool {
+        let splat = self.splats.get(index as usize);
+        splat.is_some_and(|Splat { bits, .. }| wide || *bits as u32 == (*bits >> 32) as u32)
+    }
+
+    /// Notes that an instruction reads all lanes.
+    fn needs_all(&mut self, index: u32) {
+        self.splats.get_mut(index as usize).into_iter().for_each(|splat| splat.all = true);
+    }
+
+    /// Writes the constants; gives where those of [`Pool::splats`] begin.
+    fn write(&self, code: &mut std::vec::Vec<u8>, vector: usize) -> std::vec::Vec<u32> {
+        code.extend_from_slice(self.others.as_flattened());
+        let mut places = vec![0; self.splats.len()];
+        // Whole vectors first: they are aligned.
+        for all in [true, false] {
+            for (splat, place) in self.splats.iter().zip(&mut places).filter(|(splat, _)| splat.all == all) {
+                *place = code.len() as u32;
+                let bytes = [splat.bits.to_le_bytes(); POOLED / 8];
+                code.extend_from_slice(&bytes.as_flattened()[..if all { vector } else { 8 }]);
+            }
+        }
+        places
+    }
+}
+
 /// Instructions that there is room for at first.
-const SOME: usize = 128;
+const SOME: usize = 256;
 /// Hashes of constants.
 const HASHES: usize = 256;
 /// In the index of a constant: that it is none of [`Pool::splats`].
@@ -131,7 +172,7 @@ impl Assembler {
             pooled: std::vec::Vec::with_capacity(SOME),
             pool: Pool::default(),
             stamp: None,
-            recorded: std::vec::Vec::with_capacity(SOME),
+            recorded: stamp::Recording::with_capacity(SOME),
             interrupted: false,
         }
     }
@@ -170,8 +211,8 @@ impl Assembler {
         recent.resize(HASHES, 0);
         let hash = bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HASHES.ilog2());
         let last = &mut recent[hash as usize];
-        if *last == 0 || splats[*last as usize - 1] != bits {
-            splats.push(bits);
+        if *last == 0 || splats[*last as usize - 1].bits != bits {
+            splats.push(Splat { bits, all: false });
             *last = splats.len() as u32;
         }
         Mem::Pool(*last - 1)
@@ -195,23 +236,14 @@ impl Assembler {
         }
         self.code.resize(self.code.len().next_multiple_of(POOLED), 0xcc);
         let others = self.code.len();
-        let splats = others + POOLED * self.pool.others.len();
-        let splat = if self.evex { POOLED } else { POOLED / 2 };
+        let vector = if self.evex { POOLED } else { POOLED / 2 };
+        let splats = self.pool.write(&mut self.code, vector);
         for (at, end, index) in std::mem::take(&mut self.pooled) {
             let place = match index & OTHER {
-                0 => splats + index as usize * splat,
+                0 => splats[index as usize] as usize,
                 _ => others + (index & !OTHER) as usize * POOLED,
             };
             self.patch(at, place as i64 - end as i64);
-        }
-        for constant in &self.pool.others {
-            self.code.extend_from_slice(constant);
-        }
-        for bits in &self.pool.splats {
-            let lane = bits.to_le_bytes();
-            for _ in 0..splat / lane.len() {
-                self.code.extend_from_slice(&lane);
-            }
         }
         self.code
     }

@@ -1,7 +1,7 @@
 //! Copies of straight code: registers are allocated for the first, the others are the same instructions on other registers and
 //! lanes. Every instruction is followed by its copies, so that none waits for another.
 
-use super::vector::{Recorded, VectorOp};
+use super::vector::{Recorded, VectorInst, VectorOp};
 use super::{Assembler, Gpr, Length, Mem, Vec};
 
 /// How copies differ.
@@ -34,6 +34,25 @@ impl Stamp {
             }
             _ => mem,
         }
+    }
+}
+
+/// The instructions of one copy.
+#[derive(Debug, Default)]
+pub(in crate::jit) struct Recording {
+    pub(in crate::jit) insts: std::vec::Vec<Recorded>,
+    /// Those of them that address lanes.
+    pub(in crate::jit) lanes: std::vec::Vec<VectorInst>,
+}
+
+impl Recording {
+    pub(super) fn with_capacity(insts: usize) -> Recording {
+        Recording { insts: std::vec::Vec::with_capacity(insts), lanes: vec![] }
+    }
+
+    fn clear(&mut self) {
+        self.insts.clear();
+        self.lanes.clear();
     }
 }
 
@@ -79,11 +98,11 @@ impl Assembler {
 
     /// How many instructions of one copy were stamped since [`Assembler::begin_stamp`].
     pub(in crate::jit) fn stamped(&self) -> usize {
-        self.recorded.len()
+        self.recorded.insts.len()
     }
 
     /// The instructions of one copy, if they are all there was.
-    pub(in crate::jit) fn take_stamped(&mut self) -> Option<std::vec::Vec<Recorded>> {
+    pub(in crate::jit) fn take_stamped(&mut self) -> Option<Recording> {
         let recorded = std::mem::take(&mut self.recorded);
         (!self.interrupted).then_some(recorded)
     }

@@ -1,6 +1,8 @@
 //! Vector instructions: two encoders, and a table of what they encode.
 
-use super::{Assembler, Gpr, Mem, Operand, Rm, Stamp, UNUSED, Vec};
+mod encode;
+
+use super::{Assembler, Gpr, Mem, Rm, UNUSED, Vec};
 
 /// Bytes of a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +35,8 @@ pub(in crate::jit) struct VectorOp {
     vex_only: bool,
     /// Which fields are mask registers (AVX-512).
     masks: u8,
+    /// Whether the EVEX form can repeat one element in memory in all lanes.
+    repeats: bool,
 }
 
 /// The lanes that an EVEX instruction writes: those of a mask register; the others are kept or set to zero.
@@ -68,41 +72,23 @@ pub(in crate::jit) struct VectorInst {
     form: Form,
 }
 
-/// An instruction of one copy, and where it stands.
+/// An instruction of one copy: where it stands, and what more there is to know.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::jit) struct Recorded {
-    pub(in crate::jit) inst: VectorInst,
-    begin: usize,
-    end: usize,
+    begin: u32,
+    end: u32,
+    /// Of the instructions that address lanes, how many stand before it; [`NOTHING`] of others.
+    pub(in crate::jit) lanes: u32,
+    /// Its constant, or [`NOTHING`].
+    pooled: u32,
+    /// Bytes after the constant's place.
+    trailing: u8,
 }
 
-impl VectorInst {
-    /// The same instruction for another of the copies.
-    fn stamped(&self, stamp: &Stamp, copy: u8, evex: bool) -> VectorInst {
-        let VectorInst { op, length, reg, a, rm, mask, immediate, form } = *self;
-        let masks = if evex { op.masks } else { 0 };
-        let moved = |field: u8, r: Vec| match masks & field {
-            0 => stamp.vector(r, copy),
-            _ => stamp.mask(r, copy),
-        };
-        VectorInst {
-            op,
-            length,
-            reg: if form == Form::Group { reg } else { moved(DST, reg) },
-            a: moved(A, a),
-            rm: match rm {
-                Rm::Reg(r) => Rm::Reg(moved(B, Vec(r)).0),
-                Rm::Mem(mem) => Rm::Mem(stamp.mem(mem, copy)),
-            },
-            mask: Masked { by: stamp.mask(Vec(mask.by), copy).0, zero: mask.zero },
-            immediate: match (form, immediate) {
-                (Form::Blend, Some(i)) => Some(stamp.vector(Vec(i >> 4), copy).0 << 4),
-                _ => immediate,
-            },
-            form,
-        }
-    }
+/// In a [`Recorded`]: there is none.
+pub(in crate::jit) const NOTHING: u32 = u32::MAX;
 
+impl VectorInst {
     /// The same instruction for some lanes (AVX-512).
     pub(in crate::jit) fn masked(self, mask: Masked) -> VectorInst {
         VectorInst { mask, ..self }
@@ -196,70 +182,24 @@ impl Assembler {
 
     /// Writes an instruction; while copies are stamped, that of every copy.
     #[inline]
-    fn vector(&mut self, inst: VectorInst) {
-        let begin = self.code.len();
-        self.encode(&inst);
-        if let Some(stamp) = self.stamp {
-            let end = self.code.len();
-            for copy in 1..stamp.copies {
-                let inst = inst.stamped(&stamp, copy, self.evex);
-                self.encode(&inst);
-            }
-            self.recorded.push(Recorded { inst, begin, end });
+    fn vector(&mut self, mut inst: VectorInst) {
+        // Of a constant that is only loaded, no more than its repeated bytes need to lie in memory.
+        if inst.op.vex == LOAD[0].vex
+            && let Rm::Mem(Mem::Pool(index)) = inst.rm
+            && inst.mask.by == 0
+            && self.pool.repeats(index)
+        {
+            inst.op = BROADCAST[1];
         }
-    }
-
-    /// Writes one instruction.
-    pub(in crate::jit) fn encode(&mut self, inst: &VectorInst) {
-        let VectorInst { op, length, reg: Vec(reg), a: Vec(a), rm, mask, .. } = *inst;
-        let evex = self.evex && !op.vex_only;
-        // 8-bit displacements of EVEX count vectors or elements, depending on the instruction: longer ones do not.
-        let Operand { bits, length: rest, base, index, lanes } = Operand::new(reg, rm, !evex);
-        let bit = |of: u8, at: u8| u32::from(of >> at & 1);
-        // High bits of registers stand inverted in the prefix.
-        let high = bit(reg, 3) << 15 | bit(index, 3) << 14 | bit(base, 3) << 13 | u32::from(a & 15) << 19;
-        let (prefix, before) = if evex {
-            // The high bit of a lane index register lies where that of `a` would.
-            let last = if lanes { index } else { a };
-            let masked = u32::from(mask.by) | u32::from(mask.zero) << 7;
-            // A register as the last operand has its highest bit where an index register would have its high one.
-            let high = high ^ bit(reg, 4) << 12 ^ bit(base, 4) << 14 ^ bit(last, 4) << 27;
-            let bytes = (op.evex ^ high) | (length as u32) << 29 | masked << 24;
-            (u64::from(bytes) | u64::from(op.vex >> 24) << 32, 5)
-        } else {
-            let bytes = (op.vex ^ high) | (length as u32) << 18;
-            match bytes & (W | MAP_AND_HIGH) == SHORT {
-                // Two bytes of prefix where map, index and base have no other bits.
-                true => (u64::from(0xc5 | bytes >> 8 & 0x7f00 | bytes & 0x8000 | bytes >> 24 << 16), 3),
-                false => (bytes.into(), 4),
-            }
-        };
-        let trailing = usize::from(inst.immediate.is_some());
-        if let Rm::Mem(Mem::Pool(index)) = rm {
-            self.pool_operand(before + 1, trailing, index);
+        match self.stamp {
+            Some(_) => self.copies(&inst),
+            None => self.encode(&inst),
         }
-        let after = bits | u64::from(inst.immediate.unwrap_or(0)) << (8 * rest);
-        self.bytes(u128::from(prefix) | u128::from(after) << (8 * before), before + rest + trailing);
-    }
-
-    /// Writes the instruction of a copy again.
-    #[inline]
-    pub(in crate::jit) fn encode_again(&mut self, recorded: &Recorded) {
-        let Recorded { inst, begin, end } = recorded;
-        if let Rm::Mem(Mem::Pool(index)) = inst.rm {
-            let trailing = usize::from(inst.immediate.is_some());
-            self.pool_operand(end - begin - 4 - trailing, trailing, index);
-        }
-        self.code.extend_from_within(*begin..*end);
     }
 }
 
 /// The W bit of a prefix.
-const W: u32 = 1 << 23;
-/// The map, and the high bits of index and base.
-const MAP_AND_HIGH: u32 = 0x7f00;
-/// Of a prefix with a shorter form: the map 0F, and inverted zeros.
-const SHORT: u32 = 0x6100;
+const WIDE: u32 = 1 << 23;
 
 /// Fields of an instruction, for [`VectorOp::masks`].
 const DST: u8 = 1;
@@ -270,9 +210,9 @@ const B: u8 = 4;
 const fn op(prefix: u8, map: u8, opcode: u8, vex_wide: bool, evex_wide: bool) -> VectorOp {
     // Register fields are stored inverted: all ones.
     let both = (map as u32) << 8 | 7 << 13 | 15 << 19 | (prefix as u32) << 16;
-    let vex = both | 0xc4 | if vex_wide { W } else { 0 } | (opcode as u32) << 24;
-    let evex = both | 0x62 | 1 << 12 | 1 << 18 | 1 << 27 | if evex_wide { W } else { 0 };
-    VectorOp { vex, evex, vex_only: false, masks: 0 }
+    let vex = both | 0xc4 | if vex_wide { WIDE } else { 0 } | (opcode as u32) << 24;
+    let evex = both | 0x62 | 1 << 12 | 1 << 18 | 1 << 27 | if evex_wide { WIDE } else { 0 };
+    VectorOp { vex, evex, vex_only: false, masks: 0, repeats: false }
 }
 
 /// Only the VEX form exists or is wanted.
@@ -287,6 +227,11 @@ const fn on_masks(op: VectorOp, masks: u8) -> VectorOp {
 
 const fn to_masks([single, double]: [VectorOp; 2]) -> [VectorOp; 2] {
     [on_masks(single, DST), on_masks(double, DST)]
+}
+
+/// Siblings whose EVEX forms can repeat one element in memory in all lanes.
+const fn repeats([single, double]: [VectorOp; 2]) -> [VectorOp; 2] {
+    [VectorOp { repeats: true, ..single }, VectorOp { repeats: true, ..double }]
 }
 
 /// An instruction on `f32` and its sibling on `f64`, which differ in prefix and W.
@@ -321,28 +266,28 @@ table! {
     BROADCAST: Pair = [op(1, 2, 0x58, false, false), op(1, 2, 0x59, false, true)];
     BROADCAST_BYTE: VectorOp = op(1, 2, 0x78, false, false);
 
-    ADD: Pair = floats(0x58);
-    MUL: Pair = floats(0x59);
-    SUB: Pair = floats(0x5c);
-    MIN: Pair = floats(0x5d);
-    DIV: Pair = floats(0x5e);
-    MAX: Pair = floats(0x5f);
+    ADD: Pair = repeats(floats(0x58));
+    MUL: Pair = repeats(floats(0x59));
+    SUB: Pair = repeats(floats(0x5c));
+    MIN: Pair = repeats(floats(0x5d));
+    DIV: Pair = repeats(floats(0x5e));
+    MAX: Pair = repeats(floats(0x5f));
     // AVX-512: an extreme of two numbers, of zeros by their sign; where one of them is NaN, the other.
     RANGE: Pair = [op(1, 3, 0x50, false, false), op(1, 3, 0x50, true, true)];
-    SQRT: Pair = floats(0x51);
-    AND: Pair = floats(0x54);
-    AND_NOT: Pair = floats(0x55);
-    OR: Pair = floats(0x56);
-    XOR: Pair = floats(0x57);
-    COMPARE: Pair = to_masks(floats(0xc2));
+    SQRT: Pair = repeats(floats(0x51));
+    AND: Pair = repeats(floats(0x54));
+    AND_NOT: Pair = repeats(floats(0x55));
+    OR: Pair = repeats(floats(0x56));
+    XOR: Pair = repeats(floats(0x57));
+    COMPARE: Pair = repeats(to_masks(floats(0xc2)));
     ROUND: Pair = [op(1, 3, 0x08, false, false), op(1, 3, 0x09, false, true)];
-    FMA_213: Pair = lanes38(0xa8);
-    FMA_231: Pair = lanes38(0xb8);
+    FMA_213: Pair = repeats(lanes38(0xa8));
+    FMA_231: Pair = repeats(lanes38(0xb8));
     BLEND: Pair = [vex(1, 3, 0x4a, false), vex(1, 3, 0x4b, false)];
-    BLEND_MASK: Pair = lanes38(0x65);
+    BLEND_MASK: Pair = repeats(lanes38(0x65));
 
-    ADD_INT: Pair = [op(1, 1, 0xfe, false, false), op(1, 1, 0xd4, false, true)];
-    SUB_INT: Pair = [op(1, 1, 0xfa, false, false), op(1, 1, 0xfb, false, true)];
+    ADD_INT: Pair = repeats([op(1, 1, 0xfe, false, false), op(1, 1, 0xd4, false, true)]);
+    SUB_INT: Pair = repeats([op(1, 1, 0xfa, false, false), op(1, 1, 0xfb, false, true)]);
     MUL_INT: Pair = lanes38(0x40);
     MUL_LOW_HALVES: VectorOp = op(1, 1, 0xf4, false, true);
     MIN_INT: Pair = [op(1, 2, 0x39, false, false), op(1, 2, 0x39, true, true)];

@@ -38,7 +38,8 @@ fn integers() {
             a.load(Gpr::RAX, Mem::Base(Gpr::R12, 8));
             a.load(Gpr::RAX, Mem::Base(Gpr::R13, 0));
             a.store(Mem::Indexed(Gpr::RBP, Gpr::R9, 3, 4096), Gpr::R11);
-            a.lea(Gpr::RCX, Mem::Pool(0));
+            let constant = a.splat(1);
+            a.lea(Gpr::RCX, constant);
             a.mov_imm(Gpr::R8, -5);
             a.mov_imm(Gpr::R8, 1 << 40);
             a.store_imm(Mem::Base(Gpr::R12, 16), 7);
