@@ -149,6 +149,61 @@ def test_test_statistics_are_the_native_ones(backend):
             np.testing.assert_allclose(np.asarray(got[0]), expected, rtol=1e-10)
 
 
+def assert_close(got, expected, rtol):
+    expected = np.asarray(expected)
+    np.testing.assert_allclose(np.asarray(got), expected, rtol=rtol, atol=rtol * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_cls_and_its_gradients_over_lanes_are_the_native_ones(backend):
+    workspace = wz.histfactory.workload("complex-8p")
+    model = workspace.model()
+    data, nominal = np.asarray(workspace.data(model)), model.template("nominal")
+    graph = model.hypotest_graph("qtilde", ["nominal"])
+    # Lanes that end after different numbers of steps, on both sides of the best fit, each with its own hypothesis, data and templates.
+    mus = np.array([0.05, 1.0, 3.0])
+    toys, templates = np.stack([data * 1.03, data, data * 0.97]), np.stack([nominal * 1.01, nominal, nominal * 0.98])
+    gradient = graph.grad(0, [0, 1, 2])
+    many = wz.compile(gradient.vmap([0, 0, 0], [0] * len(gradient.outputs), 3), {}, backend=backend)
+    found = [np.asarray(x) for x in many.positional([mus, toys, templates])]
+    expected = model.hypotest(1.0, data, tolerance=1e-10)
+    for got, wanted in zip(found, (expected.observed, expected.expected, expected.statistic, expected.asimov), strict=False):
+        assert_close(got[1], wanted, 1e-10)
+    native = wz.compile(gradient)
+    for i in range(3):
+        alone = list(native(mu=mus[i], data=toys[i], nominal=templates[i]).values())
+        # Derivatives carry what the fits left of a gradient, and a Hessian's condition.
+        for got, wanted, rtol in zip(found, alone, [1e-10] * 5 + [1e-9] * 3, strict=True):
+            assert_close(got[i], wanted, rtol)
+        assert np.abs(alone[-1]).max() > 1e-4
+
+
+@pytest.mark.skipif("jax" not in INSTALLED, reason="JAX is not installed")
+def test_cls_is_a_pure_function_of_jax():
+    import jax
+
+    workspace = wz.histfactory.workload("complex-8p")
+    model = workspace.model()
+    data, nominal = np.asarray(workspace.data(model)), model.template("nominal")
+    graph = model.hypotest_graph("qtilde", ["nominal"])
+    function = wz.compile(graph, {}, backend="jax").function
+    mus, toys = np.array([0.05, 1.0, 3.0]), np.stack([data, data * 1.03, data * 0.97])
+    of_cls, of_fit = wz.compile(graph.grad(0, [0, 1, 2])), wz.compile(graph.grad(4, [0, 1, 2]))
+
+    def both(*args):
+        found = function(*args)
+        return found["observed"] + 0.1 * found["mu_hat"]
+
+    with jax.enable_x64(True):
+        lanes = jax.vmap(jax.value_and_grad(both, argnums=(0, 1, 2)), in_axes=(0, 0, None))
+        values, by = jax.jit(lanes)(mus, toys, nominal)
+    for i, (mu, toy) in enumerate(zip(mus, toys, strict=True)):
+        tested, fitted = (list(native(mu=mu, data=toy, nominal=nominal).values()) for native in (of_cls, of_fit))
+        assert_close(np.asarray(values)[i], tested[0] + 0.1 * tested[4], 1e-10)
+        for got, a, b in zip(by, tested[5:], fitted[5:], strict=True):
+            assert_close(np.asarray(got)[i], a + 0.1 * b, 1e-9)
+
+
 @pytest.mark.skipif("torch" not in INSTALLED, reason="PyTorch is not installed")
 def test_a_density_is_on_its_device():
     model, points = next(cases())

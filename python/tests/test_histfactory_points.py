@@ -30,6 +30,36 @@ def test_statistics_as_graphs_batch_over_toys_hypotheses_and_templates():
         model.test_statistic_graph("zeta")
 
 
+def test_cls_as_a_graph_is_the_test_and_the_objective():
+    workspace = wz.histfactory.workload("complex-8p")
+    model = workspace.model()
+    data = np.array(workspace.data(model))
+    assert [name for name, *_ in model.graph("hypotest").outputs] == ["observed", "expected", "statistic", "asimov", "mu_hat"]
+    assert [name for name, *_ in model.graph("test_statistic").outputs] == ["value", "mu_hat"]
+    mus = np.array([0.05, 1.0, 2.0])
+    batched = wz.compile(model.graph("hypotest").vmap([0, None], [0] * 5, 3))
+    found = batched(mu=mus, data=data)
+    for i, mu in enumerate(mus):
+        expected = model.hypotest(mu, data, tolerance=1e-10)
+        np.testing.assert_allclose(found["observed"][i], expected.observed, rtol=1e-8)
+        np.testing.assert_allclose(found["expected"][i], expected.expected, rtol=1e-8)
+        np.testing.assert_allclose(found["statistic"][i], expected.statistic, rtol=1e-8, atol=1e-9)
+    for output, convention in (("observed", "frozen"), ("expected", "frozen"), ("observed", "recomputed")):
+        graph = model.hypotest_graph("qtilde", ["nominal"], convention)
+        inputs = {"mu": np.array(1.0), "data": data, "nominal": model.template("nominal")}
+        pulled = graph.vjp([2])
+        seeds = {name: np.zeros(5 if name == "ct.expected" else ()) for name, *_ in pulled.inputs if name.startswith("ct.")}
+        seeds["ct.observed"] += output == "observed"
+        seeds["ct.expected"][2] += output == "expected"
+        got = list(wz.compile(pulled)(**inputs, **seeds).values())[-1]
+        sigmas = None if output == "observed" else 0.0
+        objective = model.objective("cls", ["nominal"], convention, data, mu=1.0, sigmas=sigmas)
+        wanted = objective.evaluate().gradients["nominal"]
+        np.testing.assert_allclose(got, wanted, rtol=1e-7, atol=1e-8 * np.abs(wanted).max())
+    with pytest.raises(wz.ModelError, match="asymptotic"):
+        model.hypotest_graph("t")
+
+
 def test_points_that_need_no_conversion_give_what_others_give():
     for name in ("simple", "complex-8p", "thu-like"):
         ws = wz.histfactory.workload(name)

@@ -3,6 +3,7 @@
 mod accuracy;
 mod bless;
 mod docs;
+mod fuzz;
 mod generate;
 mod memcheck;
 mod peers;
@@ -38,6 +39,7 @@ enum Command {
     Peers(peers::Args),
     Snapshot(snapshot::Args),
     Memcheck(memcheck::Args),
+    Fuzz(fuzz::Args),
     MathAccuracy(accuracy::Args),
 }
 
@@ -62,6 +64,7 @@ fn run(command: Command) -> Result<()> {
         Command::Peers(args) => peers::run(&repo, &args),
         Command::Snapshot(args) => snapshot::run(&repo, &args),
         Command::Memcheck(args) => memcheck::run(&repo, &args),
+        Command::Fuzz(args) => fuzz::run(&repo, &args),
         Command::MathAccuracy(args) => accuracy::run(&repo, &args),
     }
 }

@@ -117,7 +117,8 @@ class Model(Inference):
         * `"logpdf"`: parameters, data → logpdf, a scalar; NaN where a rate is negative.
         * `"rates"`: parameters → rates `[bins]`. `"sample_rates"`: parameters → rates `[samples, bins]`.
         * `"expected_data"`: parameters → data `[bins + auxiliary data]`.
-        * `"fit"`: a whole fit, see `fit_graph`.
+        * `"fit"`, `"test_statistic"`, `"hypotest"`: whole fits, test statistics and asymptotic tests (both by q̃μ), see `fit_graph`,
+          `test_statistic_graph`, `hypotest_graph`.
 
         `templates` become inputs of these names, and so can be differentiated by: `nominal`, `histosys_lo`, `histosys_hi`, `normsys_lo`,
         `normsys_hi`, `staterror`, `shapesys` (`template` gives their values in the workspace). `convention` says what changed nominal
@@ -126,9 +127,13 @@ class Model(Inference):
         """
         if name == "fit":
             return self.fit_graph(templates, convention)
+        if name == "test_statistic":
+            return self.test_statistic_graph("qtilde", templates, convention)
+        if name == "hypotest":
+            return self.hypotest_graph("qtilde", templates, convention)
         if name not in ("logpdf", "rates", "sample_rates", "expected_data"):
             raise UnknownNameError(
-                f"a model has no graph `{name}`; it has: logpdf, rates, sample_rates, expected_data, fit"
+                f"a model has no graph `{name}`; it has: logpdf, rates, sample_rates, expected_data, fit, test_statistic, hypotest"
             )
         _check_convention(convention)
         return self._native.graph(name, list(templates), convention == "recomputed")
@@ -182,12 +187,29 @@ class Model(Inference):
     ) -> _native.Graph:
         """A test statistic as a graph: mu, data, then the templates → value, mu_hat. Both are NaN where a fit does not converge.
 
-        `value` is differentiable by every input and the graph can be batched, also over what it is differentiated by:
-        `graph.grad(0, [2])`, `graph.vmap([None, 0], [0, 0], toys)`. Fits use the model's initial values, bounds and fixed parameters;
-        `mu_hat` carries no derivative. `templates` and `convention` are as in `graph`.
+        Both are differentiable in reverse mode by every input, and the graph can be batched, also over what it is differentiated by:
+        `graph.grad(0, [2])`, `graph.vmap([None, 0], [0, 0], toys)`. Fits use the model's initial values, bounds and fixed parameters.
+        `templates` and `convention` are as in `graph`.
         """
         _check_convention(convention)
         return self._native.statistic_graph(test_stat, list(templates), convention == "recomputed", max_evaluations)
+
+    def hypotest_graph(
+        self,
+        test_stat: str = "qtilde",
+        templates: Sequence[str] = (),
+        convention: str = "frozen",
+        max_evaluations: int = 200,
+    ) -> _native.Graph:
+        """An asymptotic test as a graph: mu, data, then the templates → observed, expected, statistic, asimov, mu_hat.
+
+        `observed` is CLs (for q0 the p-value) and `expected` its band `[5]` from -2σ to +2σ, as `hypotest` gives them; `statistic` and `asimov` are
+        the test statistics of the data and of Asimov data, which follow the fit that they are made from. All are NaN where a fit does not
+        converge, and differentiable in reverse mode by every input; the derivatives of a statistic of 0 are 0. It batches and uses the model's
+        initial values as `test_statistic_graph` does. `test_stat` is `"qtilde"`, `"q"` or `"q0"`; `templates` and `convention` are as in `graph`.
+        """
+        _check_convention(convention)
+        return self._native.hypotest_graph(test_stat, list(templates), convention == "recomputed", max_evaluations)
 
     def template(self, name: str) -> np.ndarray:
         """A template's values in the workspace, in the order of channel, sample, modifier, bin."""

@@ -53,12 +53,7 @@ impl Model {
     /// Expected rates and expected auxiliary data as a graph: as [`rates_graph`](Model::rates_graph) → `data` `f64[bins + auxiliary data]`.
     pub fn expected_data_graph(&self, options: &GraphOptions) -> Result<Graph, ModelError> {
         self.graph(options, &["parameters"], "data", |b, inputs, templates| {
-            let rates = self.rates(b, inputs[0], templates)?;
-            if self.config().auxdata.is_empty() {
-                return Ok(rates);
-            }
-            let auxdata = self.expected_auxdata(b, inputs[0], templates)?;
-            b.concat(&[rates, auxdata], 0)
+            self.expected_data(b, inputs[0], templates)
         })
     }
 
@@ -68,6 +63,16 @@ impl Model {
         self.graph(options, &["parameters", "data"], "logpdf", |b, inputs, templates| {
             self.logpdf(b, inputs[0], inputs[1], templates)
         })
+    }
+
+    /// Expected rates, then expected auxiliary data.
+    pub(crate) fn expected_data(&self, b: &mut Builder, parameters: Value, templates: &Templates) -> Built {
+        let rates = self.rates(b, parameters, templates)?;
+        if self.config().auxdata.is_empty() {
+            return Ok(rates);
+        }
+        let auxdata = self.expected_auxdata(b, parameters, templates)?;
+        b.concat(&[rates, auxdata], 0)
     }
 
     fn graph(

@@ -1,7 +1,7 @@
 //! A whole fit as one graph: the iteration inside a `while`, so that it batches and goes to every backend.
 
 use super::fit::{DAMPING, NEAR, PRECISION, RESCUES, SHORTEST, SUFFICIENT};
-use super::implicit::differentiable;
+use super::implicit::{ARGS, Fits};
 use super::iteration;
 use crate::{GraphOptions, Model};
 use wootz_ir::ops::{Control, RuleError};
@@ -91,7 +91,8 @@ impl Model {
         ];
         let outputs = ["parameters", "nll", "kkt", "converged", "evaluations"];
         super::graph_of(self, options, &inputs, &outputs, |b, args, templates| {
-            let found = differentiable(b, self, args, templates, max_evaluations)?;
+            let args: [Value; ARGS] = std::array::from_fn(|i| args[i]);
+            let found = Fits::new(b, self, templates, max_evaluations)?.fit(b, args)?;
             Ok(vec![found.parameters, found.nll, found.kkt, found.converged, found.evaluations])
         })
     }

@@ -17,17 +17,87 @@ pub(super) const ARGS: usize = 6;
 /// Those that derivatives are made from: data, free, lower, upper.
 const KEPT: std::ops::Range<usize> = 1..5;
 
-/// A fit with these inputs of [`Model::fit_graph`], with derivatives of −ln L and the parameters: by data and templates, and by `init` for fixed
-/// parameters. They are one-sided where a bound is just met, and NaN where the Hessian is not positive definite.
-pub(super) fn differentiable(
-    b: &mut Builder,
+/// Fits with the inputs of [`Model::fit_graph`] and derivatives of −ln L and the parameters: by data and templates, and by `init` for fixed
+/// parameters. They are one-sided where a bound is just met, and NaN where the Hessian is not positive definite. What computes them is built once,
+/// for as many fits as a graph has.
+pub(super) struct Fits<'a> {
+    templates: &'a Templates,
+    /// A fit, with the derivatives of −ln L.
+    profile: Control,
+    /// The parameters that one ended at, with theirs.
+    attach: Control,
+}
+
+impl<'a> Fits<'a> {
+    pub(super) fn new(
+        b: &Builder,
+        model: &Model,
+        templates: &'a Templates,
+        max_evaluations: usize,
+    ) -> Result<Fits<'a>, RuleError> {
+        let vector = |n: usize| TensorType::new(DType::F64, Shape::from([n]));
+        let parameters = vector(model.config().parameters());
+        let types = Types {
+            data: vector(model.config().data_len()),
+            scalar: TensorType::new(DType::F64, Shape::scalar()),
+            templates: templates.captured().map(|v| b.ty(v).clone()).collect(),
+            parameters,
+        };
+        Ok(Fits {
+            templates,
+            profile: profile(b, model, templates, &types, max_evaluations)?,
+            attach: attach(b, model, templates, &types)?,
+        })
+    }
+
+    /// A fit. Its derivatives by the parameters cost a Hessian, those of −ln L do not.
+    pub(super) fn fit(&self, b: &mut Builder, args: [Value; ARGS]) -> Result<Fitted, RuleError> {
+        let operands: Vec<Value> = args.into_iter().chain(self.templates.captured()).collect();
+        let out = b.push_multi(self.profile.clone(), &operands)?;
+        let (zero, half) = (b.scalar(DType::F64, 0.0), b.scalar(DType::F64, 0.5));
+        // Fixed parameters stay where they start, free ones follow data and templates.
+        let end = b.stop_gradient(out[1])?;
+        let is_free = b.gt(args[2], zero)?;
+        let end = b.select(is_free, end, args[0])?;
+        let operands: Vec<Value> =
+            [end].into_iter().chain(args[KEPT].iter().copied()).chain(self.templates.captured()).collect();
+        Ok(Fitted {
+            nll: out[0],
+            parameters: b.push_multi(self.attach.clone(), &operands)?[0],
+            kkt: out[2],
+            converged: b.gt(out[3], half)?,
+            evaluations: b.cast(out[4], DType::I64)?,
+        })
+    }
+}
+
+/// The types of a fit's inputs.
+struct Types {
+    parameters: TensorType,
+    data: TensorType,
+    scalar: TensorType,
+    templates: Vec<TensorType>,
+}
+
+impl Types {
+    /// Of init, data, free, lower, upper, tolerance.
+    fn args(&self) -> [TensorType; ARGS] {
+        let [of_parameters, data, scalar] = [&self.parameters, &self.data, &self.scalar].map(Clone::clone);
+        let [free, lower, upper] = std::array::from_fn(|_| of_parameters.clone());
+        [of_parameters, data, free, lower, upper, scalar]
+    }
+}
+
+/// The results of a fit as numbers, with the derivatives of −ln L by the envelope theorem.
+fn profile(
+    b: &Builder,
     model: &Model,
-    args: &[Value],
     templates: &Templates,
+    types: &Types,
     max_evaluations: usize,
-) -> Result<Fitted, RuleError> {
-    let operands: Vec<Value> = args.iter().copied().chain(templates.captured()).collect();
-    let types: Vec<TensorType> = operands.iter().map(|v| b.ty(*v).clone()).collect();
+) -> Result<Control, RuleError> {
+    let args = types.args();
+    let operands = [&args[..], &types.templates].concat();
     let fit = |b: &mut Builder, p: &[Value]| -> Result<[Value; 5], RuleError> {
         let found = fitted(b, model, &p[..ARGS], &templates.rebound(&p[ARGS..]), max_evaluations)?;
         // What has no derivative goes through as numbers, too.
@@ -35,39 +105,63 @@ pub(super) fn differentiable(
         let evaluations = b.cast(found.evaluations, DType::F64)?;
         Ok([found.nll, found.parameters, found.kkt, converged, evaluations])
     };
-    let primal = b.subregion::<RuleError>(&types, |b, p| Ok(fit(b, p)?.to_vec()))?;
-    let forward = b.subregion::<RuleError>(&types, |b, p| {
+    let primal = b.subregion::<RuleError>(&operands, |b, p| Ok(fit(b, p)?.to_vec()))?;
+    let forward = b.subregion::<RuleError>(&operands, |b, p| {
         let results = fit(b, p)?;
-        let kept = [results[1]].into_iter().chain(p[KEPT].iter().copied()).chain(p[ARGS..].iter().copied());
+        let kept = [results[1], p[1], p[2]].into_iter().chain(p[ARGS..].iter().copied());
         Ok(results.into_iter().chain(kept).collect())
     })?;
-    let scalar = TensorType::new(DType::F64, Shape::scalar());
-    let cotangents = [&scalar, &types[0], &scalar, &scalar, &scalar].map(Clone::clone);
-    let saved = [&types[..1], &types[KEPT], &types[ARGS..], &cotangents].concat();
+    let scalar = &types.scalar;
+    let cotangents = [scalar, &types.parameters, scalar, scalar, scalar].map(Clone::clone);
+    let saved = [&args[..3], &types.templates, &cotangents].concat();
     let backward = b.subregion::<RuleError>(&saved, |b, p| {
-        let (known, cotangents) = p.split_at(p.len() - 5);
+        let (known, cotangents) = p.split_at(p.len() - cotangents.len());
+        let (point, free) = ([&known[..2], &known[3..]].concat(), known[2]);
+        let density = log_density(b, model, &point, templates)?;
+        let minus = b.neg(cotangents[0])?;
+        let needs = vec![true; point.len()];
+        let found = Transforms::new().vjp_inline(b, &density, &point, &[Some(minus)], &needs)?;
+        let mut found = or_zeros(b, found, &point)?;
+        found[0] = of_fixed(b, free, found[0])?;
+        let none = args[2..].iter().map(|ty| b.full(ty, 0.0)).collect::<Result<Vec<_>, _>>()?;
+        Ok([&found[..2], &none, &found[2..]].concat())
+    })?;
+    Ok(Control::CustomVjp { primal, forward, backward })
+}
+
+/// The parameters at the end of a fit (fixed ones as they are given), data, free, lower, upper, templates → the parameters, with their derivatives by
+/// the implicit function theorem.
+fn attach(b: &Builder, model: &Model, templates: &Templates, types: &Types) -> Result<Control, RuleError> {
+    let args = types.args();
+    let operands = [&args[..1], &args[KEPT], &types.templates].concat();
+    let primal = b.subregion::<RuleError>(&operands, |_, p| Ok(vec![p[0]]))?;
+    let forward = b.subregion::<RuleError>(&operands, |_, p| Ok([&p[..1], p].concat()))?;
+    let saved = [&operands[..], &args[..1]].concat();
+    let backward = b.subregion::<RuleError>(&saved, |b, p| {
+        let (known, cotangent) = (&p[..p.len() - 1], p[p.len() - 1]);
         let at = End {
             point: [&known[..2], &known[5..]].concat(),
             free: known[2],
             lower: known[3],
             upper: known[4],
         };
-        let [init, data, rest @ ..] = &at.pulled_back(b, model, templates, cotangents[0], cotangents[1])?[..]
-        else {
-            return Ok(Vec::new());
-        };
-        let none = types[2..ARGS].iter().map(|ty| b.full(ty, 0.0)).collect::<Result<Vec<_>, _>>()?;
-        Ok([*init, *data].into_iter().chain(none).chain(rest.iter().copied()).collect())
+        let found = at.pulled_back(b, model, templates, cotangent)?;
+        let none = args[2..5].iter().map(|ty| b.full(ty, 0.0)).collect::<Result<Vec<_>, _>>()?;
+        Ok([&found[..2], &none, &found[2..]].concat())
     })?;
-    let out = b.push_multi(Control::CustomVjp { primal, forward, backward }, &operands)?;
-    let half = b.scalar(DType::F64, 0.5);
-    Ok(Fitted {
-        nll: out[0],
-        parameters: out[1],
-        kkt: out[2],
-        converged: b.gt(out[3], half)?,
-        evaluations: b.cast(out[4], DType::I64)?,
-    })
+    Ok(Control::CustomVjp { primal, forward, backward })
+}
+
+fn or_zeros(b: &mut Builder, found: Vec<Option<Value>>, like: &[Value]) -> Result<Vec<Value>, TypeError> {
+    let found = found.into_iter().zip(like);
+    found.map(|(value, x)| value.map_or_else(|| b.full_like(*x, 0.0), Ok)).collect()
+}
+
+/// 0 for free parameters.
+fn of_fixed(b: &mut Builder, free: Value, cotangent: Value) -> Built {
+    let zero = b.scalar(DType::F64, 0.0);
+    let is_free = b.gt(free, zero)?;
+    b.select(is_free, zero, cotangent)
 }
 
 /// Where a fit ended.
@@ -80,37 +174,24 @@ struct End {
 }
 
 impl End {
-    /// The cotangents of init, data and templates that those of −ln L and of the parameters make.
+    /// The cotangents of the fixed parameters, data and templates that those of the parameters make.
     fn pulled_back(
         &self,
         b: &mut Builder,
         model: &Model,
         templates: &Templates,
-        by_nll: Value,
-        by_parameters: Value,
+        cotangent: Value,
     ) -> Result<Vec<Value>, RuleError> {
         let transforms = Transforms::new();
         let (point, needs) = (&self.point, vec![true; self.point.len()]);
         let density = log_density(b, model, point, templates)?;
         let slope = slope(b, &transforms, &density, point)?;
-        let direction = self.solved(b, &transforms, &slope, by_parameters)?;
-        let minus = b.neg(by_nll)?;
-        let envelope = transforms.vjp_inline(b, &density, point, &[Some(minus)], &needs)?;
-        let implicit = transforms.vjp_inline(b, &slope, point, &[Some(direction)], &needs)?;
-        let mut out = Vec::with_capacity(point.len());
-        for ((envelope, implicit), x) in envelope.into_iter().zip(implicit).zip(point) {
-            out.push(match (envelope, implicit) {
-                (Some(e), Some(i)) => b.add(e, i)?,
-                (Some(d), None) | (None, Some(d)) => d,
-                (None, None) => b.full_like(*x, 0.0)?,
-            });
-        }
-        // Fixed parameters stay where they start.
-        let zero = b.scalar(DType::F64, 0.0);
-        let is_free = b.gt(self.free, zero)?;
-        let by_init = b.add(out[0], by_parameters)?;
-        out[0] = b.select(is_free, zero, by_init)?;
-        Ok(out)
+        let direction = self.solved(b, &transforms, &slope, cotangent)?;
+        let found = transforms.vjp_inline(b, &slope, point, &[Some(direction)], &needs)?;
+        let mut found = or_zeros(b, found, point)?;
+        let by_fixed = b.add(found[0], cotangent)?;
+        found[0] = of_fixed(b, self.free, by_fixed)?;
+        Ok(found)
     }
 
     /// H⁻¹c on the parameters that move, 0 for the others; in the scale of H's diagonal.
@@ -186,7 +267,7 @@ fn unit(b: &mut Builder, n: &Dim) -> Result<Value, TypeError> {
 }
 
 /// ln L as a region over parameters, data and the templates that are values.
-pub(super) fn log_density(
+fn log_density(
     b: &Builder,
     model: &Model,
     args: &[Value],

@@ -15,6 +15,7 @@ mod error;
 mod fit;
 mod fit_graph;
 mod goodness;
+mod hypotest_graph;
 mod implicit;
 mod interval;
 mod iteration;

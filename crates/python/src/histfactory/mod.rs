@@ -342,6 +342,21 @@ impl HistFactoryModel {
         })
     }
 
+    /// An asymptotic test by a statistic's name as a graph, with these templates as inputs.
+    fn hypotest_graph(
+        &self,
+        name: &str,
+        templates: Vec<String>,
+        recomputed: bool,
+        max_evaluations: usize,
+    ) -> PyResult<Graph> {
+        let inputs = templates.iter().map(|t| template(t)).collect::<PyResult<Vec<_>>>()?;
+        let convention = if recomputed { Convention::Recomputed } else { Convention::Frozen };
+        let statistic = inference::statistic(name)?;
+        let options = GraphOptions { inputs, convention };
+        guarded(|| self.0.hypotest_graph(statistic, &options, max_evaluations).or_raise().map(Graph::new))
+    }
+
     /// The values of a template.
     fn template<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyArray1<f64>>> {
         Ok(PyArray1::from_slice(py, self.0.template(template(name)?)))
