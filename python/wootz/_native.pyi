@@ -320,6 +320,10 @@ class HistFactoryModel:
         """
         A graph of the model by name: `rates`, `sample_rates`, `expected_data` or `logpdf`, with these templates as inputs.
         """
+    def hypotest_graph(self, /, name: str, templates: SupportsGetItem[int, str], recomputed: bool, max_evaluations: SupportsIndex) -> Graph:
+        """
+        An asymptotic test by a statistic's name as a graph, with these templates as inputs.
+        """
     def modifier_slice(self, /, name: str, channel: str, sample: str, modifier: str | None) -> tuple[int, int] | None:
         """
         Where a modifier of a channel's sample stands in a template; without a name, whichever there is.
