@@ -181,6 +181,38 @@ def test_stablehlo():
         wz.compile(MODEL, INPUTS, backend="numpy").stablehlo()
 
 
+def doubled_until(x, bound):
+    return wz.while_loop(lambda x: wz.max(x) < bound, lambda x: x * 2, x)
+
+
+def exported():
+    """Programs, and what their StableHLO has in it."""
+    transformer = nn.transformer(50, 8, width=16, heads=2, layers=2)
+    tokens = {"x": wz.i64[2, 8], "y": wz.i64[2, 8]}
+    yield transformer, {"x": tokens["x"]}, {}, ["stablehlo.dot_general", "tensor<2x8x50xf32>"]
+    step = nn.training(transformer, loss=nn.cross_entropy, optimizer=nn.adamw(1e-3))
+    yield step, tokens, {"autodiff": "framework"}, ["tf.aliasing_output", "tensor<2x8xi64>"]
+    yield step, tokens, {"autodiff": "wootz"}, ["tf.aliasing_output", "tensor<2x8xi64>"]
+    density = wz.histfactory.workload("complex-8p").model().graph("logpdf").grad(0, [0])
+    yield density, {}, {}, ["tensor<8xf64>", "stablehlo.log"]
+    yield doubled_until, {"x": wz.f32[3], "bound": wz.f32}, {}, ["stablehlo.while"]
+
+
+@with_jax
+@pytest.mark.parametrize(("model", "inputs", "options", "expected"), list(exported()))
+def test_stablehlo_of_any_program_can_be_read(model, inputs, options, expected):
+    from jax._src.interpreters import mlir
+    from jaxlib.mlir import ir
+
+    text = wz.compile(model, inputs, backend="jax", **options).stablehlo()
+    for part in expected:
+        assert part in text
+    with mlir.make_ir_context():
+        module = ir.Module.parse(text)
+        assert module.operation.verify()
+        assert [str(op.name) for op in module.body.operations][0].strip('"') == "main"
+
+
 @wz.custom_vjp
 def straight_through(x):
     return wz.floor(x)

@@ -108,6 +108,17 @@ def test_pytorch_tensors():
     assert torch.equal(torch.from_dlpack(out), x * 2)
 
 
+@pytest.mark.frameworks
+def test_jax_arrays():
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    x = jax.numpy.arange(6, dtype=jax.numpy.float32).reshape(2, 3)
+    out = wz.jit(lambda x: x * 2)(x)
+    back = jax.dlpack.from_dlpack(out)
+    assert isinstance(back, jax.Array)
+    np.testing.assert_array_equal(back, 2 * np.asarray(x))
+    np.testing.assert_array_equal(wz.Params({"x": x})["x"], np.asarray(x))
+
+
 def test_importing_is_light():
     code = "import sys, wootz; print(sorted({'numpy', 'dataclasses', 'inspect', 'wootz._ops'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -199,6 +199,32 @@ def test_methods_can_be_compiled():
     close(Scaled(3.0)(X), 3 * X)
 
 
+OPERATORS = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "floordiv": lambda a, b: a // b,
+    "mod": lambda a, b: a % b,
+    "pow": lambda a, b: a**b,
+    "matmul": lambda a, b: a @ b,
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "gt": lambda a, b: a > b,
+    "ge": lambda a, b: a >= b,
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_numpy_arrays_stand_left_of_traced_tensors(name):
+    operator = OPERATORS[name]
+    left, right = np.float32([1.5, 2.0, 4.0]), np.float32([2.0, 2.0, 3.0])
+    np.testing.assert_allclose(wz.jit(lambda x: operator(left, x))(right), operator(left, right), rtol=1e-6)
+    if name != "matmul":
+        scalar = np.float32(2.5)
+        np.testing.assert_allclose(wz.jit(lambda x: operator(scalar, x))(right), operator(scalar, right), rtol=1e-6)
+
+
 def decide(x):
     return x if x.sum() > 0 else -x
 
@@ -206,7 +232,8 @@ def decide(x):
 ERRORS = [
     (lambda: wz.jit(decide)(X), wz.TraceError, r"wz\.where.*wz\.cond.*\(at test_transforms\.py:\d+\)"),
     (lambda: wz.jit(lambda x: float(x[0]))(X), wz.TraceError, r"cannot become a Python number.*\(at test_transforms\.py:\d+\)"),
-    (lambda: wz.jit(lambda x: np.sin(x))(X), TypeError, "does not support ufuncs"),
+    (lambda: wz.jit(lambda x: np.sin(x))(X), wz.TraceError, r"numpy\.sin .*: use wz\.sin \(at test_transforms\.py:\d+\)"),
+    (lambda: wz.jit(lambda x: np.hypot(X, x))(X), wz.TraceError, r"numpy\.hypot .*: use a function of wz \(at test_transforms"),
     (lambda: wz.grad(lambda x: x)(X), wz.ShapeError, "gradient is that of a scalar"),
     (lambda: wz.grad(lambda x: (x.sum(), x))(X), wz.TraceError, "has_aux"),
     (lambda: wz.grad(lambda n: (n * 1.0).sum())(np.arange(3)), wz.DTypeError, r"`n` is i64\[3\]; only floats"),

@@ -18,8 +18,6 @@ class Tensor:
     """An array in a function being traced: it has a dtype and a shape, and no value yet."""
 
     __slots__ = ("_value", "_weak")
-    # NumPy's operators leave the work to ours.
-    __array_ufunc__ = None
     __module__ = "wootz"
 
     def __init__(self, value: _native.Value, weak: bool = False) -> None:
@@ -87,6 +85,16 @@ class Tensor:
 
     def __add__(self, other: Any) -> "Tensor":
         return binary("add", self, other)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
+        """NumPy's operators leave the work to ours; its functions know nothing of traced tensors."""
+        reflected = _REFLECTED.get(ufunc.__name__)
+        if method == "__call__" and reflected and not options and not isinstance(operands[0], Tensor):
+            return getattr(self, reflected)(operands[0])
+        import wootz
+
+        ours = f"wz.{ufunc.__name__}" if hasattr(wootz, ufunc.__name__) else "a function of wz"
+        raise TraceError(f"numpy.{ufunc.__name__} cannot take {self!r}, which is traced: use {ours} (at {site()})")
 
     def __radd__(self, other: Any) -> "Tensor":
         return binary("add", other, self)
@@ -406,3 +414,25 @@ def dtype_from(dtype: Any) -> _native.DType:
 
 
 __all__ = ["Tensor", "current"]
+
+
+# What NumPy's operators are with the tensor on the right.
+_REFLECTED = {
+    "add": "__radd__",
+    "subtract": "__rsub__",
+    "multiply": "__rmul__",
+    "divide": "__rtruediv__",
+    "floor_divide": "__rfloordiv__",
+    "remainder": "__rmod__",
+    "power": "__rpow__",
+    "matmul": "__rmatmul__",
+    "bitwise_and": "__rand__",
+    "bitwise_or": "__ror__",
+    "bitwise_xor": "__rxor__",
+    "less": "__gt__",
+    "less_equal": "__ge__",
+    "greater": "__lt__",
+    "greater_equal": "__le__",
+    "equal": "__eq__",
+    "not_equal": "__ne__",
+}
