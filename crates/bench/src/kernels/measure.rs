@@ -25,7 +25,7 @@ pub fn measure(
         let reason = "an interval needs at least 10 rounds".to_owned();
         return Err(BenchError::InvalidOption { option: "repeats", reason });
     }
-    let mut peers = Peers::new(options.timeout)?;
+    let mut peers = Peers::new(options.timeout, options.isa)?;
     let mut rows = Vec::new();
     for case in cases {
         match case() {

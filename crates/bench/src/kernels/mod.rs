@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Isa;
 pub use crate::cases::Tensor;
 pub use measure::measure;
 pub use peer::{Peer, Script};
@@ -120,6 +121,8 @@ pub struct Options {
     pub sample_time: Duration,
     /// Names of peers to leave out of every case.
     pub without: Vec<String>,
+    /// The instruction set that peers are held to that can be.
+    pub isa: Option<Isa>,
     /// How long a peer may take to answer.
     pub timeout: Duration,
     /// Somebody whose samples of a case have taken this long together gets no more of them, but always one.
@@ -133,6 +136,7 @@ impl Default for Options {
             warmup_rounds: 2,
             sample_time: Duration::from_millis(20),
             without: Vec::new(),
+            isa: None,
             timeout: Duration::from_secs(300),
             budget: None,
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Case;
+use crate::Isa;
 use crate::error::{BenchError, io_error, with_causes};
 use crate::measure::settle;
 use crate::peers;
@@ -105,17 +106,18 @@ pub(super) struct Peers {
     folder: tempfile::TempDir,
     sources: PathBuf,
     timeout: Duration,
+    isa: Option<Isa>,
 }
 
 impl Peers {
-    pub(super) fn new(timeout: Duration) -> Result<Peers, BenchError> {
+    pub(super) fn new(timeout: Duration, isa: Option<Isa>) -> Result<Peers, BenchError> {
         let folder = tempfile::tempdir().map_err(io_error(&std::env::temp_dir()))?;
         let sources = write_worker_sources(folder.path()).map_err(io_error(folder.path()))?;
         for (name, text) in SOURCES {
             let own = sources.join(name);
             fs::write(&own, text).map_err(io_error(&own))?;
         }
-        Ok(Peers { processes: BTreeMap::new(), folder, sources, timeout })
+        Ok(Peers { processes: BTreeMap::new(), folder, sources, timeout, isa })
     }
 
     /// Writes a case's inputs for the peers.
@@ -188,7 +190,7 @@ impl Peers {
         let key = (peer.name.clone(), threads);
         // A worker that died in one case is no reason to go without its stack in the next.
         if self.processes.get_mut(&key).is_none_or(WorkerProcess::has_ended) {
-            let command = command(&self.sources, peer, threads)?;
+            let command = command(&self.sources, peer, threads, self.isa)?;
             let process = WorkerProcess::spawn(&command).map_err(|e| Absent::Failed(with_causes(&e)))?;
             self.processes.insert(key.clone(), process);
         }
@@ -196,7 +198,7 @@ impl Peers {
     }
 }
 
-fn command(sources: &Path, peer: &Peer, threads: usize) -> Result<WorkerCommand, Absent> {
+fn command(sources: &Path, peer: &Peer, threads: usize, isa: Option<Isa>) -> Result<WorkerCommand, Absent> {
     let missing =
         || Absent::Missing(format!("no Python environment with the peers; run `{}`", peers::INSTALL_HINT));
     let python = peers::python().ok_or_else(missing)?;
@@ -207,7 +209,7 @@ fn command(sources: &Path, peer: &Peer, threads: usize) -> Result<WorkerCommand,
         sources.join(peer.script.file()).into_os_string(),
         peer.stack.clone().into(),
     ];
-    Ok(WorkerCommand { arguments, environment: environment(threads, None, &peer.stack) })
+    Ok(WorkerCommand { arguments, environment: environment(threads, isa, &peer.stack) })
 }
 
 fn absent(error: &WorkerError, process: &mut WorkerProcess) -> Absent {

@@ -73,8 +73,14 @@ enum ModeArg {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum IsaArg {
+pub(super) enum IsaArg {
     Avx2,
+}
+
+impl From<IsaArg> for Isa {
+    fn from(IsaArg::Avx2: IsaArg) -> Isa {
+        Isa::Avx2
+    }
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
@@ -124,7 +130,7 @@ impl Args {
         options.cold_spawns = self.cold_spawns.unwrap_or(options.cold_spawns);
         options.out = self.out;
         options.resume = self.resume;
-        options.isa = self.isa.map(|IsaArg::Avx2| Isa::Avx2);
+        options.isa = self.isa.map(Into::into);
         options.stop_after = self.stop_after.map(Duration::from_secs);
         Ok(options)
     }

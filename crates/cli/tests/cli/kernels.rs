@@ -47,6 +47,20 @@ fn kernels_are_checked_and_measured() {
 }
 
 #[test]
+fn kernels_are_held_to_an_instruction_set() {
+    if !wootz::cpu::isa::Isa::Avx2.is_available() {
+        eprintln!("skipped: this processor has no AVX2");
+        return;
+    }
+    let args = ["bench", "kernels", "chain of 10 ops, 4K", "--isa", "avx2"];
+    let rest = ["--without", "numpy,pytorch", "--sample-time", "1", "--json"];
+    let report: Value = serde_json::from_str(&stdout(&[&args[..], &rest].concat())).unwrap();
+    let subject = report["subject"].as_str().unwrap();
+    assert!(subject.ends_with("(avx2), held to AVX2 but onnxruntime"), "{subject}");
+    assert!(report["rows"].as_array().unwrap().iter().all(|row| row["status"] == "ok"), "{report}");
+}
+
+#[test]
 fn a_stack_that_is_not_installed_is_a_row() {
     let args = ["bench", "kernels", "chain of 10 ops, 4K", "--sample-time", "1"];
     let output = crate::common::wootz(&args, &[("WOOTZ_PEERS_PYTHON", "/nonexistent")]);

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use wootz::cpu::isa::Isa;
 use wootz_bench::kernels::{Options, Report, measure};
 
 use super::kernels::{log, subject};
@@ -81,7 +82,7 @@ pub(crate) fn histfactory(args: &Args) -> Result<()> {
         budget: Some(Duration::from_secs(budget)),
         ..Options::default()
     };
-    let mut report = Report::begin(subject()?, &options);
+    let mut report = Report::begin(subject(Isa::detect()?)?, &options);
     report.rows = measure(cases.into_iter().map(|case| case.make), &options, &|what| log(what))?;
     if let Some(folder) = &args.out {
         report.write(&folder.join("histfactory.json"))?;

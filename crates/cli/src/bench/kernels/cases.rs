@@ -40,19 +40,19 @@ pub(super) fn all(isa: Isa, threads: usize) -> Vec<Planned> {
         cases.push(Planned::new(format!("chain of 10 ops, {size}"), move |name| chain(name, isa, len)));
     }
     for (function, goal) in [("exp", 0.5), ("tanh", 0.9), ("erf", 0.9)] {
-        cases.push(Planned::new(format!("{function} of 64K"), move |name| math(name, function, goal)));
+        cases.push(Planned::new(format!("{function} of 64K"), move |name| math(name, isa, function, goal)));
     }
     for operation in ["softmax", "layer_norm"] {
         for columns in [512, 1024, 2048, 4096] {
             let rows = K * K / columns;
             cases.push(Planned::new(format!("{operation} {rows}x{columns}"), move |name| {
-                normalisation(name, operation, [rows, columns], threads)
+                normalisation(name, operation, [rows, columns], isa, threads)
             }));
         }
     }
     cases.extend(reductions::all(isa, threads));
     cases.extend(training::all(isa, threads));
-    cases.extend(compiling::all(threads));
+    cases.extend(compiling::all(isa, threads));
     cases
 }
 
@@ -109,7 +109,7 @@ fn gelu_arrays(name: String, isa: Isa) -> Result<Case, String> {
     let graph = graph(&named, |b, x| Ok(vec![gelu_chain(b, x)?]))?;
     let tensors = inputs.iter().map(tensor).collect::<Result<Vec<_>, _>>()?;
     let mut case = base(name, 1, Per::elements(LEN), expected, 1e-6);
-    case.contenders.push(Running::boxed("wootz", graph, &tensors, 1)?);
+    case.contenders.push(Running::boxed("wootz", graph, &tensors, isa, 1)?);
     case.contenders.extend(hand(isa, &inputs, |s| {
         let of = Fused::GeluTanh(std::array::from_fn(|i| s.inputs[i].values.as_slice()));
         of.run(s.isa, &mut s.out);
@@ -129,7 +129,7 @@ fn gelu_numbers(name: String, isa: Isa) -> Result<Case, String> {
         Ok(vec![gelu_chain(builder, &[&x[..1], &numbers].concat())?])
     })?;
     let mut case = base(name, 1, Per::elements(LEN), expected, 1e-6);
-    case.contenders.push(Running::boxed("wootz", graph, &[tensor(&inputs[0])?], 1)?);
+    case.contenders.push(Running::boxed("wootz", graph, &[tensor(&inputs[0])?], isa, 1)?);
     case.contenders.extend(hand(isa, &inputs, |s| {
         Fused::GeluTanhScalars(&s.inputs[0].values, NUMBERS).run(s.isa, &mut s.out);
         Ok(())
@@ -171,7 +171,7 @@ fn chain(name: String, isa: Isa, len: usize) -> Result<Case, String> {
         Ok(vec![b.sub(y, eighth)?])
     })?;
     let mut case = base(name, 1, Per::Bytes(8 * len as u64), expected, 1e-6);
-    case.contenders.push(Running::boxed("wootz", graph, &[tensor(&inputs[0])?], 1)?);
+    case.contenders.push(Running::boxed("wootz", graph, &[tensor(&inputs[0])?], isa, 1)?);
     case.contenders.extend(hand(isa, &inputs, |s| {
         Fused::Chain(&s.inputs[0].values).run(s.isa, &mut s.out);
         Ok(())
@@ -188,7 +188,7 @@ fn chain(name: String, isa: Isa, len: usize) -> Result<Case, String> {
     Ok(case)
 }
 
-fn math(name: String, function: &str, goal: f64) -> Result<Case, String> {
+fn math(name: String, isa: Isa, function: &str, goal: f64) -> Result<Case, String> {
     let input = uniform(0, "x", &[LEN], 4.0);
     // The reference of erf and the rest is the interpreter of graphs, in f64.
     let build = |b: &mut Builder, x: &[Value]| {
@@ -203,7 +203,7 @@ fn math(name: String, function: &str, goal: f64) -> Result<Case, String> {
     let expected = interpret(&reference, &[wide_input])?;
     let graph = graph(&[("x", f32s(&[LEN]))], build)?;
     let mut case = base(name, 1, Per::elements(LEN), expected, 1e-6);
-    case.contenders.push(Running::boxed("wootz", graph, &[tensor(&input)?], 1)?);
+    case.contenders.push(Running::boxed("wootz", graph, &[tensor(&input)?], isa, 1)?);
     case.goals.push(Goal::Time { at_most_ns: goal });
     Ok(case)
 }
@@ -221,6 +221,7 @@ fn normalisation(
     name: String,
     operation: &'static str,
     [rows, columns]: [usize; 2],
+    isa: Isa,
     threads: usize,
 ) -> Result<Case, String> {
     let dims = [rows, columns];
@@ -241,7 +242,7 @@ fn normalisation(
     let tensors = inputs.iter().map(tensor).collect::<Result<Vec<_>, _>>()?;
     let bytes = 8 * (rows * columns) as u64;
     let mut case = base(name, threads, Per::Bytes(bytes), expected, 2e-6);
-    case.contenders.push(Running::boxed("wootz", graph, &tensors, threads)?);
+    case.contenders.push(Running::boxed("wootz", graph, &tensors, isa, threads)?);
     for (peer, stack) in [("ONNX Runtime", "onnxruntime"), ("PyTorch", "pytorch")] {
         case.peers.push(Peer::new(peer, stack, operation));
         case.goals.push(at_most(peer, 1.0 / 1.3));

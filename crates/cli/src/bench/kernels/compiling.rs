@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use wootz::cpu::isa::Isa;
 use wootz::ir::{Builder, DType, Graph, HostTensor, TensorType, TypeError, Value};
 use wootz_bench::kernels::{Case, Contender, Goal, Per, uniform};
 
@@ -10,17 +11,18 @@ use super::cases::{Planned, at_most, base, interpret};
 use super::local::wide;
 use super::program::{Running, compile, f32s, graph, tensor};
 
-pub(super) fn all(threads: usize) -> Vec<Planned> {
-    let mut cases = vec![Planned::new("program of 50 dependent ops on 64 f64", small)];
+pub(super) fn all(isa: Isa, threads: usize) -> Vec<Planned> {
+    let mut cases = vec![Planned::new("program of 50 dependent ops on 64 f64", move |name| small(name, isa))];
     if threads > 1 {
-        cases.push(Planned::new("20 us of work, several threads", move |name| shared(name, threads)));
+        cases.push(Planned::new("20 us of work, several threads", move |name| shared(name, isa, threads)));
     }
-    cases.push(Planned::new("code of 30 kernels of 10 to 50 ops", move |name| compiling(name, threads)));
+    let title = "code of 30 kernels of 10 to 50 ops";
+    cases.push(Planned::new(title, move |name| compiling(name, isa, threads)));
     cases
 }
 
 /// Ten rounds of five ops on an 8 × 8 matrix: scaled, shifted, bent, summed along an axis, divided by the sums.
-fn small(name: String) -> Result<Case, String> {
+fn small(name: String, isa: Isa) -> Result<Case, String> {
     const ROUNDS: usize = 10;
     let ty = TensorType::new(DType::F64, [8, 8]);
     let named = [("x", ty.clone()), ("weight", ty.clone()), ("bias", ty)];
@@ -43,20 +45,20 @@ fn small(name: String) -> Result<Case, String> {
     });
     let expected = interpret(&graph, &tensors)?;
     let mut case = base(name, 1, Per::Step, expected, 1e-13);
-    case.contenders.push(Running::boxed("wootz", graph, &tensors, 1)?);
+    case.contenders.push(Running::boxed("wootz", graph, &tensors, isa, 1)?);
     case.goals.push(Goal::Time { at_most_ns: 1500.0 });
     Ok(case)
 }
 
 /// An elementwise kernel of as many elements as one thread computes in 20 µs.
-fn shared(name: String, threads: usize) -> Result<Case, String> {
+fn shared(name: String, isa: Isa, threads: usize) -> Result<Case, String> {
     const WORK_NS: f64 = 20_000.0;
     let program = |len: usize| graph(&[("x", f32s(&[len]))], |b, x| Ok(vec![b.tanh(x[0])?]));
     let mut len = 8 << 10;
     // Twice: the time an element depends a little on the length.
     for _ in 0..2 {
         let input = tensor(&uniform(0, "x", &[len], 4.0))?;
-        let mut one = Running::boxed("", program(len)?, &[input], 1)?;
+        let mut one = Running::boxed("", program(len)?, &[input], isa, 1)?;
         let times = (0..201).map(|_| {
             let start = Instant::now();
             one.step().map(|()| start.elapsed().as_nanos() as f64)
@@ -68,22 +70,22 @@ fn shared(name: String, threads: usize) -> Result<Case, String> {
     let input = uniform(0, "x", &[len], 4.0);
     let expected = input.values.iter().map(|x| f64::from(*x).tanh()).collect();
     let mut case = base(name, threads, Per::elements(len), expected, 1e-6);
-    case.contenders.push(Running::boxed("wootz", program(len)?, &[tensor(&input)?], threads)?);
-    case.contenders.push(Running::boxed(ONE_THREAD, program(len)?, &[tensor(&input)?], 1)?);
+    case.contenders.push(Running::boxed("wootz", program(len)?, &[tensor(&input)?], isa, threads)?);
+    case.contenders.push(Running::boxed(ONE_THREAD, program(len)?, &[tensor(&input)?], isa, 1)?);
     case.goals.push(at_most(ONE_THREAD, 1.0 / 1.6));
     Ok(case)
 }
 
 const ONE_THREAD: &str = "wootz, one thread";
 
-fn compiling(name: String, threads: usize) -> Result<Case, String> {
+fn compiling(name: String, isa: Isa, threads: usize) -> Result<Case, String> {
     let items = Per::Items { count: KERNELS as u64, unit: "kernel".to_owned() };
     let mut case = base(name, threads, items, Vec::new(), 0.0);
-    case.contenders.push(Box::new(Compiling { stages: CODE, threads, name: "wootz" }));
+    case.contenders.push(Box::new(Compiling { isa, stages: CODE, threads, name: "wootz" }));
     if threads > 1 {
-        case.contenders.push(Box::new(Compiling { stages: CODE, threads: 1, name: ONE_THREAD }));
+        case.contenders.push(Box::new(Compiling { isa, stages: CODE, threads: 1, name: ONE_THREAD }));
     }
-    case.contenders.push(Box::new(Compiling { stages: &[], threads, name: "all stages" }));
+    case.contenders.push(Box::new(Compiling { isa, stages: &[], threads, name: "all stages" }));
     case.goals.push(Goal::Time { at_most_ns: 10_000.0 });
     Ok(case)
 }
@@ -94,6 +96,7 @@ const KERNELS: usize = 30;
 
 /// Compiles programs that no cache has seen.
 struct Compiling {
+    isa: Isa,
     /// What is counted; everything if empty.
     stages: &'static [&'static str],
     /// Threads that compile, and that the program may use.
@@ -103,7 +106,7 @@ struct Compiling {
 
 impl Compiling {
     fn once(&self) -> Result<wootz::runtime::Report, String> {
-        let program = compile(many_kernels().map_err(|e| e.to_string())?, self.threads)?;
+        let program = compile(many_kernels().map_err(|e| e.to_string())?, self.isa, self.threads)?;
         let report = program.report();
         match report.description.kernels.len() {
             KERNELS => Ok(report),

@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use wootz::Cpu;
 use wootz::cpu::isa::Isa;
 use wootz::runtime::Backend;
 use wootz_bench::kernels::{Options, Report, measure};
 
+use super::run::IsaArg;
 use crate::output::{print, print_json};
 
 pub(super) use cases::{Planned, interpret};
@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// Threads of the kernels that use several [default: every core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    /// Hold every stack to this instruction set that can be; the head of the table says which could not
+    #[arg(long, value_enum)]
+    isa: Option<IsaArg>,
     /// Rounds, at least 10
     #[arg(long, value_name = "N", default_value_t = 10)]
     repeats: usize,
@@ -53,9 +56,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn kernels(args: &Args) -> Result<()> {
+    let isa = match args.isa {
+        Some(IsaArg::Avx2) => Isa::requested(Isa::Avx2.name())?,
+        None => Isa::detect()?,
+    };
     let available = wootz::cpu::pool::default_threads()?;
     let threads = args.threads.map_or(available, |n| usize::from(n).min(available));
-    let mut cases = cases::all(Isa::detect()?, threads);
+    let mut cases = cases::all(isa, threads);
     cases.retain(|case| args.names.is_empty() || args.names.iter().any(|name| case.name.contains(name)));
     if cases.is_empty() {
         bail!("no kernel's name contains {}; see --list", args.names.join(" or "));
@@ -68,9 +75,10 @@ pub(crate) fn kernels(args: &Args) -> Result<()> {
         rounds: args.repeats,
         sample_time: Duration::from_millis(args.sample_time),
         without: args.without.clone(),
+        isa: args.isa.map(Into::into),
         ..Options::default()
     };
-    let mut report = Report::begin(subject()?, &options);
+    let mut report = Report::begin(subject(isa)? + &held(args), &options);
     let announce = |what: &str| log(what);
     report.rows = measure(cases.into_iter().map(|case| case.make), &options, &announce)?;
     if let Some(folder) = &args.out {
@@ -89,10 +97,23 @@ pub(crate) fn kernels(args: &Args) -> Result<()> {
 }
 
 /// What wootz says of itself.
-pub(super) fn subject() -> Result<String> {
-    let backend = Cpu::default();
+pub(super) fn subject(isa: Isa) -> Result<String> {
+    let backend = program::cpu(isa);
     backend.check()?;
     Ok(format!("wootz {} ({})", env!("CARGO_PKG_VERSION"), backend.target().isa))
+}
+
+/// What stacks are held to, and which could not be.
+fn held(args: &Args) -> String {
+    let Some(isa) = args.isa.map(wootz_bench::Isa::from) else { return String::new() };
+    let free: Vec<&str> = ["numpy", "pytorch", "onnxruntime"]
+        .into_iter()
+        .filter(|stack| !isa.holds(stack) && !args.without.iter().any(|name| name == stack))
+        .collect();
+    match free.is_empty() {
+        true => format!(", held to {}", isa.name()),
+        false => format!(", held to {} but {}", isa.name(), free.join(", ")),
+    }
 }
 
 /// Says on a terminal what is going on.

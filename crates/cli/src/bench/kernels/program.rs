@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use wootz::Cpu;
+use wootz::cpu::isa::Isa;
 use wootz::ir::{Builder, DType, Graph, HostTensor, Input, Output, Role, TensorType, TypeError, Value};
 use wootz::runtime::{self, BackendOptions, Definition, Options, Params, Program, Session};
 use wootz_bench::kernels::{Contender, Tensor};
@@ -22,12 +23,17 @@ pub(super) fn graph(
     })
 }
 
-/// Compiles a graph for at most `threads` threads.
-pub(super) fn compile(graph: Graph, threads: usize) -> Result<Program, String> {
+/// Compiles a graph for an instruction set and at most `threads` threads.
+pub(super) fn compile(graph: Graph, isa: Isa, threads: usize) -> Result<Program, String> {
     let backend = BackendOptions { threads: Some(threads) };
     let options = Options { backend, ..Options::default() };
-    runtime::compile(&Definition::from(graph), &BTreeMap::new(), &Cpu::default(), &options)
+    runtime::compile(&Definition::from(graph), &BTreeMap::new(), &cpu(isa), &options)
         .map_err(|e| e.to_string())
+}
+
+/// The backend held to an instruction set.
+pub(super) fn cpu(isa: Isa) -> Cpu {
+    Cpu { isa: Some(isa), ..Cpu::default() }
 }
 
 /// A program that is run over and over.
@@ -42,9 +48,10 @@ impl Running {
         name: &str,
         graph: Graph,
         inputs: &[HostTensor],
+        isa: Isa,
         threads: usize,
     ) -> Result<Box<dyn Contender>, String> {
-        let program = compile(graph, threads)?;
+        let program = compile(graph, isa, threads)?;
         let mut session = program.session(&Params::default()).map_err(|e| e.to_string())?;
         for (i, input) in inputs.iter().enumerate() {
             session.set_at(i, input.clone()).map_err(|e| e.to_string())?;

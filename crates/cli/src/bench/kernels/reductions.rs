@@ -64,7 +64,7 @@ fn reduction(
         }])
     })?;
     let mut case = base(name, threads, Per::Bytes(4 * len as u64), expected, 1e-6 * cancelled.max(1.0));
-    case.contenders.push(Running::boxed("wootz", graph, &[tensor(&input)?], threads)?);
+    case.contenders.push(Running::boxed("wootz", graph, &[tensor(&input)?], isa, threads)?);
     let source: Arc<[f32]> = input.values.into();
     case.contenders.push(bandwidth(Stream::Read, isa, threads, source));
     case.goals.push(at_most(READ, 1.0 / 0.9));

@@ -41,7 +41,7 @@ fn adam(name: String, isa: Isa, threads: usize) -> Result<Case, String> {
     let expected =
         parameters.iter().zip(&gradients).flat_map(|(p, g)| p.values.iter().zip(&g.values).map(moved));
     let mut case = base(name, threads, Per::Bytes(7 * 4 * total as u64), expected.collect(), 1e-6);
-    case.contenders.push(Box::new(Wootz::new(&parameters, &gradients, threads)?));
+    case.contenders.push(Box::new(Wootz::new(&parameters, &gradients, isa, threads)?));
     if isa != Isa::Portable {
         let state = Hand::new(&parameters, &gradients, isa, threads);
         case.contenders.push(Loop::boxed(HAND_WRITTEN, state, Hand::step, |s| Some(s.first.clone())));
@@ -115,8 +115,8 @@ impl Bindings for Memory {
 }
 
 impl Wootz {
-    fn new(parameters: &[Tensor], gradients: &[Tensor], threads: usize) -> Result<Wootz, String> {
-        let program = compile(adam_graph(parameters, gradients).map_err(|e| e.to_string())?, threads)?;
+    fn new(parameters: &[Tensor], gradients: &[Tensor], isa: Isa, threads: usize) -> Result<Wootz, String> {
+        let program = compile(adam_graph(parameters, gradients).map_err(|e| e.to_string())?, isa, threads)?;
         let signature = program.signature();
         let mut held = Vec::new();
         for input in signature.inputs.iter().filter(|i| i.role != Role::Input) {
