@@ -188,3 +188,16 @@ fn unknown_subcommands_are_usage_errors() {
     check_error(&["frobnicate"], 2, "unrecognized subcommand");
     check_error(&["run"], 2, "required");
 }
+
+/// What is written for each framework is the golden file of the same model.
+#[test]
+fn inspect_emits_a_model_for_every_framework() {
+    for framework in ["numpy", "jax", "torch", "mlx"] {
+        let emitted = stdout(&["inspect", "linear", "--shape", "x=32x1024", "--emit", framework]);
+        let golden = format!("{}/../../tests/golden/linear_{framework}.py", env!("CARGO_MANIFEST_DIR"));
+        assert_eq!(emitted.trim_end(), std::fs::read_to_string(golden).unwrap().trim_end());
+    }
+    let refused = wootz(&["inspect", "linear", "--shape", "x=32x1024", "--emit", "fortran"], &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("fortran"));
+}
