@@ -24,7 +24,7 @@ class CacheInfo(NamedTuple):
 GENERATED = ("numpy", "jax", "torch", "mlx")
 
 # What `compile_definition` takes besides a definition and shapes.
-OPTIONS = ("backend", "optimize", "threads", "nan_check", "jit", "device", "precision", "jit_options", "file")
+OPTIONS = ("backend", "optimize", "threads", "nan_check", "jit", "device", "precision", "jit_options", "file", "cache")
 
 
 def compile_definition(

@@ -1,8 +1,11 @@
 //! Compiled programs against the reference interpreter, gradients against differences of values, and growth with the size of a model.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use wootz_histfactory::workload::{Workload, scaling};
-use wootz_histfactory::{GraphOptions, Model, ModelOptions, Template, Workspace};
+use wootz_histfactory::{
+    GraphOptions, Inference, InferenceOptions, Model, ModelOptions, Template, Workspace,
+};
 use wootz_ir::{DType, Graph, HostTensor, eval};
 use wootz_runtime::{Definition, Options, compile};
 
@@ -39,6 +42,29 @@ fn run(graph: &Graph, inputs: &[(&str, HostTensor)]) -> BTreeMap<String, Vec<f64
         .run(&program.init(0).expect("the workload is well formed"), inputs)
         .expect("the workload is well formed");
     out.iter().map(|(name, value)| (name.to_string(), value.to_f64())).collect()
+}
+
+/// Channels one parameter at a time, all at once, against all parameters one at a time.
+#[test]
+fn hessians_are_those_of_the_graph() {
+    let sizes = [scaling(45, 7), scaling(60, 90)];
+    for workspace in Workload::ALL.into_iter().map(|w| w.workspace()).chain(sizes) {
+        let (model, data) = model(&workspace);
+        let at = point(&model);
+        let graph = model.logpdf_graph(&GraphOptions::default()).expect("the workload is well formed");
+        let hessian = wootz_transform::hessian(&graph, 0, &[0]).expect("the workload is well formed");
+        let expected = run(&hessian, &[("parameters", vector(&at)), ("data", vector(&data))]);
+        let expected = &expected[&*hessian.outputs.last().expect("there are outputs").name];
+        let cpu = Arc::new(wootz_cpu::Cpu::default());
+        let mut inference =
+            Inference::new(Arc::new(model), cpu, InferenceOptions::default()).expect("it compiles");
+        let got = inference.hessian(&at, &data).expect("it compiles");
+        let scale = expected.iter().fold(1.0, |m: f64, x| m.max(x.abs()));
+        assert_eq!(got.len(), expected.len());
+        for (got, expected) in got.iter().zip(expected) {
+            assert!((got + expected).abs() <= 1e-12 * scale, "{got} {expected}");
+        }
+    }
 }
 
 #[test]

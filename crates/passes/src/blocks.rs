@@ -27,7 +27,7 @@ use crate::emit::{Emit, Values};
 use smallvec::{SmallVec, smallvec};
 use std::ops::{Range, RangeInclusive};
 use wootz_ir::ops::{Binary, Cast, Composite, Movement, Op, Reduce, ReduceKind};
-use wootz_ir::{DType, Dim, Dims, HostTensor, Shape, TensorType, TypeError, Value};
+use wootz_ir::{DType, Dim, Dims, HostTensor, Shape, TypeError, Value};
 
 /// Operands of fewer bytes stay in a cache between their first reading and their last.
 const LARGE: usize = 4 << 20;
@@ -57,14 +57,13 @@ enum Reading {
 pub(crate) fn rule(e: &mut Emit<'_, '_>, op: &Op, inputs: &[Value]) -> Result<Option<Values>, TypeError> {
     let value = match op {
         Op::Reduce(Reduce { kind, axes }) => {
-            let Some(blocks) = blocks(e.ty(inputs[0]), axes, Reading::Once) else { return Ok(None) };
+            let Some(blocks) = blocks(e, inputs[0], axes, Reading::Once) else { return Ok(None) };
             reduced(e, *kind, inputs[0], &blocks)?
         }
         Op::Composite(Composite::Variance { axes, correction }) => {
-            let ty = e.ty(inputs[0]);
-            let moments = ty.dtype == DType::F32;
+            let moments = e.ty(inputs[0]).dtype == DType::F32;
             let reading = if moments { Reading::Moments } else { Reading::Twice };
-            let Some(blocks) = blocks(ty, axes, reading) else { return Ok(None) };
+            let Some(blocks) = blocks(e, inputs[0], axes, reading) else { return Ok(None) };
             let variance = if moments { variance_by_moments } else { variance };
             variance(e, inputs[0], &blocks, *correction)?
         }
@@ -80,12 +79,15 @@ struct Blocks {
     axis: usize,
     count: usize,
     len: usize,
+    /// Whether four rows of a block are taken at a time.
+    together: bool,
     /// The result's sizes.
     result: Shape,
 }
 
 /// The blocks of an operand that is reduced over neighbouring axes, if it is worth while.
-fn blocks(ty: &TensorType, axes: &[usize], reading: Reading) -> Option<Blocks> {
+fn blocks(e: &Emit<'_, '_>, x: Value, axes: &[usize], reading: Reading) -> Option<Blocks> {
+    let ty = e.ty(x);
     let sizes: Dims = ty.shape.iter().map(|d| d.as_const()).collect::<Option<_>>()?;
     let (first, last) = (*axes.first()?, *axes.last()?);
     let elements: usize = sizes.iter().product();
@@ -106,13 +108,18 @@ fn blocks(ty: &TensorType, axes: &[usize], reading: Reading) -> Option<Blocks> {
     if count < least {
         return None;
     }
-    let whole = |step: usize| {
-        lengths.clone().rev().find(|len| count.is_multiple_of(*len) && len.is_multiple_of(step))
+    // A block's own reduction must not be taken for one that is worth while: it would be cut for ever.
+    let whole = |step: usize, longest: usize| {
+        let mut lengths = lengths.clone().rev().filter(|len| *len <= longest);
+        lengths.find(|len| count.is_multiple_of(*len) && len.is_multiple_of(step))
     };
-    let len = whole(TOGETHER).or_else(|| whole(1))?;
+    let has_rows = !inner.is_empty();
+    let four = (has_rows && is_stored(e, x)).then(|| whole(TOGETHER, TOGETHER * (least - 1))).flatten();
+    let len = four.or_else(|| whole(1, if has_rows { least - 1 } else { usize::MAX }))?;
     let count = count / len;
     let shape = outer.iter().cloned().chain([count.into(), len.into()]).chain(inner.iter().cloned());
-    Some(Blocks { shape: shape.collect(), axis: first, count, len, result: ty.shape.without(axes) })
+    let (shape, result) = (shape.collect(), ty.shape.without(axes));
+    Some(Blocks { shape, axis: first, count, len, together: four.is_some(), result })
 }
 
 fn reduced(e: &mut Emit<'_, '_>, kind: ReduceKind, x: Value, of: &Blocks) -> Result<Value, TypeError> {
@@ -125,24 +132,7 @@ fn reduced(e: &mut Emit<'_, '_>, kind: ReduceKind, x: Value, of: &Blocks) -> Res
 
 /// The operand as `[outer.., count, len, inner..]`; of rows that lie in memory every fourth, from the first four on.
 fn rows(e: &mut Emit<'_, '_>, x: Value, of: &Blocks) -> Result<SmallVec<[Value; TOGETHER]>, TypeError> {
-    let inner = of.axis + 2 < of.shape.rank();
-    let computed = matches!(
-        e.def(x),
-        Some((
-            Op::Unary(_)
-                | Op::Binary(_)
-                | Op::Compare(_)
-                | Op::Ternary(_)
-                | Op::Cast(_)
-                | Op::Movement(_)
-                | Op::Gather(_)
-                | Op::Source(_)
-                | Op::Random(_)
-                | Op::Composite(_),
-            _
-        ))
-    );
-    if !inner || computed || !of.len.is_multiple_of(TOGETHER) {
+    if !of.together {
         return Ok(smallvec![reshape(e, x, &of.shape)?]);
     }
     let with = |dims: &[usize]| -> Shape {
@@ -162,6 +152,26 @@ fn rows(e: &mut Emit<'_, '_>, x: Value, of: &Blocks) -> Result<SmallVec<[Value; 
             reshape(e, every, &single)
         })
         .collect()
+}
+
+/// Whether a value lies in memory, and is not computed where it is read.
+fn is_stored(e: &Emit<'_, '_>, x: Value) -> bool {
+    !matches!(
+        e.def(x),
+        Some((
+            Op::Unary(_)
+                | Op::Binary(_)
+                | Op::Compare(_)
+                | Op::Ternary(_)
+                | Op::Cast(_)
+                | Op::Movement(_)
+                | Op::Gather(_)
+                | Op::Source(_)
+                | Op::Random(_)
+                | Op::Composite(_),
+            _
+        ))
+    )
 }
 
 /// Combines pairwise.

@@ -17,6 +17,14 @@ fn compiled(
     build: impl Fn(&mut Builder, Value) -> Value,
     reductions: usize,
 ) -> [Graph; 2] {
+    let graphs = optimized(dtype, dims, build);
+    let found = graphs[1].body.nodes().iter().filter(|n| matches!(n.op, Op::Reduce(_))).count();
+    assert_eq!(found, reductions, "{dims:?}");
+    graphs
+}
+
+/// The same, whatever reductions it has.
+fn optimized(dtype: DType, dims: &[usize], build: impl Fn(&mut Builder, Value) -> Value) -> [Graph; 2] {
     let mut b = Builder::new();
     let x = b.param(TensorType::new(dtype, dims));
     let y = build(&mut b, x);
@@ -26,8 +34,6 @@ fn compiled(
         body: Arc::new(b.finish(&[y])),
     };
     let after = run(&graph, Optimize::Full, &target(&[]), &mut |_, _| {}).unwrap();
-    let found = after.body.nodes().iter().filter(|n| matches!(n.op, Op::Reduce(_))).count();
-    assert_eq!(found, reductions, "{dims:?}");
     [graph, after]
 }
 
@@ -63,6 +69,19 @@ fn sums_and_extremes_over_rows() {
     check(&[512, 1024], reduce(ReduceKind::Sum, 1), 1);
     check(&[512, 64], reduce(ReduceKind::Sum, 0), 1);
     check(&[1021, 520], reduce(ReduceKind::Sum, 0), 1);
+}
+
+/// What is computed is reduced as it is computed, and a block's own reduction is cut no more.
+#[test]
+fn rows_that_are_computed() {
+    let of_squares = |of: &dyn Fn(&mut Builder, Value) -> Value, b: &mut Builder, x: Value| {
+        let squares = b.mul(x, x).unwrap();
+        of(b, squares)
+    };
+    for (rows, reductions) in [(1024, 2), (512, 2), (4 * 509, 1), (6 * 255, 2), (3 * 255, 2)] {
+        check(&[rows, 1024], |b, x| of_squares(&reduce(ReduceKind::Sum, 0), b, x), reductions);
+        let _ = optimized(DType::F32, &[rows, 2048], |b, x| of_squares(&variance(&[0], 0), b, x));
+    }
 }
 
 #[test]

@@ -148,14 +148,15 @@ fn bins(b: &mut Builder, counts: Value, rates: Value, blend: Value) -> Result<(V
     Ok((slope, weight))
 }
 
-struct Terms {
+/// The constraint terms and their derivatives by the parameters; the second derivatives are a diagonal.
+pub(super) struct Terms {
     nll: Value,
     gradient: Value,
-    curvature: Value,
+    pub(super) curvature: Value,
 }
 
 /// The constraint terms. Their Hessian is diagonal, so that its product with a vector of ones is its diagonal.
-fn constraints(
+pub(super) fn constraints(
     b: &mut Builder,
     model: &Model,
     parameters: Value,

@@ -202,7 +202,7 @@ fn pull(
 }
 
 /// The model with a parameter for each channel and parameter that acts there, and their positions.
-fn split_by_channel(model: &Model) -> (Model, BTreeMap<(usize, usize), usize>) {
+pub(super) fn split_by_channel(model: &Model) -> (Model, BTreeMap<(usize, usize), usize>) {
     let mut structure: Structure = model.structure().clone();
     let channel_of_block: Vec<usize> = structure.blocks.iter().map(|b| b.channel).collect();
     let block_of_cell = structure.cell_block.clone();
@@ -246,7 +246,7 @@ fn body(
 }
 
 /// A region of one result for each row of `seeds`, its last argument.
-fn mapped(
+pub(super) fn mapped(
     b: &mut Builder,
     region: &wootz_ir::Region,
     captured: &[Value],

@@ -15,6 +15,7 @@ mod error;
 mod fit;
 mod fit_graph;
 mod goodness;
+mod hessian;
 mod hypotest_graph;
 mod implicit;
 mod interval;

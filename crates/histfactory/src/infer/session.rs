@@ -2,6 +2,7 @@
 
 use super::InferenceError;
 use super::derivatives::Programs;
+use super::hessian;
 use super::iteration::{self, Arg, Out};
 use crate::{GraphOptions, Model, Template};
 use std::collections::BTreeMap;
@@ -36,7 +37,7 @@ pub struct Inference {
     backend: Arc<dyn Backend>,
     options: InferenceOptions,
     iteration: Session,
-    hessian: Option<Session>,
+    hessian: Option<(Session, hessian::Layout)>,
     expected: Option<Session>,
     auxdata: Option<Session>,
     /// (parameters) → the rates of each sample and their derivatives by the parameters.
@@ -138,7 +139,7 @@ impl Inference {
         }
         self.templates[at].copy_from_slice(values);
         let others = [
-            (self.hessian.as_mut(), 2),
+            (self.hessian.as_mut().map(|(session, _)| session), 2),
             (self.expected.as_mut(), 1),
             (self.auxdata.as_mut(), 0),
             (self.yields.as_mut(), 1),
@@ -194,19 +195,20 @@ impl Inference {
     pub fn hessian(&mut self, parameters: &[f64], data: &[f64]) -> Result<Vec<f64>, InferenceError> {
         self.model.check_parameters(parameters)?;
         self.model.check_data(data)?;
-        if self.hessian.is_none() {
-            let graph = self.model.logpdf_graph(&self.options.graph)?;
-            let graph = wootz_transform::hessian(&graph, 0, &[0])?;
-            let mut session = session(graph, &*self.backend, &self.options.compile)?;
-            bind_templates(&mut session, 2, &self.templates)?;
-            self.hessian = Some(session);
-        }
-        let session = self.hessian.as_mut().expect("it was just made");
+        let (session, layout) = match &mut self.hessian {
+            Some(found) => found,
+            slot => {
+                let (graph, layout) = hessian::graph(&self.model, &self.options.graph)?;
+                let mut session = session(graph, &*self.backend, &self.options.compile)?;
+                bind_templates(&mut session, 2, &self.templates)?;
+                slot.insert((session, layout))
+            }
+        };
         write(session, 0, parameters)?;
         write(session, 1, data)?;
         session.run()?;
         let outputs = session.outputs();
-        Ok(outputs[outputs.len() - 1].as_slice::<f64>().iter().map(|h| -h).collect())
+        Ok(layout.dense(outputs[0].as_slice(), outputs[1].as_slice()))
     }
 
     /// Sets an argument of the iteration.
