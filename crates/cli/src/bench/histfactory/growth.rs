@@ -1,4 +1,4 @@
-//! How times grow with a model: the largest scaling against half and a quarter of it.
+//! How times grow with a model: a large scaling against half and a quarter of it.
 
 use wootz::histfactory::workload::scaling;
 use wootz_bench::kernels::{Case, Contender, Goal, Per};
@@ -7,41 +7,48 @@ use super::super::kernels::Planned;
 use super::cases::{Subject, Task, reference};
 use super::native;
 
-/// Bins, and systematics beside the parameter of interest, with what they are to the largest.
-const SIZES: [(&str, usize, usize); 3] =
-    [("wootz", 10_000, 1_999), ("wootz, half the model", 5_000, 999), ("wootz, a quarter of it", 2_500, 499)];
+/// A contender, its bins, and its systematics beside the parameter of interest.
+type Size = (&'static str, usize, usize);
+
+const HALF_OF: &str = "wootz, half the model";
+const QUARTER_OF: &str = "wootz, a quarter of it";
+const DENSITIES: [Size; 3] = [("wootz", 10_000, 1_999), (HALF_OF, 5_000, 999), (QUARTER_OF, 2_500, 499)];
+/// Fits solve dense systems, whose work grows with the cube.
+const FITS: [Size; 3] = [("wootz", 2_500, 499), (HALF_OF, 1_250, 249), (QUARTER_OF, 625, 124)];
 /// A tenth more than linear.
 const HALF: f64 = 2.2;
 
 /// The cases.
 pub(super) fn all() -> impl Iterator<Item = Planned> {
-    [Task::Nll, Task::Gradient].into_iter().map(|task| {
+    let linear = || vec![Goal::Ratio { against: HALF_OF.to_owned(), at_most: HALF }];
+    let densities = [Task::Nll, Task::Gradient].into_iter().map(move |task| {
         let name = format!("10,000 bins, 2,000 parameters: {}", task.title());
-        Planned::new(name, move |name| case(name, task))
-    })
+        Planned::new(name, move |name| case(name, task, &DENSITIES, linear()))
+    });
+    let name = format!("2,500 bins, 500 parameters: {}", Task::Fit.title());
+    densities.chain([Planned::new(name, |name| case(name, Task::Fit, &FITS, Vec::new()))])
 }
 
-fn case(name: String, task: Task) -> Result<Case, String> {
+fn case(name: String, task: Task, sizes: &[Size], goals: Vec<Goal>) -> Result<Case, String> {
     let mut contenders: Vec<Box<dyn Contender>> = Vec::new();
-    for (name, bins, systematics) in SIZES {
-        let subject = Subject::new(scaling(bins, systematics), 1)?;
+    for (name, bins, systematics) in sizes {
+        let subject = Subject::new(scaling(*bins, *systematics), 1)?;
         let expected = reference(&subject, task)?;
         let contender = native::native(&subject, task, 0)?;
         contenders.push(Box::new(OfSize { name, contender, expected }));
     }
-    let [(subject, ..), (half, ..), _] = SIZES;
     Ok(Case {
         name,
         threads: 1,
         per: Per::Step,
         expected: vec![1.0],
         tolerance: 1e-8,
-        subject: subject.to_owned(),
+        subject: sizes[0].0.to_owned(),
         contenders,
         peers: Vec::new(),
         inputs: Vec::new(),
         document: None,
-        goals: vec![Goal::Ratio { against: half.to_owned(), at_most: HALF }],
+        goals,
     })
 }
 
