@@ -135,9 +135,6 @@ fn reduce_even(m: &mut Math<'_>, x: Reg) -> Reduced {
 
 /// eˣ.
 pub(super) fn exp(m: &mut Math<'_>, x: Reg) -> Reg {
-    if m.is_fused() && !m.is_double() {
-        return exp_single(m, x);
-    }
     exp_by(m, x, |m, r| {
         if m.is_fused() {
             return m.polynomial(r, m.pick(EXP));
@@ -148,30 +145,6 @@ pub(super) fn exp(m: &mut Math<'_>, x: Reg) -> Reg {
         let rest = m.fma(square, curve, r);
         m.add_to(rest, 1.0)
     })
-}
-
-/// eˣ in f32, by a short chain of dependent operations: what hides its latency is how many of them a processor holds.
-fn exp_single(m: &mut Math<'_>, x: Reg) -> Reg {
-    let Reduced { n, r, power } = reduce_even(m, x);
-    let r = m.fma_by(n, -2.0 * m.pick(LN_2)[1], r);
-    let square = m.mul(r, r);
-    // Pairs of terms do not wait for each other.
-    let mut pairs = m.pick(EXP)[2..].chunks(2).rev().map(|c| (c[0], c[1]));
-    let mut pair = |m: &mut Math<'_>| {
-        let (constant, linear) = pairs.next()?;
-        let constant = m.float(constant);
-        Some(m.fma_by(r, linear, constant))
-    };
-    let mut curve = pair(m).expect("there are many coefficients");
-    while let Some(next) = pair(m) {
-        curve = m.fma(curve, square, next);
-    }
-    let one = m.float(1.0);
-    let slope = m.fma(curve, r, one);
-    // (1 + slope · r) · power, to the same bits: products with powers of two are exact.
-    let scaled = m.mul(r, power);
-    let scaled = m.fma(slope, scaled, power);
-    m.mul(scaled, power)
 }
 
 /// eˣ with the digits that an f32 result needs, in f64.
