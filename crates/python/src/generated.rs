@@ -4,6 +4,7 @@ use crate::error::{Kind, OrRaise, Raise, guarded};
 use crate::program::{Definition, level};
 use crate::types::Spec;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
 use std::collections::BTreeMap;
 use std::time::Instant;
 use wootz_ir::Dims;
@@ -29,6 +30,36 @@ pub(crate) struct Generated {
     wide: bool,
     /// Seconds of each stage, in order.
     stages: Vec<(&'static str, f64)>,
+}
+
+/// Parameters that were found right: names with the arrays themselves, held weakly.
+#[pyclass(frozen, module = "wootz._native")]
+pub(crate) struct Recognised {
+    entries: Vec<(Py<PyAny>, Py<PyWeakrefReference>)>,
+}
+
+#[pymethods]
+impl Recognised {
+    /// Raises `TypeError` for arrays that cannot be held weakly.
+    #[new]
+    fn new(params: &Bound<'_, PyDict>) -> PyResult<Recognised> {
+        let entry = |(name, array): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+            Ok((name.unbind(), PyWeakrefReference::new(&array)?.unbind()))
+        };
+        Ok(Recognised { entries: params.iter().map(entry).collect::<PyResult<_>>()? })
+    }
+
+    /// Whether these are the same arrays under the same names, in the same order.
+    fn are(&self, params: &Bound<'_, PyDict>) -> bool {
+        let py = params.py();
+        let same = |(seen, (name, array)): (
+            &(Py<PyAny>, Py<PyWeakrefReference>),
+            (Bound<'_, PyAny>, Bound<'_, PyAny>),
+        )| {
+            name.is(&seen.0) && seen.1.bind(py).upgrade().is_some_and(|live| live.is(&array))
+        };
+        params.len() == self.entries.len() && self.entries.iter().zip(params.iter()).all(same)
+    }
 }
 
 /// Writes the source of a definition for inputs of these shapes; `differentiate`: the derivatives of a training step are left to

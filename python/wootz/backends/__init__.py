@@ -11,14 +11,15 @@ import linecache
 import os
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from wootz import _native
-from wootz._errors import BackendError, DonatedError, DTypeError, FileError, ModelError, ShapeError, UnknownNameError
+from wootz._errors import BackendError, DTypeError, FileError, ModelError, ShapeError, UnknownNameError
 from wootz.backends import _cache
 from wootz.backends._cache import CompilationCache, Report
+from wootz.backends._held import Layout, State
 
 _counter = itertools.count()
 
@@ -76,6 +77,11 @@ class Framework:
         """The device as the source names it."""
         return None
 
+    @property
+    def keeps(self) -> bool:
+        """Whether `array` gives back every array of the framework as it is."""
+        return True
+
     def array(self, value: Any) -> Any:
         """An array of the framework, on its device."""
         raise NotImplementedError(self.name)
@@ -127,69 +133,6 @@ _NAMES = {
 }
 
 
-class Layout:
-    """What a program holds, by name: parameters or state, some of them stacked, as equal layers are by `stack_layers`."""
-
-    def __init__(self, specs: dict[str, Any], params: tuple[str, ...], stacks: list[tuple[str, list[str]]]) -> None:
-        self.specs = specs
-        self.params = params
-        # The stack that a name is in, and where.
-        self.places = {name: (stack, i) for stack, names in stacks for i, name in enumerate(names)}
-        # Names as the program has them, each with the names of what it is made of.
-        self.held: dict[str, tuple[str, ...]] = {}
-        members = dict(stacks)
-        for name in specs:
-            stack, _ = self.places.get(name, (None, 0))
-            self.held.setdefault(stack or name, tuple(members[stack]) if stack else (name,))
-
-
-class State(Mapping):
-    """The state of a training run on a framework: a mapping of names to its arrays. A step consumes it and gives the next."""
-
-    __module__ = "wootz"
-
-    def __init__(self, tensors: dict[str, Any], layout: Layout) -> None:
-        self._tensors: dict[str, Any] | None = tensors
-        self._layout = layout
-
-    def _held(self) -> dict[str, Any]:
-        if self._tensors is None:
-            raise DonatedError("this state was consumed by a step: use the state that the step returned")
-        return self._tensors
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The trained parameters, for inference. The next step may overwrite them."""
-        return {name: self[name] for name in self._layout.params}
-
-    @property
-    def consumed(self) -> bool:
-        """Whether a step has taken the state."""
-        return self._tensors is None
-
-    def __getitem__(self, name: str) -> Any:
-        held = self._held()
-        stack, at = self._layout.places.get(name, (None, 0))
-        if stack is not None:
-            return held[stack][at]
-        if name not in held:
-            raise UnknownNameError(f"the state has no `{name}` (it has {', '.join(self)})")
-        return held[name]
-
-    def __iter__(self) -> Iterator[str]:
-        self._held()
-        return iter(self._layout.specs)
-
-    def __len__(self) -> int:
-        self._held()
-        return len(self._layout.specs)
-
-    def __repr__(self) -> str:
-        if self._tensors is None:
-            return "<wootz.State (consumed)>"
-        return f"<wootz.State {{{', '.join(self)}}}>"
-
-
 class GeneratedProgram:
     """A program of another framework. Called as a native one: `program(params, x=...)`, `step(state, x=..., y=...)`."""
 
@@ -235,8 +178,10 @@ class GeneratedProgram:
         self._results = [name for name, updates, _ in generated.outputs if not updates]
         # What a right input looks like, so that checking one is two comparisons.
         self._expected = [(name, tuple(spec.shape), self._dtype(spec)) for name, spec in self._given]
-        # The arrays of the last parameters that were right.
-        self._seen: tuple[int, ...] = ()
+        # The type of the last input that needed no conversion.
+        self._kept: type = object
+        # The last parameters that were right.
+        self._right = _native.Recognised({})
         start = time.perf_counter()
         if file is not None:
             self.save_source(file)
@@ -339,12 +284,11 @@ class GeneratedProgram:
         """Parameters of the right names, shapes and dtypes. A dict of the same arrays as in the last call is not looked at again."""
         if type(params) is not dict:
             return self.params(params)
-        seen = tuple(map(id, params.values()))
-        if seen == self._seen:
+        if self._right.are(params):
             return params
         own = self.params(params)
         if len(own) == len(params) and all(own[name] is array for name, array in params.items()):
-            self._seen = seen
+            self._right = _native.Recognised(params)
         return own
 
     def _converted(self, tensors: Mapping[str, Any], what: str, convert: Callable[[Any], Any]) -> dict[str, Any]:
@@ -378,13 +322,20 @@ class GeneratedProgram:
         if array.dtype != dtype:
             raise DTypeError(f"`{name}`: expected {dtype}, got {array.dtype}; convert it first")
 
+    def _array(self, value: Any) -> Any:
+        array = self.framework.array(value)
+        if array is value and self.framework.keeps:
+            self._kept = type(array)
+        return array
+
     def _arguments(self, inputs: dict[str, Any]) -> list[Any]:
-        arguments = []
+        arguments, kept = [], self._kept
         for name, shape, dtype in self._expected:
             array = inputs.get(name)
-            if array is None:
-                raise self._wrong_names(inputs)
-            array = self.framework.array(array)
+            if type(array) is not kept:
+                if array is None:
+                    raise self._wrong_names(inputs)
+                array = self._array(array)
             if array.shape != shape or array.dtype != dtype:
                 self._check(name, array, shape, dtype)
             arguments.append(array)
@@ -407,7 +358,7 @@ class GeneratedProgram:
             raise TypeError(f"a program takes {what} and then its inputs by name, got {len(args)} arguments by position")
         arguments = self._arguments(inputs)
         if not self._updates:
-            if not self._generated.held:
+            if not self._held:
                 return self._function(*arguments)
             if not args:
                 raise UnknownNameError(f"the program has parameters ({', '.join(self._held)}): pass them first")

@@ -30,6 +30,11 @@ class Torch(Framework):
         # Eager PyTorch has a kernel for each op's derivative; compiled, formulas become such kernels.
         return not jit
 
+    @property
+    def keeps(self) -> bool:
+        # With a device, arrays from elsewhere are moved there.
+        return self.device is None
+
     def array(self, value: Any) -> Any:
         if not isinstance(value, self.module.Tensor):
             import numpy as np
