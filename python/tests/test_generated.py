@@ -1,9 +1,11 @@
 """Programs that run as generated source: the same numbers as the native backend's, the same face."""
 
+import gc
 import re
 import subprocess
 import sys
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -303,6 +305,25 @@ def test_wrong_parameters_are_named(backend):
     np.testing.assert_array_equal(np.asarray(program(arrays, x=IMAGES)["logits"]), expected)
     params["2.bias"] = params["2.bias"] + 1
     np.testing.assert_allclose(np.asarray(program(params, x=IMAGES)["logits"]), expected + 1, rtol=1e-5)
+    # The same arrays under other names are not the same parameters.
+    renamed = {{"0.weight": "0.scale"}.get(name, name): value for name, value in params.items()}
+    with pytest.raises(wz.UnknownNameError, match=r"parameter `0.weight` .* is missing"):
+        program(renamed, x=IMAGES)
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_parameters_are_not_kept_alive(backend):
+    program = wz.compile(MODEL, INPUTS, backend=backend)
+    params = program.init()
+    for _ in range(2):
+        program(params, x=IMAGES)
+    weight = weakref.ref(params["0.weight"])
+    del params["0.weight"]
+    gc.collect()
+    assert weight() is None
+    # Whatever lies where the array lay is looked at.
+    with pytest.raises(wz.UnknownNameError, match=r"parameter `0.weight` .* is missing"):
+        program(params, x=IMAGES)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from _typeshed import Incomplete, SupportsGetItem
 from os import PathLike
 from typing import Any, SupportsFloat, SupportsIndex, final
 
-__all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "HistFactoryDensity", "HistFactoryHistogram", "HistFactoryInference", "HistFactoryModel", "HistFactoryObjective", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Profile", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
+__all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "HistFactoryDensity", "HistFactoryHistogram", "HistFactoryInference", "HistFactoryModel", "HistFactoryObjective", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Profile", "Program", "Recognised", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
 
 @final
 class DType:
@@ -717,6 +717,20 @@ class Program:
     def state(self, /, tensors: Any) -> State:
         """
         The state made of these tensors (a mapping of names to arrays).
+        """
+
+@final
+class Recognised:
+    """
+    Parameters that were found right: names with the arrays themselves, held weakly.
+    """
+    def __new__(cls, /, params: dict) -> Recognised:
+        """
+        Raises `TypeError` for arrays that cannot be held weakly.
+        """
+    def are(self, /, params: dict) -> bool:
+        """
+        Whether these are the same arrays under the same names, in the same order.
         """
 
 @final

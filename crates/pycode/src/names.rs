@@ -1,6 +1,7 @@
 //! Python identifiers: valid, unused, and close to what the user called things.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
 /// Names that must not be taken: keywords, builtins that the output uses, modules.
 const RESERVED: &[&str] = &[
@@ -81,10 +82,14 @@ const RESERVED: &[&str] = &[
     "partial",
 ];
 
+static RESERVED_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| RESERVED.iter().copied().collect());
+
 /// The names taken in a scope.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     taken: HashSet<String>,
+    /// The last number given to names of a base: no lower one is free.
+    numbers: HashMap<String, usize>,
 }
 
 impl Names {
@@ -101,12 +106,16 @@ impl Names {
     /// A new name like `hint`: itself, or with a number.
     pub(crate) fn fresh(&mut self, hint: &str) -> String {
         let base = identifier(hint);
-        let free = |name: &str| !RESERVED.contains(&name) && !self.taken.contains(name);
+        let free = |name: &str| !RESERVED_SET.contains(name) && !self.taken.contains(name);
         let name = if free(&base) {
             base
         } else {
             let join = if base.ends_with(|c: char| c.is_ascii_digit()) { "_" } else { "" };
-            (1..).map(|i| format!("{base}{join}{i}")).find(|name| free(name)).expect("numbers do not run out")
+            let from = self.numbers.get(&base).map_or(1, |last| last + 1);
+            let numbered = (from..).map(|i| (i, format!("{base}{join}{i}"))).find(|(_, name)| free(name));
+            let (number, name) = numbered.expect("numbers do not run out");
+            self.numbers.insert(base, number);
+            name
         };
         self.taken.insert(name.clone());
         name
@@ -154,7 +163,9 @@ mod tests {
     #[test]
     fn names_are_unique_and_never_keywords() {
         let mut names = Names::default();
-        let made: Vec<String> = ["h", "h", "h", "lambda", "0", "0"].map(|hint| names.fresh(hint)).into();
-        assert_eq!(made, ["h", "h1", "h2", "lambda1", "block_0", "block_0_1"]);
+        names.reserve("h2");
+        let made: Vec<String> =
+            ["h", "h", "h3", "h", "lambda", "0", "0"].map(|hint| names.fresh(hint)).into();
+        assert_eq!(made, ["h", "h1", "h3", "h4", "lambda1", "block_0", "block_0_1"]);
     }
 }

@@ -52,13 +52,10 @@ impl Recognised {
     /// Whether these are the same arrays under the same names, in the same order.
     fn are(&self, params: &Bound<'_, PyDict>) -> bool {
         let py = params.py();
-        let same = |(seen, (name, array)): (
-            &(Py<PyAny>, Py<PyWeakrefReference>),
-            (Bound<'_, PyAny>, Bound<'_, PyAny>),
-        )| {
-            name.is(&seen.0) && seen.1.bind(py).upgrade().is_some_and(|live| live.is(&array))
-        };
-        params.len() == self.entries.len() && self.entries.iter().zip(params.iter()).all(same)
+        params.len() == self.entries.len()
+            && self.entries.iter().zip(params.iter()).all(|((name, weak), (given, array))| {
+                given.is(name) && weak.bind(py).upgrade().is_some_and(|live| live.is(&array))
+            })
     }
 }
 
