@@ -52,6 +52,9 @@ OUTPUT_TOLERANCE = 1e-4
 DENSITY_TOLERANCE = 1e-10
 PARAMETER_TOLERANCE = 2e-3
 
+# Processes of each side whose memory is looked at.
+MEMORY_PROCESSES = 3
+
 
 def numbers(case, rng):
     if case.kind == "transformer":
@@ -275,14 +278,15 @@ def overhead(pair, args):
 
 
 def memory(pair, args):
-    """The largest resident memory of fresh processes, each with one side alone."""
-    sides = {}
-    for side in ("ours", "theirs"):
-        command = [sys.executable, *sys.argv, "--only", side]
-        sides[side] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    """The largest resident memory of fresh processes, each with one side alone: the median of several, the sides in turn."""
+    sides = {"ours": [], "theirs": []}
+    for _ in range(MEMORY_PROCESSES):
+        for side, found in sides.items():
+            command = [sys.executable, *sys.argv, "--only", side]
+            found.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
     row = {}
-    for phase, mine in sides["ours"].items():
-        hand = sides["theirs"][phase]
+    for phase in sides["ours"][0]:
+        mine, hand = (statistics.median(peaks[phase] for peaks in found) for found in sides.values())
         print(f"{title(args)}, {phase}: {mine / hand:.3f} of hand-written ({mine / 1024:.0f} and {hand / 1024:.0f} MiB)")
         row[phase] = {"of_handwritten": mine / hand, "generated_kib": mine, "handwritten_kib": hand}
     return row
@@ -338,13 +342,17 @@ def everything(args):
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "row.json"
-        for words in table():
-            if args.rows and " ".join(words) not in args.rows:
-                continue
+        wanted = [words for words in table() if not args.rows or " ".join(words) in args.rows]
+        for i, words in enumerate(wanted):
+            name = " ".join(words)
+            print(f"[{i + 1}/{len(wanted)}] {name}", file=sys.stderr, flush=True)
             defaults = [] if "--seconds" in words else ["--seconds", str(args.seconds)]
             command = [sys.executable, str(Path(__file__).parent), *words, *defaults, "--json", str(out)]
-            if subprocess.run(command, check=False).returncode != 0:
-                failed.append(" ".join(words))
+            try:
+                subprocess.run(command, check=True, timeout=args.limit)
+            except subprocess.SubprocessError as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                failed.append(name)
                 continue
             rows.append(json.loads(out.read_text()))
     versions = {name: importlib.metadata.version(name) for name in ("wootz", "numpy", "jax", "jaxlib", "torch")}
@@ -385,6 +393,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=12.0, help="about how long to measure a row")
     parser.add_argument("--json", help="the file to write what was measured to")
     parser.add_argument("--rows", nargs="*", help='of `all`, these rows only: "jax mlp --mode training"')
+    parser.add_argument("--limit", type=float, default=900.0, help="of `all`, the seconds after which a row is given up")
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--only", choices=("ours", "theirs"), help=argparse.SUPPRESS)
     args = parser.parse_args()
