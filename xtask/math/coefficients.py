@@ -156,6 +156,7 @@ FITS = {
     "STIRLING": lambda: fit(
         stirling, lambda u: mp.sqrt(u) / lgamma(1 / mp.sqrt(u)), 7, mpf(10) ** -6, mpf(1) / 36, 53, fixed=twelfth, keep=1
     ),
+    "SLOPE": lambda: fit(lambda z: mp.psi(0, z), one, 4, "1.375", "6", 53, keep=0),
     "DIGAMMA": lambda: between(digamma, "0.9999", "2.0001", "1.5", 22, keep=0),
     "DIGAMMA_SERIES": lambda: fit(
         digamma_series, lambda u: u / mp.psi(0, 1 / mp.sqrt(u)), 11, mpf(10) ** -5, mpf("1.0001") / 9, 53,

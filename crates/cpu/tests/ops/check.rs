@@ -27,6 +27,8 @@ pub(crate) fn run(graph: &Graph, executable: &dyn Executable, inputs: &[HostTens
 pub(crate) enum Bound {
     /// Of the element.
     Units(f64),
+    /// Of the element, or, where that is less, this much.
+    UnitsOr(f64, f64),
     /// Of sums: 64 of the element, or, where terms cancel, 4 of the largest element.
     Sum,
 }
@@ -50,11 +52,12 @@ pub(crate) fn assert_close(what: &str, got: &HostTensor, want: &HostTensor, boun
     for (i, (g, w)) in got.iter().zip(&want).enumerate() {
         let same = g == w || (g.is_nan() && w.is_nan());
         let size = w.abs().max(f64::MIN_POSITIVE);
-        let units = match bound {
-            Bound::Units(n) => n * size,
-            Bound::Sum => (64.0 * size).max(4.0 * largest),
+        let allowed = match bound {
+            Bound::Units(n) => n * size * epsilon,
+            Bound::UnitsOr(n, absolute) => (n * size * epsilon).max(absolute),
+            Bound::Sum => (64.0 * size).max(4.0 * largest) * epsilon,
         };
-        let close = (g - w).abs() <= units * epsilon;
+        let close = (g - w).abs() <= allowed;
         assert!(
             same || close,
             "{what}: element {i} is {g:e}, the interpreter says {w:e}\n got {got:?}\nwant {want:?}"

@@ -4,8 +4,14 @@
 //! formulas. f32 is computed in f64.
 
 use super::builder::Math;
-use super::log::{log, log_parts};
+use super::log::log_parts;
 use crate::kernel::Reg;
+
+/// π² in two parts.
+const PI_SQUARED: [f64; 2] = [9.869604401089358, 6.265295508739711e-16];
+/// ψ(z) for 1.375 ≤ z < 6, to two digits.
+const SLOPE: [f64; 5] =
+    [-2.1389543821695085, 2.156953240566775, -0.5862627325847772, 0.08303123785529022, -0.004576551233323129];
 
 /// From here on Stirling's series are used, for the function and its two derivatives.
 const LARGE: [f64; 3] = [6.0, 3.0, 4.0];
@@ -198,8 +204,9 @@ fn lgamma_double(m: &mut Math<'_>, x: Reg) -> Reg {
     // Γ(x) = Γ(1 + x) / x, and |Γ(−a)| = π / (|sin πa| · Γ(1 + a)).
     let below = m.add_to(x, -1.0);
     let t = m.select(small, size, below);
-    let z = m.add(t, one);
-    let main = lgamma_positive(m, t, z);
+    let (z, z_low) = m.two_sum(t, one);
+    let z_low = m.select(small, z_low, zero);
+    let [main, main_low] = lgamma_positive(m, t, [z, z_low]);
     let d = from_integer(m, size);
     let square = m.mul(d, d);
     let curve = m.polynomial(square, &SIN_PI[1..]);
@@ -218,24 +225,43 @@ fn lgamma_double(m: &mut Math<'_>, x: Reg) -> Reg {
     let low = m.add(low, relative);
     let minus = m.neg(main);
     let main = m.select(negative, minus, main);
-    let rest = m.sub(main, low);
-    let value = m.sub(rest, logarithm);
+    let minus = m.neg(main_low);
+    let main_low = m.select(negative, minus, main_low);
+    // Below 0 the two cancel in part.
+    let minus = m.neg(logarithm);
+    let (value, lost) = m.two_sum(main, minus);
+    let low = m.sub(main_low, low);
+    let low = m.add(low, lost);
+    let low = or_zero(m, low);
+    let value = m.add(value, low);
     // Integers only.
     let (infinity, bound) = (m.float(f64::INFINITY), m.float(-2f64.powi(52)));
     let is_pole = m.le(x, bound);
     m.select(is_pole, infinity, value)
 }
 
-/// log Γ(z) of z = 1 + t > 0.7.
-fn lgamma_positive(m: &mut Math<'_>, t: Reg, z: Reg) -> Reg {
-    let one = m.float(1.0);
-    let (mut at, mut product) = (z, one);
+/// The low part of a sum, or 0 where an infinite sum has none.
+fn or_zero(m: &mut Math<'_>, low: Reg) -> Reg {
+    let zero = m.float(0.0);
+    let size = m.abs(low);
+    let infinity = m.float(f64::INFINITY);
+    let finite = m.lt(size, infinity);
+    m.select(finite, low, zero)
+}
+
+/// log Γ(z) of z = 1 + t > 0.7, whose second part is small; in two parts, the second of which may be NaN where the first is
+/// infinite.
+fn lgamma_positive(m: &mut Math<'_>, t: Reg, [z, z_low]: [Reg; 2]) -> [Reg; 2] {
+    let (zero, one) = (m.float(0.0), m.float(1.0));
+    let (mut at, mut product, mut product_low) = (z, one, zero);
     for step in 1..=4 {
         let bound = m.float(f64::from(step) + 1.5);
         let above = m.le(bound, z);
         let lower = m.add_to(z, -f64::from(step));
-        let longer = m.mul(product, lower);
+        let (longer, lost) = m.two_product(product, lower);
+        let lost = m.fma(product_low, lower, lost);
         product = m.select(above, longer, product);
+        product_low = m.select(above, lost, product_low);
         at = m.select(above, lower, at);
     }
     let bound = m.float(LARGE[0]);
@@ -244,11 +270,14 @@ fn lgamma_positive(m: &mut Math<'_>, t: Reg, z: Reg) -> Reg {
     let [logarithm, low] = log_parts(m, of);
     let curve = m.polynomial(t, &AT_ONE);
     // Adding 0 makes lgamma 1 positive.
-    let zero = m.float(0.0);
     let at_one = m.fma(t, curve, zero);
     let d = m.add_to(at, -2.0);
     let curve = m.polynomial(d, &AT_TWO);
-    let at_two = m.fma(d, curve, logarithm);
+    let part = m.mul(d, curve);
+    let (at_two, at_two_low) = m.two_sum(logarithm, part);
+    let relative = m.div(product_low, product);
+    let at_two_low = m.add(at_two_low, relative);
+    let at_two_low = m.add(at_two_low, low);
     let inverse = m.div(one, z);
     let square = m.mul(inverse, inverse);
     let curve = m.polynomial(square, &STIRLING);
@@ -256,20 +285,29 @@ fn lgamma_positive(m: &mut Math<'_>, t: Reg, z: Reg) -> Reg {
     let rest = m.fma(inverse, curve, constant);
     let power = m.add_to(z, -0.5);
     let rest = m.fma(power, low, rest);
-    let logarithm = m.add_to(logarithm, -1.0);
-    let stirling = m.fma(power, logarithm, rest);
+    let less = m.add_to(logarithm, -1.0);
+    let (most, most_low) = m.two_product(power, less);
+    let (stirling, stirling_low) = m.two_sum(most, rest);
+    let stirling_low = m.add(stirling_low, most_low);
+    // ψ(z) = log z − 1/2z − …
+    let slope = m.polynomial(z, &SLOPE);
+    let slope = m.select(large, logarithm, slope);
+    let value = m.select(large, stirling, at_two);
+    let value_low = m.select(large, stirling_low, at_two_low);
+    let value_low = m.fma(slope, z_low, value_low);
     let bound = m.float(1.375);
     let near_one = m.lt(z, bound);
-    let value = m.select(near_one, at_one, at_two);
-    m.select(large, stirling, value)
+    [m.select(near_one, at_one, value), m.select(near_one, zero, value_low)]
 }
 
 fn digamma_double(m: &mut Math<'_>, x: Reg) -> Reg {
     let (zero, one) = (m.float(0.0), m.float(1.0));
     let negative = m.le(x, zero);
     // ψ(−a) = ψ(1 + a) + π / tan πa.
-    let reflected = m.sub(one, x);
+    let minus = m.neg(x);
+    let (reflected, reflected_low) = m.two_sum(minus, one);
     let z = m.select(negative, reflected, x);
+    let z_low = m.select(negative, reflected_low, zero);
     // ψ(z) = ψ(z + 1) − 1/z = ψ(z − 1) + 1/(z − 1).
     let (small, below) = (m.lt(z, one), m.add_to(z, -1.0));
     let two = m.float(2.0);
@@ -296,34 +334,72 @@ fn digamma_double(m: &mut Math<'_>, x: Reg) -> Reg {
     let (near, low) = m.two_sum(sum, near);
     let rest = m.add(rest, low);
     // Next to a pole the rest is not finite.
-    let (infinity, size) = (m.float(f64::INFINITY), m.abs(rest));
-    let finite = m.lt(size, infinity);
-    let rest = m.select(finite, rest, zero);
-    let near = m.add(near, rest);
+    let rest = or_zero(m, rest);
     let inverse = m.div(one, z);
     let square = m.mul(inverse, inverse);
     let curve = m.polynomial(square, &DIGAMMA_SERIES);
     let half = m.mul_by(inverse, 0.5);
-    let rest = m.fma(square, curve, half);
-    let logarithm = log(m, z);
-    let far = m.sub(logarithm, rest);
+    let series = m.fma(square, curve, half);
+    let [logarithm, low] = log_parts(m, z);
+    let minus = m.neg(series);
+    let (far, far_low) = m.two_sum(logarithm, minus);
+    let far_low = m.add(far_low, low);
     let bound = m.float(LARGE[1]);
     let large = m.le(bound, z);
     let value = m.select(large, far, near);
-    let is_infinite = m.eq(x, infinity);
-    let value = m.select(is_infinite, x, value);
+    let value_low = m.select(large, far_low, rest);
+    // ψ′(z) = 1/z + 1/2z² + …
+    let slope = m.fma(half, inverse, inverse);
+    let value_low = m.fma(slope, z_low, value_low);
+    let value_low = or_zero(m, value_low);
     // π / tan πa; with a an integer, a pole.
     let d = from_integer(m, x);
-    let square = m.mul(d, d);
-    let sin = m.polynomial(square, &SIN_PI);
-    let sin = m.mul(d, sin);
-    let cos = m.polynomial(square, &COS_PI);
-    let cotangent = m.div(cos, sin);
-    let other = m.sub(value, cotangent);
+    let [cotangent, cotangent_low] = cotangent(m, d);
+    let minus = m.neg(cotangent);
+    let minus = m.select(negative, minus, zero);
+    let minus_low = m.neg(cotangent_low);
+    let minus_low = m.select(negative, minus_low, zero);
+    let (value, lost) = m.two_sum(value, minus);
+    let low = m.add(value_low, minus_low);
+    let low = m.add(low, lost);
+    let low = or_zero(m, low);
+    let value = m.add(value, low);
     let nan = m.float(f64::NAN);
     let pole = m.eq(d, zero);
-    let other = m.select(pole, nan, other);
-    m.select(negative, other, value)
+    let pole = m.and(pole, negative);
+    m.select(pole, nan, value)
+}
+
+/// π / tan πd, for |d| ≤ ½, in two parts. Beyond ¼ it is π² · (sin πe / π) / cos πe with e = ½ − |d|.
+fn cotangent(m: &mut Math<'_>, d: Reg) -> [Reg; 2] {
+    let (zero, one) = (m.float(0.0), m.float(1.0));
+    let (quarter, half) = (m.float(0.25), m.float(0.5));
+    let size = m.abs(d);
+    let far = m.lt(quarter, size);
+    let other = m.sub(half, size);
+    let angle = m.select(far, other, size);
+    let square = m.mul(angle, angle);
+    let [(factor, factor_low), (cosine, cosine_low)] = [&SIN_PI, &COS_PI].map(|coefficients| {
+        let curve = m.polynomial(square, &coefficients[1..]);
+        let curve = m.mul(square, curve);
+        m.fast_two_sum(one, curve)
+    });
+    let (sine, sine_low) = m.two_product(angle, factor);
+    let sine_low = m.fma(angle, factor_low, sine_low);
+    let (over, over_low) = (m.select(far, sine, cosine), m.select(far, sine_low, cosine_low));
+    let (under, under_low) = (m.select(far, cosine, sine), m.select(far, cosine_low, sine_low));
+    let quotient = m.div(over, under);
+    let rest = m.residual(quotient, under, over);
+    let rest = m.add(rest, over_low);
+    let rest = m.minus_product(quotient, under_low, rest);
+    let rest = m.div(rest, under);
+    let [scale, scale_low] = PI_SQUARED.map(|part| m.float(part));
+    let (scale, scale_low) = (m.select(far, scale, one), m.select(far, scale_low, zero));
+    let (value, low) = m.two_product(quotient, scale);
+    let low = m.fma(quotient, scale_low, low);
+    let low = m.fma(rest, scale, low);
+    let sign = m.bits(d);
+    [m.flip_sign(value, sign), m.flip_sign(low, sign)]
 }
 
 fn trigamma_double(m: &mut Math<'_>, x: Reg) -> Reg {

@@ -3,7 +3,7 @@
 //! [`expand`] rewrites every transcendental instruction on f32 and f64 registers into the native ones: arithmetic, `sqrt`,
 //! rounding to integers, comparisons, `select`, `bitcast`, shifts and bits of integers. There are no branches: all cases of a
 //! function are computed and the right one is selected, which is what vector code wants. Functions are within 2 units in the
-//! last place, `lgamma` and `digamma` below 0, where terms cancel, within an absolute bound; zeros keep their sign,
+//! last place, `lgamma` and `digamma` next to zeros below 0, where terms cancel, within 5e-16; zeros keep their sign,
 //! infinities, NaN and subnormal numbers give what the documentation of [`Unary`] and [`Binary`] says.
 //!
 //! One file a family. The coefficients are those of minimax polynomials, from `xtask/math/coefficients.py`.
