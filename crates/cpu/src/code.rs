@@ -10,11 +10,12 @@
 mod tests;
 
 use crate::isa::Isa;
-use crate::jit::{self, Context, Declined, Mapping, Written};
+use crate::jit::{self, Context, Declined, Mapping, Writer, Written};
 use crate::perf_map;
 use crate::pool::{self, PoolError, Team};
 use crate::vm::{self, Block};
 use hashbrown::{HashMap, HashSet};
+use std::cmp::Reverse;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -136,7 +137,7 @@ pub(crate) struct Batch {
     places: HashMap<*const Kernel, Arc<Code>>,
     written: Vec<Piece>,
     /// What each thread wrote.
-    writers: Vec<Mutex<Vec<u8>>>,
+    writers: Vec<Mutex<Writer>>,
 }
 
 /// The machine code of a kernel.
@@ -195,6 +196,8 @@ impl Batch {
                     None => !self.known.contains_key(key),
                 });
             });
+            // The longest first: threads end at about the same time.
+            keys.sort_by_key(|key| Reverse(key.kernel.regs.len()));
             self.compile(keys, team);
             let places = self.known.iter().filter(|(key, _)| key.lane_axis == lane_axis(&key.kernel, false));
             self.places.extend(places.map(|(key, code)| (Arc::as_ptr(&key.kernel), code.clone())));
@@ -206,9 +209,9 @@ impl Batch {
         self.writers.resize_with(self.writers.len().max(team.threads()), Mutex::default);
         let compiled: Vec<OnceLock<_>> = keys.iter().map(|_| OnceLock::new()).collect();
         team.run(keys.len(), &|i, thread| {
-            let mut bytes = self.writers[thread].lock().unwrap_or_else(PoisonError::into_inner);
-            let (code, written) = compile(&keys[i], &mut bytes);
-            let piece = written.map(|written| (thread, written.offset..bytes.len(), written));
+            let mut writer = self.writers[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            let (code, written) = compile(&keys[i], &mut writer);
+            let piece = written.map(|written| (thread, written.offset..writer.code().len(), written));
             // The cell is empty: it is this task's.
             drop(compiled[i].set((Arc::new(code), piece)));
         });
@@ -223,9 +226,9 @@ impl Batch {
 
     /// Makes the machine code executable. Every kernel's code can be run after this.
     pub(crate) fn finish(self) {
-        let taken = |writer: Mutex<Vec<u8>>| writer.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let writers: Vec<Vec<u8>> = self.writers.into_iter().map(taken).collect();
-        let pieces = self.written.iter().map(|piece| &writers[piece.writer][piece.bytes.clone()]);
+        let taken = |writer: Mutex<Writer>| writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let writers: Vec<Writer> = self.writers.into_iter().map(taken).collect();
+        let pieces = self.written.iter().map(|piece| &writers[piece.writer].code()[piece.bytes.clone()]);
         let mapping = if self.written.is_empty() { None } else { Mapping::new(pieces).map(Arc::new).ok() };
         let mut offset = 0;
         for Piece { key, written, bytes, .. } in &self.written {
@@ -256,11 +259,11 @@ impl Batch {
     }
 }
 
-/// The code of a kernel. Machine code is written to the end of `bytes`.
-fn compile(key: &Key, bytes: &mut Vec<u8>) -> (Code, Option<Written>) {
+/// The code of a kernel. Machine code is written to the end of the writer's.
+fn compile(key: &Key, writer: &mut Writer) -> (Code, Option<Written>) {
     let Key { kernel, lane_axis, isa, .. } = key;
     let written = match key.jit {
-        true => jit::write(&expand(kernel, isa.has_fma()), *lane_axis, *isa, false, bytes),
+        true => jit::write(&expand(kernel, isa.has_fma()), *lane_axis, *isa, false, writer),
         false => Err(Declined("turned off")),
     };
     let in_tiles = |_: &Declined| vm::cost(kernel) * kernel.points() as f64;
@@ -282,8 +285,8 @@ pub fn assembly(kernel: &Kernel, epilogue: bool, isa: Isa) -> Result<String, &'s
     // What follows names instructions by their position.
     let kernel = &*jit::written_out(kernel);
     let (expanded, origins) = expand_with_origins(kernel, isa.has_fma());
-    let mut code = vec![];
-    let written = jit::write(&expanded, lane_axis(kernel, epilogue), isa, true, &mut code)
+    let mut writer = Writer::default();
+    let written = jit::write(&expanded, lane_axis(kernel, epilogue), isa, true, &mut writer)
         .map_err(|declined| declined.0)?;
     let text = |kernel: &Kernel, at: usize| {
         kernel.stages.iter().flat_map(|s| &s.body).nth(at).map(|inst| kernel.inst_text(inst))
@@ -295,7 +298,7 @@ pub fn assembly(kernel: &Kernel, epilogue: bool, isa: Isa) -> Result<String, &'s
             None => own,
         }
     };
-    Ok(jit::listing(&written, &code, comment))
+    Ok(jit::listing(&written, writer.code(), comment))
 }
 
 /// What a profiler shows of a kernel: its loops and its arithmetic.

@@ -144,8 +144,8 @@ pub enum InstOp {
     Load {
         /// The buffer.
         arg: ArgId,
-        /// Its element.
-        at: Address,
+        /// Its element. Boxed: most instructions are of registers alone, and short.
+        at: Box<Address>,
         /// A bool register.
         mask: Option<Reg>,
     },
@@ -172,7 +172,7 @@ pub enum InstOp {
         /// The buffer.
         arg: ArgId,
         /// Its element.
-        at: Address,
+        at: Box<Address>,
         /// What is written.
         value: Reg,
     },
@@ -193,7 +193,14 @@ pub struct Address {
 #[derive(Copy, Clone, Debug)]
 pub struct Operands {
     regs: [Reg; 3],
-    count: usize,
+    count: u8,
+}
+
+impl Default for Operands {
+    /// None.
+    fn default() -> Operands {
+        Operands { regs: [Reg(0); 3], count: 0 }
+    }
 }
 
 impl From<Reg> for Operands {
@@ -208,7 +215,7 @@ impl std::ops::Deref for Operands {
 
     #[inline]
     fn deref(&self) -> &[Reg] {
-        &self.regs[..self.count]
+        &self.regs[..usize::from(self.count)]
     }
 }
 
@@ -218,7 +225,7 @@ impl IntoIterator for Operands {
 
     #[inline]
     fn into_iter(self) -> Self::IntoIter {
-        self.regs.into_iter().take(self.count)
+        self.regs.into_iter().take(usize::from(self.count))
     }
 }
 

@@ -403,13 +403,13 @@ impl<'t> Parser<'t> {
         digits('g').filter(|axis| *axis < self.rank).or_else(|| digits('i').map(|axis| axis + self.rank))
     }
 
-    fn access(&mut self) -> Result<(ArgId, Address)> {
+    fn access(&mut self) -> Result<(ArgId, Box<Address>)> {
         let word = self.peek_word();
         let arg = word.strip_prefix('a').and_then(|n| n.parse().ok());
         let arg = ArgId(arg.ok_or_else(|| self.expected("an argument"))?);
         self.advance(word.len());
         self.mark("[")?;
-        let mut at = Address::default();
+        let mut at = Box::<Address>::default();
         loop {
             self.term(&mut at)?;
             if self.eat("]") {

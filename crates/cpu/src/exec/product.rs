@@ -298,7 +298,7 @@ fn rounding(step: &GemmStep) -> Kernel {
     let at = Address { offset: 0, strides, index: None };
     let body = vec![
         Inst { out: Some(Reg(0)), op: InstOp::Tile },
-        Inst { out: None, op: InstOp::Store { arg: ArgId(0), at, value: Reg(0) } },
+        Inst { out: None, op: InstOp::Store { arg: ArgId(0), at: Box::new(at), value: Reg(0) } },
     ];
     Kernel {
         args: vec![Arg { dtype: step.dtype, write: true }],

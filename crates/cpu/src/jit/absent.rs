@@ -28,6 +28,16 @@ pub(crate) struct Written {
     never: Infallible,
 }
 
+/// Machine code of kernels. There is none.
+#[derive(Default)]
+pub(crate) struct Writer;
+
+impl Writer {
+    pub(crate) fn code(&self) -> &[u8] {
+        &[]
+    }
+}
+
 /// Executable memory. There is none.
 #[derive(Debug)]
 pub(crate) struct Mapping {
@@ -84,7 +94,7 @@ pub(crate) fn write(
     _: Option<usize>,
     _: Isa,
     _: bool,
-    _: &mut Vec<u8>,
+    _: &mut Writer,
 ) -> Result<Written, Declined> {
     Err(Declined("no machine code for this processor"))
 }

@@ -7,6 +7,8 @@ use wootz_plan::kernel::{Address, Inst, InstOp, Stage};
 
 /// Nanoseconds of a cycle.
 const CYCLE: f64 = 0.3;
+/// Cycles of most instructions on vectors.
+const QUICK: f64 = 0.5;
 /// Cycles of an instruction that is executed once for all lanes: nothing hides its latency.
 const UNIFORM: f64 = 3.0;
 /// Cycles of a loop around vectors: its counter, its addresses and a branch that may be mispredicted.
@@ -45,7 +47,9 @@ fn cycles(shape: &Shape<'_>, stage: &Stage, pieces: &Pieces<'_>) -> f64 {
     };
     let across = lane.is_some_and(|axis| axis < shape.kernel.grid.len());
     let uniform = stages * pieces.stage.len() as f64 + begins * pieces.outer.len() as f64;
-    let varying: f64 = pieces.lanes.iter().map(|inst| throughput(shape, stage, inst)).sum();
+    let slow = pieces.accesses.iter().chain(&pieces.divisions);
+    let slower: f64 = slow.map(|inst| throughput(shape, stage, inst) - QUICK).sum();
+    let varying = slower + QUICK * pieces.lanes.len() as f64;
     let cycles = begins * (LOOP + vectors * varying) + uniform * UNIFORM;
     let reductions = stage.reduce.len() as f64;
     let folding = begins * vectors * if across { 1.5 } else { 1.0 };
@@ -56,19 +60,18 @@ fn cycles(shape: &Shape<'_>, stage: &Stage, pieces: &Pieces<'_>) -> f64 {
 fn throughput(shape: &Shape<'_>, stage: &Stage, inst: &Inst) -> f64 {
     let lanes = shape.lanes as f64;
     let moved = |at: &Address, single: f64| match shape.contiguous(stage, at) {
-        true => 0.5,
-        false if shape.lanes_of(stage).is_none_or(|a| at.stride(a) == 0) && at.index.is_none() => 0.5,
+        true => QUICK,
+        false if shape.lanes_of(stage).is_none_or(|a| at.stride(a) == 0) && at.index.is_none() => QUICK,
         false => single * lanes,
     };
     match &inst.op {
-        InstOp::Float(_) | InstOp::Int(_) | InstOp::Bitcast(_) => 0.0,
         InstOp::Load { at, .. } => moved(at, 1.0),
         InstOp::Store { at, .. } => moved(at, 1.5),
         InstOp::Unary(Unary::Sqrt, x) | InstOp::Binary(Binary::Div, x, _) => {
             let double = shape.dtype(*x) == DType::F64;
             lanes * if double { 2.0 } else { 0.6 }
         }
-        _ => 0.5,
+        _ => QUICK,
     }
 }
 
@@ -76,8 +79,9 @@ fn throughput(shape: &Shape<'_>, stage: &Stage, inst: &Inst) -> f64 {
 fn bytes(shape: &Shape<'_>) -> f64 {
     let kernel = shape.kernel;
     let mut touched = vec![0.0f64; kernel.args.len()];
-    for stage in &kernel.stages {
-        for inst in &stage.body {
+    for (stage, pieces) in kernel.stages.iter().zip(&shape.pieces) {
+        let Pieces { once, stage: each, outer, accesses, .. } = pieces;
+        for inst in [once, each, outer, accesses].into_iter().flatten() {
             let (InstOp::Load { arg, at, .. } | InstOp::Store { arg, at, .. }) = &inst.op else { continue };
             let extents = kernel.grid.iter().chain(&stage.loops).enumerate();
             let moves = |axis: usize| at.index.is_some() || at.stride(axis) != 0;

@@ -1,14 +1,14 @@
 //! The loop nest around the pieces of code.
 
 use super::asm::vector::*;
-use super::asm::{Assembler, Condition, Gpr, Label, Length, Mem, Rm};
+use super::asm::{Condition, Gpr, Label, Length, Mem, Rm};
 use super::generate::{ARGS, CONTEXT, COUNT, Generator, LANE, LEFT, Mode, SCRATCH, SCRATCH_2};
 use super::memory::shifted;
 use super::reduce::Partials;
-use super::registers::{Class, FRAME, Kind, MOST_COPIES, Registers, TAIL_MASK, Value};
+use super::registers::{Class, FRAME, Kind, MOST_COPIES, TAIL_MASK, Value};
 use super::shape::{Info, Level, Pieces, Shape, lane_bytes};
 use super::stamp::Short;
-use super::{Context, Written};
+use super::{Context, Writer, Written};
 use std::cmp::Reverse;
 use wootz_ir::DType;
 use wootz_plan::Kernel;
@@ -32,16 +32,21 @@ const MOST_AHEAD: i64 = 32 << 10;
 const SPARE: usize = 3;
 
 /// Writes a kernel's code.
-pub(super) fn write(shape: Shape<'_>, wide: bool, listing: bool, code: &mut Vec<u8>) -> Written {
+pub(super) fn write(shape: Shape<'_>, wide: bool, listing: bool, writer: &mut Writer) -> Written {
     let kernel = shape.kernel;
     let (width, cost) = (tile_width(&shape), super::cost::nanoseconds(&shape));
-    let kinds = kinds(&shape, wide);
+    let Writer { mut asm, registers, mut pooled, mut homes } = std::mem::take(writer);
+    asm.begin(wide);
+    pooled.clear();
+    pooled.resize(kernel.regs.len(), None);
+    homes.clear();
+    homes.resize(kernel.regs.len(), None);
     let mut generator = Generator {
-        asm: Assembler::new(std::mem::take(code), wide),
-        registers: Registers::new(kinds, if wide { 32 } else { 16 }),
+        asm,
+        registers: registers.reused(kinds(&shape, wide), if wide { 32 } else { 16 }),
         wide,
-        pooled: vec![None; kernel.regs.len()],
-        homes: vec![None; kernel.regs.len()],
+        pooled,
+        homes,
         mode: Mode::Uniform,
         stage: &kernel.stages[0],
         stage_index: 0,
@@ -57,12 +62,14 @@ pub(super) fn write(shape: Shape<'_>, wide: bool, listing: bool, code: &mut Vec<
     generator.function(width);
     let frame = generator.registers.frame_bytes as usize;
     let (offset, instructions) = (generator.asm.start(), generator.asm.position());
-    let lines = generator.lines.unwrap_or_default();
-    *code = generator.asm.finish();
+    generator.asm.finish();
+    let Generator { asm, registers, pooled, homes, lines, .. } = generator;
+    *writer = Writer { asm, registers, pooled, homes };
+    let lines = lines.unwrap_or_default();
     Written { offset, instructions, frame, width, cost, lines }
 }
 
-fn kinds(shape: &Shape<'_>, wide: bool) -> Vec<Kind> {
+fn kinds(shape: &Shape<'_>, wide: bool) -> impl Iterator<Item = Kind> {
     let longest = if wide { Length::L512 } else { Length::L256 };
     let [four, eight] = [4, 8].map(|bytes| Class::Vector(Length::of(shape.lanes * bytes).min(longest)));
     let bools = match shape.lane_bytes {
@@ -70,16 +77,18 @@ fn kinds(shape: &Shape<'_>, wide: bool) -> Vec<Kind> {
         8 => eight,
         _ => four,
     };
-    let kind = |(info, dtype): (&Info, &DType)| Kind {
-        class: match dtype {
-            DType::Bool => bools,
-            DType::F64 | DType::I64 => eight,
-            _ => four,
-        },
+    let classes = DType::ALL.map(|dtype| match dtype {
+        DType::Bool => bools,
+        DType::F64 | DType::I64 => eight,
+        _ => four,
+    });
+    let kind = move |(info, dtype): (&Info, &DType)| Kind {
+        // Without a branch: registers are in no order.
+        class: classes[*dtype as usize],
         varies: info.varies,
-        stage: (info.level == Level::Lanes).then_some(info.stage as u32),
+        stage: (info.level == Level::Lanes).then_some(info.stage),
     };
-    shape.infos.iter().zip(&shape.kernel.regs).map(kind).collect()
+    shape.infos.iter().zip(&shape.kernel.regs).map(kind)
 }
 
 /// Lanes of a tile: as many as let the values that cross stages stay in the first-level cache.

@@ -38,9 +38,11 @@ mod store;
 mod tests;
 
 use crate::isa::Isa;
+use asm::{Assembler, Mem};
 pub(crate) use listing::listing;
 pub(crate) use mapping::Mapping;
 pub(crate) use positions::written_out;
+use registers::Registers;
 use shape::{MAX_AXES, Shape};
 use wootz_plan::Kernel;
 
@@ -63,6 +65,23 @@ pub(crate) struct Written {
     pub(crate) cost: f64,
     /// Where the code of an instruction begins, with its position in all stages' bodies, for listings.
     pub(crate) lines: Vec<(usize, usize)>,
+}
+
+/// Machine code of kernels, one after another. What one needed is room for the next: memory is asked for once.
+#[derive(Default)]
+pub(crate) struct Writer {
+    asm: Assembler,
+    registers: Registers,
+    /// By register of a kernel, see [`generate::Generator`].
+    pooled: Vec<Option<Mem>>,
+    homes: Vec<Option<u32>>,
+}
+
+impl Writer {
+    /// All code so far.
+    pub(crate) fn code(&self) -> &[u8] {
+        self.asm.code()
+    }
 }
 
 /// What a call is told. The code changes it.
@@ -119,13 +138,13 @@ impl Context {
 pub(crate) type Entry = unsafe extern "sysv64" fn(*mut Context);
 
 /// Writes the code of a kernel whose lanes run along `lane_axis` of its grid, or along the stages' own loops, to the end of
-/// `code`, which may be placed at any multiple of 64 bytes.
+/// the writer's code, which may be placed at any multiple of 64 bytes.
 pub(crate) fn write(
     kernel: &Kernel,
     lane_axis: Option<usize>,
     isa: Isa,
     listing: bool,
-    code: &mut Vec<u8>,
+    writer: &mut Writer,
 ) -> Result<Written, Declined> {
     let wide = match isa {
         Isa::Portable => return Err(Declined("no vector instructions")),
@@ -137,5 +156,5 @@ pub(crate) fn write(
     }
     let kernel = positions::written_out(kernel);
     let shape = Shape::new(&kernel, lane_axis, isa.vector_bytes())?;
-    Ok(loops::write(shape, wide, listing, code))
+    Ok(loops::write(shape, wide, listing, writer))
 }

@@ -5,10 +5,12 @@
 //! frame first. Between pieces of code nothing is in registers but what is held for a whole loop.
 
 mod share;
+mod uses;
 
 use super::asm::vector::{LOAD, MASK_LOAD, MASK_STORE, STORE};
 use super::asm::{Assembler, Gpr, Length, Mem, Vec};
-use wootz_plan::kernel::{Inst, Operands, Reg};
+use uses::{Used, Uses};
+use wootz_plan::kernel::Reg;
 
 /// A value: a register of the kernel, in one of the vectors that are computed side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +47,11 @@ const NONE: u8 = u8::MAX;
 /// No position, no slot.
 const NEVER: u32 = u32::MAX;
 
+/// Of a value that no piece of code has touched.
+const ELSEWHERE: Place = Place { piece: 0, register: NONE, kept: true, slot: NEVER };
+
 /// The processor registers of a class. Sets have one bit a register.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Bank {
     owners: [Option<Value>; 32],
     /// Without an owner and not held.
@@ -72,23 +77,6 @@ impl Bank {
     }
 }
 
-/// What an instruction uses.
-#[derive(Clone, Copy, Debug)]
-struct Uses {
-    operands: Operands,
-    /// Of each operand: where it is used next. Of repeated ones, the first's is true.
-    next: [u32; 3],
-}
-
-/// The uses of a register of the kernel in a piece of code.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Used {
-    pub(super) reg: Reg,
-    pub(super) count: u32,
-    /// Where the first is.
-    first: u32,
-}
-
 /// What allocation must know of a register of the kernel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
@@ -111,12 +99,13 @@ const RESERVED_MASKS: u32 = 1 | 1 << TAIL_MASK.0;
 pub(super) const MOST_COPIES: usize = 4;
 
 /// The state of allocation.
+#[derive(Default)]
 pub(super) struct Registers {
     pub(super) kinds: std::vec::Vec<Kind>,
     copies: usize,
     vectors: Bank,
     masks: Bank,
-    /// By register and copy, [`MOST_COPIES`] a register.
+    /// By copy and register; of as many copies as a piece of code had.
     places: std::vec::Vec<Place>,
     /// Counts pieces of code.
     piece: u32,
@@ -142,29 +131,29 @@ pub(super) struct Registers {
 }
 
 impl Registers {
-    /// For a kernel with such registers on a processor with 16 or 32 vector registers.
-    pub(super) fn new(kinds: std::vec::Vec<Kind>, vectors: usize) -> Registers {
-        let count = kinds.len();
-        let place = Place { piece: 0, register: NONE, kept: true, slot: NEVER };
-        Registers {
-            kinds,
-            copies: 1,
+    /// For a kernel with such registers on a processor with 16 or 32 vector registers; in the memory of these.
+    pub(super) fn reused(self, kinds: impl Iterator<Item = Kind>, vectors: usize) -> Registers {
+        let mut new = Registers {
             vectors: Bank::new(u32::MAX >> (32 - vectors), 0),
             masks: Bank::new(0xff, RESERVED_MASKS),
-            places: vec![place; count * MOST_COPIES],
-            piece: 0,
-            uses: std::vec::Vec::with_capacity(count + 1),
-            used: std::vec::Vec::with_capacity(count),
-            next: vec![NEVER; count],
-            counted: vec![0; count],
-            position: 0,
-            copy: 0,
-            share: None,
-            short: false,
-            common: 0,
-            next_slot: 0,
-            frame_bytes: 0,
-        }
+            copies: 1,
+            kinds: self.kinds,
+            places: self.places,
+            uses: self.uses,
+            used: self.used,
+            next: self.next,
+            counted: self.counted,
+            ..Registers::default()
+        };
+        new.kinds.clear();
+        new.kinds.extend(kinds);
+        let count = new.kinds.len();
+        new.places.clear();
+        new.places.resize(count, ELSEWHERE);
+        new.next.clear();
+        new.next.resize(count, NEVER);
+        new.counted.resize(count, 0);
+        new
     }
 
     /// Reserves bytes of the frame for good.
@@ -172,38 +161,6 @@ impl Registers {
         let at = self.frame_bytes;
         self.frame_bytes = (at + bytes).next_multiple_of(SLOT);
         at
-    }
-
-    /// Reads a piece of code: `insts`, then something for each register in `also`. Gives the most registers of one copy that
-    /// are alive at once, of those that the stage's loop over lanes computes.
-    pub(super) fn read(&mut self, insts: &[&Inst], also: &[Reg], stage: usize) -> usize {
-        let Registers { kinds, uses, used, next, counted, .. } = self;
-        uses.clear();
-        used.clear();
-        uses.extend(insts.iter().map(|inst| Uses { operands: inst.op.operands(), next: [NEVER; 3] }));
-        uses.extend(also.iter().map(|reg| Uses { operands: Operands::from(*reg), next: [NEVER; 3] }));
-        let (mut alive, mut most) = (0, 0);
-        for (position, uses) in uses.iter_mut().enumerate().rev() {
-            let out = insts.get(position).and_then(|inst| inst.out);
-            // A result without a use needs its register for a moment, too.
-            let defined = out.filter(|r| kinds[r.0 as usize].varies);
-            alive -= usize::from(defined.is_some_and(|r| next[r.0 as usize] != NEVER));
-            for (reg, then) in uses.operands.iter().zip(&mut uses.next) {
-                let at = reg.0 as usize;
-                *then = std::mem::replace(&mut next[at], position as u32);
-                if *then == NEVER {
-                    counted[at] = used.len() as u32;
-                    used.push(Used { reg: *reg, count: 0, first: NEVER });
-                    alive += usize::from(kinds[at].varies && kinds[at].stage == Some(stage as u32));
-                }
-                used[counted[at] as usize].count += 1;
-            }
-            most = most.max(alive + usize::from(defined.is_some()));
-        }
-        for used in used {
-            used.first = std::mem::replace(&mut next[used.reg.0 as usize], NEVER);
-        }
-        most
     }
 
     /// The registers that the piece of code uses that was read.
@@ -217,6 +174,10 @@ impl Registers {
         (self.position, self.copy) = (0, 0);
         self.next_slot = spill_at;
         self.piece += 1;
+        let places = self.kinds.len() * copies;
+        if self.places.len() < places {
+            self.places.resize(places, ELSEWHERE);
+        }
         for bank in [&mut self.vectors, &mut self.masks] {
             bank.locked = 0;
             bank.free = bank.all & !bank.held;
@@ -235,14 +196,15 @@ impl Registers {
     }
 
     #[inline]
-    fn key(value: Value) -> usize {
-        value.reg.0 as usize * MOST_COPIES + usize::from(value.copy)
+    fn key(&self, value: Value) -> usize {
+        usize::from(value.copy) * self.kinds.len() + value.reg.0 as usize
     }
 
     /// Where a value is; one that this piece of code has not touched lies where it was kept.
     #[inline]
     fn place(&mut self, value: Value) -> &mut Place {
-        let place = &mut self.places[Registers::key(value)];
+        let key = self.key(value);
+        let place = &mut self.places[key];
         if place.piece != self.piece {
             *place = Place { piece: self.piece, register: NONE, kept: true, slot: NEVER };
         }
@@ -257,13 +219,13 @@ impl Registers {
     /// The register that holds a value, if one does.
     #[inline]
     pub(super) fn resident(&self, value: Value) -> Option<Vec> {
-        let place = &self.places[Registers::key(value)];
+        let place = &self.places[self.key(value)];
         (place.piece == self.piece && place.register != NONE).then_some(Vec(place.register))
     }
 
     /// The slot that a value was evicted to.
     pub(super) fn slot(&self, value: Value) -> Option<Mem> {
-        let place = &self.places[Registers::key(value)];
+        let place = &self.places[self.key(value)];
         (place.piece == self.piece && place.slot != NEVER).then_some(Mem::Base(FRAME, place.slot as i32))
     }
 
@@ -387,8 +349,8 @@ impl Registers {
     fn define_in(&mut self, register: Vec, value: Value, class: Class) {
         self.bank(class).give(register, value);
         // It is computed only here: it lies nowhere else.
-        self.places[Registers::key(value)] =
-            Place { piece: self.piece, register: register.0, kept: false, slot: NEVER };
+        let key = self.key(value);
+        self.places[key] = Place { piece: self.piece, register: register.0, kept: false, slot: NEVER };
     }
 
     /// Gives the register of an operand to the result of a single instruction, if the operand is in one and used for the
@@ -403,7 +365,8 @@ impl Registers {
         let bank = self.bank(class);
         (bank.held >> register.0 & 1 == 0).then_some(())?;
         bank.locked |= 1 << register.0;
-        self.places[Registers::key(operand)].register = NONE;
+        let key = self.key(operand);
+        self.places[key].register = NONE;
         self.define_in(register, value, class);
         Some(register)
     }

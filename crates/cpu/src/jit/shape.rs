@@ -9,6 +9,7 @@ use wootz_plan::kernel::{AccKind, Address, Inst, InstOp, Lanes, Reg, Stage};
 
 /// How often a register is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)] // Reason: processors load no less, which is slow after parts of it were stored.
 pub(super) enum Level {
     /// A literal: it lies in the pool of constants.
     Literal,
@@ -36,7 +37,7 @@ pub(super) struct Info {
     /// Whether lanes differ.
     pub(super) varies: bool,
     /// The stage that defines it.
-    pub(super) stage: usize,
+    pub(super) stage: u32,
     /// Whether another stage uses it.
     pub(super) crosses: bool,
     /// How many operands it is.
@@ -52,6 +53,8 @@ pub(super) struct Pieces<'k> {
     pub(super) lanes: Vec<&'k Inst>,
     /// Those of `lanes` that access memory or count lanes.
     pub(super) accesses: Vec<&'k Inst>,
+    /// Those of `lanes` that divide or take roots.
+    pub(super) divisions: Vec<&'k Inst>,
     /// Whether one of `lanes` computes the same for all of them.
     pub(super) uniform: bool,
 }
@@ -145,22 +148,23 @@ impl<'k> Shape<'k> {
         if kernel.lanes == Lanes::Grid && self.lane_axis.is_none() && !stage.loops.is_empty() {
             return Err(Declined("a reduction outside of any lanes"));
         }
+        let number = index as u32;
         let mut pieces = Pieces { lanes: Vec::with_capacity(stage.body.len()), ..Pieces::default() };
         for inst in &stage.body {
             if let (InstOp::Float(_) | InstOp::Int(_), Some(out)) = (&inst.op, inst.out) {
                 let level = self.literal(&inst.op, out);
-                self.define(out, Info { level, varies: false, stage: index, crosses: false, uses: 0 });
+                self.define(out, Info { level, varies: false, stage: number, crosses: false, uses: 0 });
                 if level == Level::Once {
                     pieces.once.push(inst);
                 }
                 continue;
             }
-            let operands = self.operands(inst, index);
+            let operands = self.operands(inst, number);
             self.supported(stage, inst)?;
             let (level, varies) = match inst.out {
                 Some(out) => {
                     let (level, varies) = self.level(stage, inst, operands)?;
-                    self.define(out, Info { level, varies, stage: index, crosses: false, uses: 0 });
+                    self.define(out, Info { level, varies, stage: number, crosses: false, uses: 0 });
                     (level, varies)
                 }
                 None => self.effect(stage, inst).map(|()| (Level::Lanes, true))?,
@@ -178,6 +182,8 @@ impl<'k> Shape<'k> {
                         inst.op
                     {
                         pieces.accesses.push(inst);
+                    } else if let InstOp::Unary(Unary::Sqrt, _) | InstOp::Binary(Binary::Div, ..) = inst.op {
+                        pieces.divisions.push(inst);
                     }
                 }
             }
@@ -187,7 +193,7 @@ impl<'k> Shape<'k> {
             return Err(Declined("a reduction without loops"));
         }
         for acc in &stage.reduce {
-            self.used(acc.value, index);
+            self.used(acc.value, number);
             let dtype = self.dtype(acc.value);
             match acc.kind {
                 AccKind::ArgMax | AccKind::ArgMin => return Err(Declined("the position of an extreme")),
@@ -201,7 +207,7 @@ impl<'k> Shape<'k> {
             if varies && dtype == DType::Bool {
                 return Err(Declined("bools reduced across a grid"));
             }
-            self.define(acc.out, Info { level: Level::Stage, varies, stage: index, crosses: true, uses: 0 });
+            self.define(acc.out, Info { level: Level::Stage, varies, stage: number, crosses: true, uses: 0 });
         }
         Ok(())
     }
@@ -240,7 +246,7 @@ impl<'k> Shape<'k> {
 
     /// Notes what an instruction uses; gives how often the last of its operands is computed and whether one varies.
     #[inline]
-    fn operands(&mut self, inst: &Inst, stage: usize) -> (Level, bool) {
+    fn operands(&mut self, inst: &Inst, stage: u32) -> (Level, bool) {
         let (mut level, mut varies) = (Level::Literal, false);
         for operand in inst.op.operands() {
             let info = &mut self.infos[operand.0 as usize];
@@ -253,7 +259,7 @@ impl<'k> Shape<'k> {
         (level, varies)
     }
 
-    fn used(&mut self, reg: Reg, stage: usize) {
+    fn used(&mut self, reg: Reg, stage: u32) {
         let info = &mut self.infos[reg.0 as usize];
         info.crosses |= info.stage != stage;
         info.uses += 1;

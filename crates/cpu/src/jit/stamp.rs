@@ -111,9 +111,9 @@ impl<'k> Generator<'k> {
         let load = LOAD.contains(&inst.op);
         if self.wide {
             let guarded = inst.masked(Masked { by: TAIL_MASK.0, zero: load });
-            return self.asm.encode(&guarded);
+            return self.asm.encode(guarded);
         }
-        let VectorInst { op, length, reg, rm, .. } = *inst;
+        let VectorInst { op, rm, parts: Parts { length, reg, .. } } = *inst;
         let pair = usize::from(op == LOAD[1] || op == STORE[1]);
         let mask =
             if load { reg } else { spares.next().expect("stores without a spare register are not plain") };

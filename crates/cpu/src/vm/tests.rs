@@ -204,14 +204,14 @@ impl Generator {
                 let index = self.push(stage, InstOp::Binary(Binary::Rem, self.ints[i], limit), DType::I64);
                 let at = Address { offset: 3, strides: Default::default(), index: Some(index) };
                 let mask = self.bools.last().copied();
-                self.push(stage, InstOp::Load { arg: ArgId(0), at, mask }, DType::F64);
+                self.push(stage, InstOp::Load { arg: ArgId(0), at: at.into(), mask }, DType::F64);
             }
             7 => drop(self.push(stage, InstOp::Float(F64(0.75)), DType::F64)),
             _ => {
                 // Strides 0, 1, 3 in bounds whatever the sizes.
                 let strides = sizes.iter().map(|_| [0, 1, 1, 3][self.next() % 4]).collect();
                 let at = Address { offset: (self.next() % 5) as i64, strides, index: None };
-                self.push(stage, InstOp::Load { arg: ArgId(0), at, mask: None }, DType::F64);
+                self.push(stage, InstOp::Load { arg: ArgId(0), at: at.into(), mask: None }, DType::F64);
             }
         }
     }
@@ -233,7 +233,7 @@ impl Generator {
             let arg = ArgId(self.kernel.args.len() as u32);
             self.kernel.args.push(Arg { dtype: DType::F64, write: true });
             let at = Address { offset: 0, strides: strides.into_iter().collect(), index: None };
-            stage.body.push(Inst { out: None, op: InstOp::Store { arg, at, value } });
+            stage.body.push(Inst { out: None, op: InstOp::Store { arg, at: at.into(), value } });
         }
         let values: Vec<Reg> = (0..self.next() % 3).map(|_| self.float()).collect();
         if !stage.loops.is_empty() {

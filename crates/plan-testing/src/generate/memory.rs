@@ -95,14 +95,14 @@ impl Generator {
         if !earlier.is_empty() && self.random.once_in(3) {
             let Written { arg, at, .. } = self.random.pick(&earlier);
             let stored = self.kernel.args[arg.0 as usize].dtype.compute();
-            let value = self.inst(InstOp::Load { arg, at, mask: None }, stored);
+            let value = self.inst(InstOp::Load { arg, at: at.into(), mask: None }, stored);
             return if stored == dtype { value } else { self.cast(value, dtype) };
         }
         let arg = self.source(dtype, false);
         let at = self.affine(arg, 0);
         let masked = self.random.once_in(6) && !self.is_contiguous(arg);
         let mask = masked.then(|| self.of(DType::Bool));
-        self.inst(InstOp::Load { arg, at, mask }, dtype)
+        self.inst(InstOp::Load { arg, at: at.into(), mask }, dtype)
     }
 
     /// A load that is masked where it would leave its buffer.
@@ -128,7 +128,7 @@ impl Generator {
             at.strides.resize(axis + 1, 0);
             at.strides[axis] = stride;
         }
-        self.inst(InstOp::Load { arg, at, mask: Some(mask) }, dtype);
+        self.inst(InstOp::Load { arg, at: at.into(), mask: Some(mask) }, dtype);
     }
 
     /// A load at an index that was computed, and is held to a range.
@@ -144,7 +144,7 @@ impl Generator {
         let mut at = self.affine(arg, (scale * (n - 1)) as usize);
         at.index = Some(index);
         let mask = self.random.once_in(4).then(|| self.of(DType::Bool));
-        self.inst(InstOp::Load { arg, at, mask }, dtype);
+        self.inst(InstOp::Load { arg, at: at.into(), mask }, dtype);
     }
 
     /// An address that is another one for every iteration.
@@ -201,7 +201,7 @@ impl Generator {
         // An update reads the old value first.
         if self.random.once_in(4) {
             self.needs[arg.0 as usize].loaded = true;
-            let old = self.inst(InstOp::Load { arg, at: at.clone(), mask: None }, dtype);
+            let old = self.inst(InstOp::Load { arg, at: at.clone().into(), mask: None }, dtype);
             let other = self.of(dtype);
             self.binary_of(old, other);
         }
@@ -216,6 +216,6 @@ impl Generator {
     pub(super) fn store_to(&mut self, arg: ArgId, at: Address) {
         let dtype = self.kernel.args[arg.0 as usize].dtype.compute();
         let value = self.of(dtype);
-        self.stores.push(Inst { out: None, op: InstOp::Store { arg, at, value } });
+        self.stores.push(Inst { out: None, op: InstOp::Store { arg, at: at.into(), value } });
     }
 }

@@ -55,7 +55,7 @@ pub fn generate_epilogue(seed: u64, options: &Options) -> Case {
     let mut at = Address::default();
     at.strides.extend([m * n, n, 1]);
     generator.need(product, generator.kernel.points());
-    let value = generator.inst(InstOp::Load { arg: product, at, mask: None }, dtype);
+    let value = generator.inst(InstOp::Load { arg: product, at: at.into(), mask: None }, dtype);
     let other = generator.of(dtype);
     generator.binary_of(value, other);
     for _ in 0..generator.random.below(12) {
@@ -206,7 +206,7 @@ impl Generator {
             let arg = self.new_arg(stored, true);
             let (at, elements) = self.injective(arg, 1);
             self.need(arg, elements);
-            self.stage.body.push(Inst { out: None, op: InstOp::Store { arg, at, value } });
+            self.stage.body.push(Inst { out: None, op: InstOp::Store { arg, at: at.into(), value } });
         }
         if !self.stage.body.is_empty() {
             self.kernel.stages.push(std::mem::take(&mut self.stage));

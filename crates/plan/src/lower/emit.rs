@@ -273,12 +273,12 @@ impl<'l, 'g> Emitter<'l, 'g> {
         self.inst(InstOp::Load { arg, at, mask }, dtype)
     }
 
-    fn address(&mut self, shape: &Dims, map: &Map) -> Address {
+    fn address(&mut self, shape: &Dims, map: &Map) -> Box<Address> {
         let mut sum = Lin::default();
         for (stride, lin) in strides(shape).into_iter().zip(map) {
             self.add_scaled(&mut sum, lin, stride);
         }
-        Address { offset: sum.offset, strides: sum.coeffs, index: sum.reg }
+        Box::new(Address { offset: sum.offset, strides: sum.coeffs, index: sum.reg })
     }
 
     /// sum += scale · lin, registers included.

@@ -349,7 +349,7 @@ pub(super) fn regroup(kernel: &Kernel, groups: &[usize; 3]) -> Option<Kernel> {
             InstOp::Load { at, .. } | InstOp::Store { at, .. } => {
                 let strides: Option<SmallVec<[i64; 4]>> =
                     ranges.iter().map(|r| joined(kernel, at, r.clone())).collect();
-                *at = Address { strides: strides?, ..at.clone() };
+                at.strides = strides?;
                 at.trim();
             }
             _ => {}

@@ -13,8 +13,8 @@ pub(super) struct Code {
     body: Vec<Inst>,
     /// The position in `body` of the last instruction of each hash, plus 1.
     last: [u32; HASHES],
-    /// By position in `body`: that of the instruction before it with its hash, plus 1.
-    before: Vec<u32>,
+    /// By position in `body`.
+    seen: Vec<Seen>,
     /// The position in the original kernel, counted over all stages, of what is being rewritten.
     pub(super) origin: u32,
     /// By instruction so far: of what it was first written for, if that is wanted.
@@ -25,14 +25,22 @@ pub(super) struct Code {
     ranges: Vec<(Reg, Range)>,
 }
 
+/// How an instruction is found again.
+#[derive(Clone, Copy)]
+struct Seen {
+    key: u64,
+    /// The position of the instruction before it with its hash, plus 1.
+    before: u32,
+}
+
 /// Hashes of instructions.
 const HASHES: usize = 256;
 
-/// The hash of an instruction without effects, from which the result follows, dtype included.
-fn hash(op: &InstOp, dtype: DType) -> Option<usize> {
+/// A number that equal instructions without effects share, and few others do.
+fn key(op: &InstOp, dtype: DType) -> Option<u64> {
     let regs =
         |tag: u64, [x, y, z]: [u32; 3]| tag ^ u64::from(x) << 8 ^ u64::from(y) << 26 ^ u64::from(z) << 44;
-    let bits = match op {
+    Some(match op {
         InstOp::Float(x) => x.0.to_bits() ^ 1,
         InstOp::Int(x) => *x as u64 ^ 2 << 56,
         InstOp::Index(axis) => regs(3, [*axis, 0, 0]),
@@ -45,8 +53,11 @@ fn hash(op: &InstOp, dtype: DType) -> Option<usize> {
         InstOp::Bitcast(x) => regs(67, [x.0, 0, 0]),
         InstOp::Round(_, x) => regs(68, [x.0, 0, 0]),
         InstOp::Load { .. } | InstOp::Tile | InstOp::Store { .. } => return None,
-    };
-    Some((bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HASHES.ilog2())) as usize)
+    })
+}
+
+fn hash(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HASHES.ilog2())) as usize
 }
 
 /// Instructions that a range is followed through.
@@ -91,7 +102,7 @@ impl Code {
             regs: Vec::with_capacity(regs),
             body: Vec::with_capacity(regs),
             last: [0; HASHES],
-            before: Vec::with_capacity(regs),
+            seen: Vec::with_capacity(regs),
             origin: 0,
             origins: None,
             extents: Vec::new(),
@@ -101,36 +112,38 @@ impl Code {
 
     /// The register of a value: a new one unless an equal instruction stands before.
     pub(super) fn value(&mut self, op: InstOp, dtype: DType) -> Reg {
-        let mut before = 0;
-        if let Some(hash) = hash(&op, dtype) {
-            before = self.last[hash];
-            let mut at = before;
+        let mut seen = Seen { key: 0, before: 0 };
+        if let Some(key) = key(&op, dtype) {
+            let last = &mut self.last[hash(key)];
+            seen = Seen { key, before: *last };
+            let mut at = *last;
             while at != 0 {
-                let inst = &self.body[at as usize - 1];
-                if let Some(out) = inst.out
-                    && self.dtype(out) == dtype
-                    && inst.op == op
+                let other = self.seen[at as usize - 1];
+                if other.key == key
+                    && let Inst { out: Some(out), op: known } = &self.body[at as usize - 1]
+                    && self.regs[out.0 as usize] == dtype
+                    && *known == op
                 {
-                    return out;
+                    return *out;
                 }
-                at = self.before[at as usize - 1];
+                at = other.before;
             }
-            self.last[hash] = self.body.len() as u32 + 1;
+            *last = self.body.len() as u32 + 1;
         }
         let out = self.register(dtype);
-        self.push(Inst { out: Some(out), op }, before);
+        self.push(Inst { out: Some(out), op }, seen);
         out
     }
 
     /// Adds an instruction without a result.
     pub(super) fn effect(&mut self, op: InstOp) {
-        self.push(Inst { out: None, op }, 0);
+        self.push(Inst { out: None, op }, Seen { key: 0, before: 0 });
     }
 
     #[inline]
-    fn push(&mut self, inst: Inst, before: u32) {
+    fn push(&mut self, inst: Inst, seen: Seen) {
         self.body.push(inst);
-        self.before.push(before);
+        self.seen.push(seen);
         self.origins.iter_mut().for_each(|origins| origins.push(self.origin));
     }
 
@@ -188,7 +201,7 @@ impl Code {
     /// The stage's instructions. The next stage sees none of their registers again: those of a stage with loops end with it.
     pub(super) fn finish_stage(&mut self) -> Vec<Inst> {
         self.last = [0; HASHES];
-        self.before.clear();
+        self.seen.clear();
         std::mem::take(&mut self.body)
     }
 }

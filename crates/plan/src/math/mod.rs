@@ -26,7 +26,6 @@ use crate::kernel::{Accumulate, Address, Inst, InstOp, Kernel, Reg, Stage};
 use builder::Math;
 use code::Code;
 use std::borrow::Cow;
-use wootz_ir::DType;
 use wootz_ir::ops::{Binary, Unary};
 
 /// The kernel in native instructions. `fused` says whether [`InstOp::Fma`] is one of them; without, it appears only where the
@@ -119,7 +118,7 @@ impl Expander<'_> {
 
     fn inst(&mut self, inst: &Inst) {
         let map = |r: &Reg| self.map[r.0 as usize];
-        let address = |at: &Address| Address { index: at.index.as_ref().map(map), ..at.clone() };
+        let address = |at: &Address| Box::new(Address { index: at.index.as_ref().map(map), ..at.clone() });
         let Some(out) = inst.out else {
             if let InstOp::Store { arg, at, value } = &inst.op {
                 let op = InstOp::Store { arg: *arg, at: address(at), value: map(value) };
@@ -127,9 +126,22 @@ impl Expander<'_> {
             }
             return;
         };
+        let dtype = self.kernel.regs[out.0 as usize];
         let op = match &inst.op {
-            InstOp::Unary(op, x) => InstOp::Unary(*op, map(x)),
-            InstOp::Binary(op, x, y) => InstOp::Binary(*op, map(x), map(y)),
+            InstOp::Unary(op, x) => {
+                let x = map(x);
+                if let Some(value) = unary(&mut self.math(x), *op, x) {
+                    return self.map[out.0 as usize] = value;
+                }
+                InstOp::Unary(*op, x)
+            }
+            InstOp::Binary(op, x, y) => {
+                let (x, y) = (map(x), map(y));
+                if let Some(value) = binary(&mut self.math(x), *op, x, y) {
+                    return self.map[out.0 as usize] = value;
+                }
+                InstOp::Binary(*op, x, y)
+            }
             InstOp::Compare(op, x, y) => InstOp::Compare(*op, map(x), map(y)),
             InstOp::Select(c, x, y) => InstOp::Select(map(c), map(x), map(y)),
             InstOp::Fma(x, y, z) => InstOp::Fma(map(x), map(y), map(z)),
@@ -139,26 +151,20 @@ impl Expander<'_> {
             InstOp::Load { arg, at, mask } => {
                 InstOp::Load { arg: *arg, at: address(at), mask: mask.as_ref().map(map) }
             }
-            op @ (InstOp::Float(_) | InstOp::Int(_) | InstOp::Index(_) | InstOp::Tile) => op.clone(),
+            InstOp::Float(value) => InstOp::Float(*value),
+            InstOp::Int(value) => InstOp::Int(*value),
+            InstOp::Index(axis) => InstOp::Index(*axis),
+            InstOp::Tile => InstOp::Tile,
             // It has no result, so it was handled above.
             op @ InstOp::Store { .. } => op.clone(),
         };
-        let dtype = self.kernel.regs[out.0 as usize];
-        self.map[out.0 as usize] = self.value(op, dtype);
+        self.map[out.0 as usize] = self.code.value(op, dtype);
     }
 
-    fn value(&mut self, op: InstOp, dtype: DType) -> Reg {
-        let operand = match op {
-            InstOp::Unary(_, x) | InstOp::Binary(_, x, _) => self.code.dtype(x),
-            _ => dtype,
-        };
-        let mut math = Math::new(&mut self.code, operand, self.fused);
-        let rewritten = match op {
-            InstOp::Unary(op, x) => unary(&mut math, op, x),
-            InstOp::Binary(op, x, y) => binary(&mut math, op, x, y),
-            _ => None,
-        };
-        rewritten.unwrap_or_else(|| self.code.value(op, dtype))
+    /// Writes instructions of the dtype of an operand.
+    fn math(&mut self, operand: Reg) -> Math<'_> {
+        let dtype = self.code.dtype(operand);
+        Math::new(&mut self.code, dtype, self.fused)
     }
 }
 

@@ -11,11 +11,11 @@ use wootz_ir::ops::{Binary, Unary};
 fn kernel(dtype: DType, ops: &[fn(Reg, Reg) -> InstOp]) -> Kernel {
     let at = || Address { strides: [1].into_iter().collect(), ..Address::default() };
     let mut body: Vec<Inst> = (0..2)
-        .map(|i| Inst { out: Some(Reg(i)), op: InstOp::Load { arg: ArgId(i), at: at(), mask: None } })
+        .map(|i| Inst { out: Some(Reg(i)), op: InstOp::Load { arg: ArgId(i), at: at().into(), mask: None } })
         .collect();
     let count = ops.len() as u32;
     body.extend(ops.iter().zip(2..).map(|(op, i)| Inst { out: Some(Reg(i)), op: op(Reg(0), Reg(1)) }));
-    let store = |i| InstOp::Store { arg: ArgId(i), at: at(), value: Reg(i) };
+    let store = |i| InstOp::Store { arg: ArgId(i), at: at().into(), value: Reg(i) };
     body.extend((2..2 + count).map(|i| Inst { out: None, op: store(i) }));
     Kernel {
         grid: [100].into_iter().collect(),

@@ -77,7 +77,8 @@ impl From<Mem> for Rm {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Label(usize);
 
-/// Code being written.
+/// Code being written, of one kernel after another: what one needed is room for the next.
+#[derive(Default)]
 pub(super) struct Assembler {
     code: std::vec::Vec<u8>,
     /// Where this code begins.
@@ -109,6 +110,8 @@ struct Pool {
     /// The last of those with a hash, plus 1.
     recent: std::vec::Vec<u32>,
     others: std::vec::Vec<[u8; POOLED]>,
+    /// Where the splats were written.
+    places: std::vec::Vec<u32>,
 }
 
 /// A constant that repeats eight bytes.
@@ -120,6 +123,13 @@ struct Splat {
 }
 
 impl Pool {
+    fn clear(&mut self) {
+        self.splats.clear();
+        self.recent.clear();
+        self.recent.resize(HASHES, 0);
+        self.others.clear();
+    }
+
     /// Whether a constant repeats eight bytes.
     fn repeats(&self, index: u32) -> bool {
         index & OTHER == 0
@@ -136,45 +146,43 @@ impl Pool {
         self.splats.get_mut(index as usize).into_iter().for_each(|splat| splat.all = true);
     }
 
-    /// Writes the constants; gives where those of [`Pool::splats`] begin.
-    fn write(&self, code: &mut std::vec::Vec<u8>, vector: usize) -> std::vec::Vec<u32> {
+    /// Writes the constants.
+    fn write(&mut self, code: &mut std::vec::Vec<u8>, vector: usize) {
         code.extend_from_slice(self.others.as_flattened());
-        let mut places = vec![0; self.splats.len()];
+        self.places.resize(self.splats.len(), 0);
         // Whole vectors first: they are aligned.
         for all in [true, false] {
-            for (splat, place) in self.splats.iter().zip(&mut places).filter(|(splat, _)| splat.all == all) {
+            for (splat, place) in
+                self.splats.iter().zip(&mut self.places).filter(|(splat, _)| splat.all == all)
+            {
                 *place = code.len() as u32;
                 let bytes = [splat.bits.to_le_bytes(); POOLED / 8];
                 code.extend_from_slice(&bytes.as_flattened()[..if all { vector } else { 8 }]);
             }
         }
-        places
     }
 }
 
-/// Instructions that there is room for at first.
-const SOME: usize = 256;
 /// Hashes of constants.
 const HASHES: usize = 256;
 /// In the index of a constant: that it is none of [`Pool::splats`].
 const OTHER: u32 = 1 << 31;
 
 impl Assembler {
-    /// Writes after what `code` holds already.
-    pub(super) fn new(mut code: std::vec::Vec<u8>, evex: bool) -> Assembler {
-        code.resize(code.len().next_multiple_of(POOLED), 0xcc);
-        Assembler {
-            start: code.len(),
-            code,
-            evex,
-            labels: vec![],
-            jumps: vec![],
-            pooled: std::vec::Vec::with_capacity(SOME),
-            pool: Pool::default(),
-            stamp: None,
-            recorded: stamp::Recording::with_capacity(SOME),
-            interrupted: false,
-        }
+    /// Begins code after what is there already.
+    pub(super) fn begin(&mut self, evex: bool) {
+        self.code.resize(self.code.len().next_multiple_of(POOLED), 0xcc);
+        (self.start, self.evex) = (self.code.len(), evex);
+        self.labels.clear();
+        self.jumps.clear();
+        self.pooled.clear();
+        self.pool.clear();
+        (self.stamp, self.interrupted) = (None, false);
+    }
+
+    /// All code so far.
+    pub(super) fn code(&self) -> &[u8] {
+        &self.code
     }
 
     /// Where this code begins in the buffer: a multiple of [`POOLED`].
@@ -208,7 +216,6 @@ impl Assembler {
     #[inline]
     pub(super) fn splat(&mut self, bits: u64) -> Mem {
         let Pool { splats, recent, .. } = &mut self.pool;
-        recent.resize(HASHES, 0);
         let hash = bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HASHES.ilog2());
         let last = &mut recent[hash as usize];
         if *last == 0 || splats[*last as usize - 1].bits != bits {
@@ -229,23 +236,24 @@ impl Assembler {
     }
 
     /// Ends the code: its constants follow it. It may be placed at any multiple of [`POOLED`].
-    pub(super) fn finish(mut self) -> std::vec::Vec<u8> {
-        for (at, label) in std::mem::take(&mut self.jumps) {
+    pub(super) fn finish(&mut self) {
+        for i in 0..self.jumps.len() {
+            let (at, label) = self.jumps[i];
             let target = self.labels[label.0].expect("every label is bound");
             self.patch(at, target as i64 - (at as i64 + 4));
         }
         self.code.resize(self.code.len().next_multiple_of(POOLED), 0xcc);
         let others = self.code.len();
         let vector = if self.evex { POOLED } else { POOLED / 2 };
-        let splats = self.pool.write(&mut self.code, vector);
-        for (at, end, index) in std::mem::take(&mut self.pooled) {
+        self.pool.write(&mut self.code, vector);
+        for i in 0..self.pooled.len() {
+            let (at, end, index) = self.pooled[i];
             let place = match index & OTHER {
-                0 => splats[index as usize] as usize,
+                0 => self.pool.places[index as usize] as usize,
                 _ => others + (index & !OTHER) as usize * POOLED,
             };
             self.patch(at, place as i64 - end as i64);
         }
-        self.code
     }
 
     fn patch(&mut self, at: usize, displacement: i64) {

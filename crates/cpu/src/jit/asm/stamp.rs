@@ -46,10 +46,6 @@ pub(in crate::jit) struct Recording {
 }
 
 impl Recording {
-    pub(super) fn with_capacity(insts: usize) -> Recording {
-        Recording { insts: std::vec::Vec::with_capacity(insts), lanes: vec![] }
-    }
-
     fn clear(&mut self) {
         self.insts.clear();
         self.lanes.clear();

@@ -47,6 +47,13 @@ pub(in crate::jit) struct Masked {
     pub(in crate::jit) zero: bool,
 }
 
+impl Masked {
+    #[inline]
+    fn bits(self) -> u8 {
+        self.by | u8::from(self.zero) << 7
+    }
+}
+
 /// What the fields of an instruction are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -62,12 +69,21 @@ enum Form {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::jit) struct VectorInst {
     pub(in crate::jit) op: VectorOp,
+    pub(in crate::jit) rm: Rm,
+    pub(in crate::jit) parts: Parts,
+}
+
+/// What there is to an instruction besides its opcode and its last operand. It travels in a processor register: what was
+/// stored in parts is slow to load as a whole.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(8))]
+pub(in crate::jit) struct Parts {
     pub(in crate::jit) length: Length,
     /// The result, or what is stored.
     pub(in crate::jit) reg: Vec,
     a: Vec,
-    pub(in crate::jit) rm: Rm,
-    mask: Masked,
+    /// As the last byte of an EVEX prefix has it.
+    mask: u8,
     immediate: Option<u8>,
     form: Form,
 }
@@ -91,7 +107,7 @@ pub(in crate::jit) const NOTHING: u32 = u32::MAX;
 impl VectorInst {
     /// The same instruction for some lanes (AVX-512).
     pub(in crate::jit) fn masked(self, mask: Masked) -> VectorInst {
-        VectorInst { mask, ..self }
+        VectorInst { parts: Parts { mask: mask.bits(), ..self.parts }, ..self }
     }
 }
 
@@ -113,8 +129,8 @@ impl Assembler {
         b: impl Into<Rm>,
         immediate: u8,
     ) {
-        let (rm, mask, immediate) = (b.into(), Masked::default(), Some(immediate));
-        self.vector(VectorInst { op, length, reg: dst, a, rm, mask, immediate, form: Form::Plain });
+        let (mask, immediate) = (0, Some(immediate));
+        self.vector(op, b.into(), Parts { length, reg: dst, a, mask, immediate, form: Form::Plain });
     }
 
     /// dst = op(b)
@@ -134,15 +150,14 @@ impl Assembler {
         b: impl Into<Rm>,
         mask: Masked,
     ) {
-        let (rm, immediate) = (b.into(), None);
-        self.vector(VectorInst { op, length, reg: dst, a, rm, mask, immediate, form: Form::Plain });
+        let (mask, immediate) = (mask.bits(), None);
+        self.vector(op, b.into(), Parts { length, reg: dst, a, mask, immediate, form: Form::Plain });
     }
 
     /// A shift of every lane by a constant: one of the `SHIFT` opcodes with its group number.
     pub(in crate::jit) fn shift(&mut self, op: (VectorOp, u8), length: Length, dst: Vec, x: Vec, bits: u8) {
-        let (reg, mask, immediate) = (Vec(op.1), Masked::default(), Some(bits));
-        let rm = Rm::Reg(x.0);
-        self.vector(VectorInst { op: op.0, length, reg, a: dst, rm, mask, immediate, form: Form::Group });
+        let (reg, mask, immediate) = (Vec(op.1), 0, Some(bits));
+        self.vector(op.0, x.into(), Parts { length, reg, a: dst, mask, immediate, form: Form::Group });
     }
 
     /// Chooses `b` where the mask in a vector register is set, else `a`; VEX only.
@@ -155,9 +170,8 @@ impl Assembler {
         b: impl Into<Rm>,
         mask: Vec,
     ) {
-        let (rm, immediate) = (b.into(), Some(mask.0 << 4));
-        let mask = Masked::default();
-        self.vector(VectorInst { op, length, reg: dst, a, rm, mask, immediate, form: Form::Blend });
+        let (mask, immediate) = (0, Some(mask.0 << 4));
+        self.vector(op, b.into(), Parts { length, reg: dst, a, mask, immediate, form: Form::Blend });
     }
 
     /// A general-purpose register moved to the first lane of `dst`.
@@ -181,19 +195,19 @@ impl Assembler {
     }
 
     /// Writes an instruction; while copies are stamped, that of every copy.
-    #[inline]
-    fn vector(&mut self, mut inst: VectorInst) {
+    fn vector(&mut self, mut op: VectorOp, rm: Rm, parts: Parts) {
         // Of a constant that is only loaded, no more than its repeated bytes need to lie in memory.
-        if inst.op.vex == LOAD[0].vex
-            && let Rm::Mem(Mem::Pool(index)) = inst.rm
-            && inst.mask.by == 0
+        if op.vex == LOAD[0].vex
+            && let Rm::Mem(Mem::Pool(index)) = rm
+            && parts.mask == 0
             && self.pool.repeats(index)
         {
-            inst.op = BROADCAST[1];
+            op = BROADCAST[1];
         }
+        let inst = VectorInst { op, rm, parts };
         match self.stamp {
-            Some(_) => self.copies(&inst),
-            None => self.encode(&inst),
+            Some(_) => self.copies(inst),
+            None => self.encode(inst),
         }
     }
 }

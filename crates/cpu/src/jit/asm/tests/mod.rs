@@ -8,11 +8,12 @@ use expect_test::{Expect, expect};
 use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
 
 fn listing(evex: bool, write: impl FnOnce(&mut Assembler)) -> String {
-    let mut asm = Assembler::new(vec![], evex);
+    let mut asm = Assembler::default();
+    asm.begin(evex);
     write(&mut asm);
     let end = asm.position();
-    let code = asm.finish();
-    let mut decoder = Decoder::with_ip(64, &code[..end], 0, DecoderOptions::NONE);
+    asm.finish();
+    let mut decoder = Decoder::with_ip(64, &asm.code()[..end], 0, DecoderOptions::NONE);
     let mut formatter = NasmFormatter::new();
     let mut out = String::new();
     while decoder.can_decode() {

@@ -1,84 +1,78 @@
 //! The two encoders.
 
 use super::super::{Assembler, Mem, Operand, Rm, Stamp, Vec};
-use super::{A, B, BROADCAST, DST, Form, NOTHING, Recorded, VectorInst, WIDE};
+use super::{A, B, BROADCAST, DST, Form, NOTHING, Parts, Recorded, VectorInst, WIDE};
 
 impl VectorInst {
     /// The prefix and the opcode without what depends on registers and memory.
     #[inline]
-    fn fixed(&self, evex: bool) -> u64 {
-        let VectorInst { op, length, mask, .. } = *self;
+    fn fixed(self, evex: bool) -> u64 {
+        let VectorInst { op, parts: Parts { length, mask, .. }, .. } = self;
         if !evex {
             return u64::from(op.vex | (length as u32) << 18);
         }
-        let masked = u32::from(mask.by) | u32::from(mask.zero) << 7;
-        let prefix = op.evex | (length as u32) << 29 | masked << 24;
+        let prefix = op.evex | (length as u32) << 29 | u32::from(mask) << 24;
         u64::from(prefix) | u64::from(op.vex >> 24) << 32
     }
 }
 
 impl Assembler {
     /// Writes an instruction for every copy, and notes that of the first.
-    pub(super) fn copies(&mut self, inst: &VectorInst) {
-        let evex = self.evex && !inst.op.vex_only;
+    #[inline]
+    pub(super) fn copies(&mut self, inst: VectorInst) {
+        let VectorInst { op, rm, parts } = inst;
+        let evex = self.evex && !op.vex_only;
         let fixed = inst.fixed(evex);
         let begin = self.code.len();
-        self.registers(fixed, evex, inst, inst.reg, inst.a, inst.rm, inst.immediate);
+        self.registers(fixed, evex, inst);
         let end = self.code.len();
         let Some(Stamp { copies, .. }) = self.stamp else { return };
         for copy in 1..copies {
             let Some(stamp) = &self.stamp else { return };
-            let masks = if self.evex { inst.op.masks } else { 0 };
+            let masks = if self.evex { op.masks } else { 0 };
             let moved = |field: u8, r: Vec| match masks & field {
                 0 => stamp.vector(r, copy),
                 _ => stamp.mask(r, copy),
             };
-            let reg = if inst.form == Form::Group { inst.reg } else { moved(DST, inst.reg) };
-            let rm = match inst.rm {
+            let reg = if parts.form == Form::Group { parts.reg } else { moved(DST, parts.reg) };
+            let rm = match rm {
                 Rm::Reg(r) => Rm::Reg(moved(B, Vec(r)).0),
                 Rm::Mem(mem) => Rm::Mem(stamp.mem(mem, copy)),
             };
-            let immediate = match (inst.form, inst.immediate) {
+            let immediate = match (parts.form, parts.immediate) {
                 (Form::Blend, Some(i)) => Some(stamp.vector(Vec(i >> 4), copy).0 << 4),
                 (_, immediate) => immediate,
             };
-            let mask = u64::from(inst.mask.by ^ stamp.mask(Vec(inst.mask.by), copy).0);
-            let a = moved(A, inst.a);
-            self.registers(fixed ^ mask << 24, evex, inst, reg, a, rm, immediate);
+            let by = parts.mask & 7;
+            let mask = u64::from(by ^ stamp.mask(Vec(by), copy).0);
+            let parts = Parts { reg, a: moved(A, parts.a), immediate, ..parts };
+            self.registers(fixed ^ mask << 24, evex, VectorInst { op, rm, parts });
         }
         let (mut lanes, mut pooled) = (NOTHING, NOTHING);
-        match inst.rm {
+        match rm {
             Rm::Mem(Mem::Indexed(..)) => {
                 lanes = self.recorded.lanes.len() as u32;
-                self.recorded.lanes.push(*inst);
+                self.recorded.lanes.push(inst);
             }
             Rm::Mem(Mem::Pool(index)) => pooled = index,
             _ => {}
         }
-        let trailing = u8::from(inst.immediate.is_some());
+        let trailing = u8::from(parts.immediate.is_some());
         let at = |position: usize| (position - self.start) as u32;
         self.recorded.insts.push(Recorded { begin: at(begin), end: at(end), lanes, pooled, trailing });
     }
 
     /// Writes one instruction.
-    pub(in crate::jit) fn encode(&mut self, inst: &VectorInst) {
+    #[inline]
+    pub(in crate::jit) fn encode(&mut self, inst: VectorInst) {
         let evex = self.evex && !inst.op.vex_only;
-        self.registers(inst.fixed(evex), evex, inst, inst.reg, inst.a, inst.rm, inst.immediate);
+        self.registers(inst.fixed(evex), evex, inst);
     }
 
-    /// Writes an instruction of which [`VectorInst::fixed`] gave the rest, with these registers in the place of its own.
+    /// Writes an instruction of which [`VectorInst::fixed`] gave the rest.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)] // Reason: the fields of an instruction, in processor registers.
-    fn registers(
-        &mut self,
-        fixed: u64,
-        evex: bool,
-        inst: &VectorInst,
-        reg: Vec,
-        a: Vec,
-        rm: Rm,
-        immediate: Option<u8>,
-    ) {
+    fn registers(&mut self, fixed: u64, evex: bool, inst: VectorInst) {
+        let VectorInst { op, rm, parts: Parts { reg, a, immediate, .. } } = inst;
         let (fields, mut before) = if evex { (&EVEX, 5) } else { (&VEX, 4) };
         let mut word = fixed ^ fields.reg[usize::from(reg.0 & 63)] ^ fields.a[usize::from(a.0 & 63)];
         let (mut above, rest) = match rm {
@@ -88,8 +82,8 @@ impl Assembler {
             }
             Rm::Mem(Mem::Pool(index)) => {
                 word ^= 5 << (8 * before);
-                let one = inst.op.vex == BROADCAST[1].vex;
-                let repeated = evex && inst.op.repeats && self.pool.element(index, inst.op.evex & WIDE != 0);
+                let one = op.vex == BROADCAST[1].vex;
+                let repeated = evex && op.repeats && self.pool.element(index, op.evex & WIDE != 0);
                 if repeated {
                     word |= REPEAT;
                 }
@@ -113,7 +107,7 @@ impl Assembler {
         }
         let mut count = before + rest;
         if let Rm::Mem(Mem::Pool(index)) = rm {
-            self.pool_operand(before + 1, usize::from(inst.immediate.is_some()), index);
+            self.pool_operand(before + 1, usize::from(immediate.is_some()), index);
         }
         if let Some(immediate) = immediate {
             let immediate = u64::from(immediate);
