@@ -148,7 +148,7 @@ def test_objectives_are_those_of_inference():
         assert abs(loss("q0", data="observed") + ws.hypotest(0.0, test_stat="q0").statistic) < 1e-8
 
 
-@pytest.mark.parametrize("objective", ["z0", "q0", "cls"])
+@pytest.mark.parametrize("objective", ["z0", "q0", "cls", "upper_limit"])
 @pytest.mark.parametrize("convention", ["frozen", "recomputed"])
 def test_a_device_computes_what_native_programs_do(objective, convention):
     options = {"convention": convention, "mu": 1.5, "sigmas": 1.0}
@@ -188,9 +188,31 @@ def test_a_device_fits_observed_data():
         torch.testing.assert_close(found[0][1], found[1][1])
 
 
+# On both sides of Asimov data, and of the best fit.
+@pytest.mark.parametrize("data", [[65.0, 36.0, 24.0], [60.0, 30.0, 11.0], [50.0, 26.0, 8.0]])
+@pytest.mark.parametrize("sigmas", [None, 1.0])
+@pytest.mark.parametrize("objective", ["cls", "upper_limit"])
+@pytest.mark.filterwarnings("ignore:the loss is of observed data")
+def test_a_device_tests_observed_data(objective, sigmas, data):
+    options = {"data": data, "mu": 1.5, "sigmas": sigmas, "level": 0.1}
+    native, device = (wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, objective, **options, device=d) for d in (None, "cpu"))
+    for step in range(2):
+        results = []
+        for loss in (native, device):
+            x = tensor([2.0 + step, 6.0, 9.0])
+            value = loss(x)
+            value.backward()
+            results.append((value.item(), x.grad))
+        assert abs(results[0][0] - results[1][0]) < 1e-9
+        assert results[0][1].abs().max() > 1e-5
+        torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-6, atol=1e-11)
+        assert abs(native.fit.mu_hat - device.fit.mu_hat) < 1e-9
+        np.testing.assert_allclose(device.fit.conditional, native.fit.conditional, rtol=1e-8, atol=1e-8)
+
+
 def test_what_a_device_does_not_do_is_said():
-    with pytest.raises(wz.ModelError, match="on a device the objective is one of z0, q0, cls"):
-        wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, "upper_limit", device="cpu")
+    with pytest.raises(wz.ModelError, match="on a device the objective is one of z0, q0, cls, upper_limit"):
+        wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, "sigma_mu", device="cpu")
     with pytest.raises(wz.BackendError, match="device with float64, and 'nonsense' is none here"):
         wz.torch.SignificanceLoss(analysis(), {"SR": "signal"}, device="nonsense")
     x = tensor([2.0, 6.0, 9.0])

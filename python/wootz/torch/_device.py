@@ -1,6 +1,8 @@
 """An objective on a device of PyTorch's: fits, densities and their derivatives as generated source, float64 throughout."""
 
-from typing import Any
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,15 +11,46 @@ from wootz._compile import compile as compile_program
 from wootz._errors import BackendError, FitError, ModelError
 from wootz.histfactory import Model
 
-# The objectives that are made of profiled likelihoods alone.
-KINDS = ("z0", "q0", "cls")
+# The objectives that are made of profiled likelihoods.
+KINDS = ("z0", "q0", "cls", "upper_limit")
 # Where rounding ends a fit, this much of a scaled gradient is let pass, as on the CPU.
 _ROUNDED = 1e-8
 _EVALUATIONS = 200
+# Newton's method for a limit: its steps, and the relative size of the last one.
+_STEPS = 50
+_SMALL = 1e-10
+
+
+class _Statistic(NamedTuple):
+    """A profile likelihood ratio q of one hypothesis and its derivatives."""
+
+    q: Tensor
+    by_mu: Tensor
+    by_templates: list[Tensor]
+    conditional: Tensor
+
+
+class _Result(NamedTuple):
+    """A number and its derivatives."""
+
+    value: Tensor
+    by_mu: Tensor
+    by_templates: list[Tensor]
+    statistic: Tensor
+    conditional: Tensor
+
+    def scaled(self, value: Tensor, scale: Tensor) -> "_Result":
+        """Another number, whose derivative by this one is `scale`."""
+        by_templates = [scale * x for x in self.by_templates]
+        return self._replace(value=value, by_mu=scale * self.by_mu, by_templates=by_templates)
 
 
 class DeviceObjective:
-    """What `_native.HistFactoryObjective` is on the CPU. Profiled likelihoods have the derivatives of the density at the fits (envelope theorem)."""
+    """What `_native.HistFactoryObjective` is on the CPU.
+
+    Profiled likelihoods have the derivatives of the density at the fits (envelope theorem). CLs of observed data and its derivatives are a graph,
+    `Model.hypotest_graph`, since Asimov data follow a fit.
+    """
 
     def __init__(
         self,
@@ -26,6 +59,7 @@ class DeviceObjective:
         recomputed: bool,
         kind: str,
         mu: float,
+        level: float,
         sigmas: float | None,
         counts: list[float] | None,
         tolerance: float,
@@ -33,20 +67,26 @@ class DeviceObjective:
         device: torch.device,
     ) -> None:
         config = model.config
-        if counts is not None and kind == "cls":
-            raise ModelError("CLs of observed data is computed on the CPU: leave `device` out")
         if counts is not None and recomputed and config.nauxdata and len(counts) == config.nmaindata:
             raise ModelError("on a device, counts with recomputed templates come with their auxiliary data: append them")
         convention = "recomputed" if recomputed else "frozen"
         options = {"backend": "torch", "device": device}
         by = range(len(templates))
-        self._fit = compile_program(model.fit_graph(templates, convention, max_iterations or _EVALUATIONS), {}, **options)
-        density = model.graph("logpdf", templates, convention).grad(0, [1, *(2 + i for i in by)])
+        evaluations = max_iterations or _EVALUATIONS
+        self._fit = compile_program(model.fit_graph(templates, convention, evaluations), {}, **options)
+        density = model.graph("logpdf", templates, convention).grad(0, [0, 1, *(2 + i for i in by)])
         self._density = compile_program(density, {}, **options)
         expected = model.graph("expected_data", templates, convention)
         self._expected = compile_program(expected, {}, **options)
         self._pull = compile_program(expected.vjp([1 + i for i in by]), {}, **options) if templates else None
-        self._kind, self._sigmas, self._poi = kind, 0.0 if sigmas is None else sigmas, config.poi_index
+        self._test = None
+        if counts is not None and kind in ("cls", "upper_limit"):
+            test = model.hypotest_graph("qtilde", templates, convention, evaluations)
+            # CLs itself, or the statistic of Asimov data, from which the expected one is made.
+            test = test.grad(0 if sigmas is None else 3, [0, *(2 + i for i in by)])
+            self._test = compile_program(test, {}, **options)
+        self._kind, self._poi = kind, config.poi_index
+        self._is_observed, self._sigmas = sigmas is None, 0.0 if sigmas is None else sigmas
         self._templates = {name: self._tensor(model.template(name), device) for name in templates}
         self._init = self._tensor(config.suggested_init, device)
         bounds = self._tensor(config.suggested_bounds, device)
@@ -56,7 +96,9 @@ class DeviceObjective:
         if counts is not None and len(counts) == config.nmaindata:
             counts = [*counts, *config.auxdata]
         self._data = None if counts is None else self._tensor(counts, device)
-        self._mu = mu if kind == "cls" else 0.0
+        self._mu, self._level = (mu if kind == "cls" else 0.0), level
+        # Where the last limit was.
+        self._limit: float | None = None
         self._starts: dict[str, Tensor] = {}
 
     @staticmethod
@@ -70,36 +112,92 @@ class DeviceObjective:
     def reset(self) -> None:
         """Forgets where fits ended."""
         self._starts.clear()
+        self._limit = None
 
     def evaluate(self, templates: list[Tensor], options: Any = None) -> dict[str, Any]:
-        """The objective and its gradients by these templates."""
+        """The objective and its gradient by these templates."""
         if self._data is None:
-            point = self._at(self._init, 0.0 if self._kind == "cls" else 1.0)
+            point = self._at(self._init, 1.0 if self._kind in ("z0", "q0") else 0.0)
             data = self._expected.positional([point, *templates])[0]
         else:
             data = self._data
-            point = self._fitted("free", self._init, self._free, data, templates)
+            point = self._fitted("free", self._starts.get("free", self._init), self._free, data, templates)
+
+        def test(mu: float) -> _Result:
+            of_mu = self._of_asimov if self._test is None else self._of_observed
+            return of_mu(mu, data, point, templates)
+
+        found = self._solved(test, float(point[self._poi])) if self._kind == "upper_limit" else test(self._mu)
+        return {
+            "value": float(found.value),
+            "statistic": float(found.statistic),
+            "mu_hat": float(point[self._poi]),
+            "free": point.cpu().numpy(),
+            "conditional": found.conditional.cpu().numpy(),
+            "gradients": found.by_templates,
+        }
+
+    def _of_asimov(self, mu: float, data: Tensor, point: Tensor, templates: list[Tensor]) -> _Result:
+        """What is made of one statistic."""
+        tested = self._statistic(mu, data, point, templates)
+        value, slope = self._value(tested.q)
+        found = _Result(tested.q, tested.by_mu, tested.by_templates, tested.q, tested.conditional)
+        return found.scaled(value, slope)
+
+    def _of_observed(self, mu: float, data: Tensor, point: Tensor, templates: list[Tensor]) -> _Result:
+        """CLs of observed data."""
+        test = self._test.positional([self._tensor(mu, data.device), data, *templates])
+        observed, _, statistic, asimov, _, by_mu, *by_templates = test
+        if not bool(torch.isfinite(observed)):
+            raise FitError(f"a fit of the test of {mu} did not converge within the evaluations that it may take")
+        if self._is_observed:
+            return _Result(observed, by_mu, by_templates, statistic, self._conditional(mu, data, point, templates))
+        # The test of the data that the background alone would give.
+        nuisances = self._conditional(0.0, data, point, templates, "background")
+        background = self._expected.positional([nuisances, *templates])[0]
+        conditional = self._conditional(mu, background, nuisances, templates)
+        value, slope = self._value(asimov)
+        return _Result(asimov, by_mu, by_templates, asimov, conditional).scaled(value, slope)
+
+    def _solved(self, test: Callable[[float], _Result], mu_hat: float) -> _Result:
+        """The hypothesis whose CLs is the level: Newton's method for ln CLs, which is close to a parabola."""
+        mu = self._limit or max(1.0, 2.0 * mu_hat)
+        for _ in range(_STEPS):
+            found = test(mu)
+            cls, by_mu = float(found.value), float(found.by_mu)
+            if not (cls > 0.0 and by_mu < 0.0):
+                # Below the best fit CLs is 1, and far above it 0.
+                mu *= 2.0 if cls > self._level else 0.5
+                continue
+            step = -math.log(cls / self._level) * cls / by_mu
+            if abs(step) <= _SMALL * mu:
+                self._limit = mu
+                return found.scaled(self._tensor(mu, found.value.device), -1.0 / found.by_mu)
+            mu = min(max(mu + step, 0.25 * mu), 4.0 * mu)
+        raise FitError(f"no limit was found: CLs of {mu} is {cls:.3g}, the level {self._level}")
+
+    def _conditional(
+        self, mu: float, data: Tensor, point: Tensor, templates: list[Tensor], what: str = "conditional"
+    ) -> Tensor:
+        """The fit of a hypothesis, from where the last one ended."""
         held = self._free.clone()
         held[self._poi] = 0.0
-        conditional = self._fitted("conditional", self._at(point, self._mu), held, data, templates)
-        best, *by_best = self._density.positional([point, data, *templates])
-        tested, *by_tested = self._density.positional([conditional, data, *templates])
+        start = self._at(self._starts.get(what, point), mu)
+        return self._fitted(what, start, held, data, templates)
+
+    def _statistic(self, mu: float, data: Tensor, point: Tensor, templates: list[Tensor]) -> _Statistic:
+        """The statistic of data whose best fit is at `point`."""
+        conditional = self._conditional(mu, data, point, templates)
+        best, _, *by_best = self._density.positional([point, data, *templates])
+        tested, by_point, *by_tested = self._density.positional([conditional, data, *templates])
         mu_hat = float(point[self._poi])
-        seen = mu_hat <= self._mu if self._kind == "cls" else mu_hat > self._mu
-        q = (2.0 * (best - tested)).clamp(min=0.0) if seen else torch.zeros_like(best)
-        value, slope = self._value(q)
-        by_data, *gradients = [2.0 * slope * (a - b) for a, b in zip(by_best, by_tested, strict=True)]
+        is_counted = mu_hat > mu if self._kind in ("z0", "q0") else mu_hat <= mu
+        q = (2.0 * (best - tested)).clamp(min=0.0) if is_counted else torch.zeros_like(best)
+        by_data, *by_templates = [2.0 * (a - b) for a, b in zip(by_best, by_tested, strict=True)]
         if self._data is None and self._pull is not None:
             through = self._pull.positional([point, *templates, by_data])[1:]
-            gradients = [a + b for a, b in zip(gradients, through, strict=True)]
-        return {
-            "value": float(value),
-            "statistic": float(q),
-            "mu_hat": mu_hat,
-            "free": point.cpu().numpy(),
-            "conditional": conditional.cpu().numpy(),
-            "gradients": gradients,
-        }
+            by_templates = [a + b for a, b in zip(by_templates, through, strict=True)]
+        return _Statistic(q, -2.0 * by_point[self._poi], by_templates, conditional)
 
     def _value(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """The objective of a test statistic, and its derivative, which is taken to be 0 at 0."""
@@ -122,8 +220,7 @@ class DeviceObjective:
         return point
 
     def _fitted(self, what: str, start: Tensor, free: Tensor, data: Tensor, templates: list[Tensor]) -> Tensor:
-        """Where a fit ends; it starts where the last one ended."""
-        start = self._starts.get(what, start)
+        """Where a fit ends, which the next of its kind may start from."""
         arguments = [start, data, free, *self._bounds, self._tolerance, *templates]
         parameters, _, kkt, converged, evaluations = self._fit.positional(arguments)
         if not (bool(converged) and float(kkt) <= max(float(self._tolerance), _ROUNDED)):

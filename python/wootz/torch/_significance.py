@@ -55,7 +55,7 @@ class SignificanceLoss(nn.Module):
     * `on_failure`: of a fit: `"raise"`, or `"skip"`: the value is the last one and its gradient 0; `failures` counts them.
     * `min_background`: the least yield of a cell of any sample that is not a signal, if given.
     * `device`: where everything is computed, by PyTorch's name for a device with float64: fits and densities are then generated PyTorch,
-      templates and gradients stay there, and `max_iterations` counts evaluations. For `"z0"`, `"q0"` and `"cls"` of Asimov data. By default
+      templates and gradients stay there, and `max_iterations` counts evaluations. For all objectives but `"sigma_mu"`. By default
       fits run on the CPU as native programs, wherever the inputs are.
 
     The input is a tensor `[bins]` (for one channel), or a dict of them by channel: the signal's yields. A dict's value may be a dict by sample, to
@@ -238,7 +238,7 @@ class SignificanceLoss(nn.Module):
                 )
             else:
                 found = DeviceObjective(
-                    self.model, list(names), recomputed, kind, mu, sigmas, counts, *self._limits, self.device
+                    self.model, list(names), recomputed, kind, mu, level, sigmas, counts, *self._limits, self.device
                 )
             self._objectives[names, recomputed] = found
         return found
