@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wootz_cpu::Cpu;
 use wootz_ir::eval::special;
 use wootz_ir::{DType, HostTensor, text};
+use wootz_passes::Optimize;
 use wootz_runtime::{Backend, BackendOptions, Bindings, Stages};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -94,7 +95,9 @@ fn search(
     let source = format!("graph(%x: f32[{CHUNK}] = input \"x\") {{ %a = {name} %x return \"y\" = %a }}");
     let graph = text::parse(&source)?;
     let options = BackendOptions { threads: Some(1) };
-    let executable = Cpu::default().compile(&graph, &options, &mut Stages::default())?;
+    let backend = Cpu::default();
+    let graph = wootz_passes::run(&graph, Optimize::None, &backend.target(), &mut |_, _| {})?;
+    let executable = backend.compile(&graph, &options, &mut Stages::default())?;
     let zeros = HostTensor::zeros(DType::F32, &[CHUNK as usize])?;
     let mut memory = Memory { input: zeros.clone(), output: zeros };
     let prepared = executable.prepare(&[None])?;
@@ -169,4 +172,17 @@ fn main() -> Result<(), Failure> {
         }
     }
     if above.is_empty() { Ok(()) } else { Err(format!("above {BOUND} units: {}", above.join(", ")).into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_operands_of_every_function() {
+        for (name, oracle) in FUNCTIONS {
+            let (error, x) = check(name, oracle, 65_537, 1).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(error <= BOUND, "{name}: {error} units at {x:e}");
+        }
+    }
 }
