@@ -334,6 +334,8 @@ def test_parameters_are_not_kept_alive(backend):
         ("jax", {"jit_options": {"nonsense": 1}}, 'backend "jax" refuses `jit_options`.*nonsense'),
         ("torch", {"device": "nonsense"}, 'backend "torch" has no device .nonsense. here'),
         ("torch", {"precision": "nonsense"}, 'precision must be "highest", "high" or "medium"'),
+        ("mlx", {"device": "nonsense"}, 'backend "mlx" has no device .nonsense. here'),
+        ("mlx", {"precision": "high"}, 'backend "mlx" has no `precision`'),
         ("torch", {"jit": True, "jit_options": {"nonsense": 1}}, 'backend "torch" refuses `jit_options`.*nonsense'),
     ],
 )

@@ -58,6 +58,26 @@ def test_jax_computes_in_the_precision_and_on_the_device_asked_for_and_leaves_ne
     assert before == (jax.config.jax_default_matmul_precision, jax.config.jax_default_device)
 
 
+@pytest.mark.skipif("mlx" not in INSTALLED, reason="MLX is not installed here")
+@pytest.mark.parametrize("jit", [False, True])
+def test_mlx_computes_on_the_device_asked_for(jit):
+    import mlx.core as mx
+
+    there = [kind for kind in (mx.cpu, mx.gpu) if mx.is_available(kind)]
+    before, expected = mx.default_device(), np.asarray(wz.compile(MODEL, INPUTS)(wz.compile(MODEL, INPUTS).init(0), x=IMAGES)["logits"])
+    for kind in (mx.cpu, mx.gpu):
+        for device in (kind.name, kind, mx.Device(kind)):
+            if kind not in there:
+                with pytest.raises(wz.BackendError, match='backend "mlx" has no device'):
+                    wz.compile(MODEL, INPUTS, backend="mlx", device=device)
+                continue
+            program = wz.compile(MODEL, INPUTS, backend="mlx", device=device, jit=jit)
+            np.testing.assert_allclose(np.asarray(program(program.init(0), x=IMAGES)["logits"]), expected, rtol=1e-5, atol=1e-6)
+            seen = program.framework.wrap(mx.default_device, False, False)()
+            assert seen == mx.Device(kind)
+            assert mx.default_device() == before
+
+
 @pytest.mark.skipif("torch" not in INSTALLED, reason="PyTorch is not installed here")
 def test_torch_leaves_its_precision_as_it_was():
     import torch
