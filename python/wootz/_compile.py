@@ -88,7 +88,7 @@ def compile(
     * `jit_options`: arguments of the framework's compiler: `{"mode": "max-autotune"}`.
     * `file`: where the source is written.
     * `autodiff`: who differentiates a training step: `"wootz"`, whose derivatives are then in the source, or the `"framework"`
-      (`jax.value_and_grad`, `torch.autograd`, `mx.value_and_grad`). The faster one unless given: eager PyTorch's own, else wootz's.
+      (`jax.value_and_grad`, `torch.autograd`, `mx.value_and_grad`). The faster one unless given: PyTorch's own, else wootz's.
     * `cache`: a folder where the framework keeps what it compiled (JAX, and PyTorch with `jit=True`), for this process and others;
       `program.report().cache` says what was found there.
     * `stack_layers`: equal layers in a row become one loop over their stacked parameters, JAX's `lax.scan`, which traces a layer

@@ -64,64 +64,20 @@ CONSTANT_17 = jnp.array([0, 0, 0, 0, 2], dtype=jnp.int32)
 CONSTANT_18 = jnp.array([0, 0, 0, 0, 1], dtype=jnp.bool_)
 CONSTANT_20 = jnp.array([0, 4, 6, 6, 0, 0, 5, 7, 7, 0], dtype=jnp.int32)
 CONSTANT_21 = jnp.array([0, 1, 1, 1, 0, 0, 1, 1, 1, 0], dtype=jnp.bool_)
-CONSTANT_23 = jnp.array([[0, 5, 2, 7], [1, 6, 3, 8], [0, 5, 4, 9]], dtype=jnp.int32)
-CONSTANT_24 = jnp.array([[1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 1, 1]], dtype=jnp.bool_)
+CONSTANT_22 = jnp.array([[1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 1, 1]], dtype=jnp.bool_)
+CONSTANT_24 = jnp.array([0, 0, 2, 2, 2, 1, 1, 3, 3, 3], dtype=jnp.int32)
 CONSTANT_26 = jnp.array([4, 5, 4, 6, 4, 4, 7, 8], dtype=jnp.int32)
 CONSTANT_27 = jnp.array(
     [1.0, 2500.0, 0.0, 1.0, 0.0, 0.0, 452.2352941176471, 441.36029411764713],
     dtype=jnp.float64,
 )
-CONSTANT_29 = jnp.array(
-    [[0, 4, 2, 6, 10, 1, 5, 3, 7, 11], [8, 4, 2, 6, 10, 9, 5, 3, 7, 11]],
-    dtype=jnp.int32,
+CONSTANT_28 = jnp.array(
+    [-0.5, -1250.0, -0.0, -0.5, -0.0, -0.0, -226.11764705882354, -220.68014705882356],
+    dtype=jnp.float64,
 )
-CONSTANT_30 = jnp.array(
-    [[1, 1, 1, 1, 1, 1, 1, 1, 1, 1], [1, 0, 0, 0, 0, 1, 0, 0, 0, 0]], dtype=jnp.bool_
-)
-CONSTANT_32 = jnp.array(
-    [
-        [0, 0, 0, 0, 1, 6, 2, 7],
-        [4, 0, 0, 0, 1, 6, 3, 8],
-        [5, 0, 0, 0, 1, 6, 2, 7],
-        [9, 0, 0, 0, 1, 6, 3, 8],
-    ],
-    dtype=jnp.int32,
-)
-CONSTANT_33 = jnp.array(
-    [
-        [1, 0, 0, 0, 1, 1, 1, 1],
-        [1, 0, 0, 0, 0, 0, 1, 1],
-        [1, 0, 0, 0, 0, 0, 0, 0],
-        [1, 0, 0, 0, 0, 0, 0, 0],
-    ],
-    dtype=jnp.bool_,
-)
-CONSTANT_35 = jnp.array([[0, 4], [1, 4], [2, 4], [3, 4]], dtype=jnp.int32)
-CONSTANT_36 = jnp.array([[1, 1], [1, 0], [1, 0], [1, 0]], dtype=jnp.bool_)
-CONSTANT_38 = jnp.array([[0, 0, 1, 0, 0, 0, 0, 0]], dtype=jnp.int32)
-CONSTANT_39 = jnp.array([[1, 0, 1, 0, 0, 0, 0, 0]], dtype=jnp.bool_)
-CONSTANT_41 = jnp.array(
-    [[1, 0, 0, 0, 0, 0, 0, 0], [3, 2, 0, 0, 0, 0, 0, 0], [1, 4, 0, 0, 0, 0, 0, 0]],
-    dtype=jnp.int32,
-)
-CONSTANT_42 = jnp.array(
-    [[1, 1, 0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0, 0]],
-    dtype=jnp.bool_,
-)
-CONSTANT_44 = jnp.array(
-    [[0, 0, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0]], dtype=jnp.int32
-)
-CONSTANT_45 = jnp.array(
-    [[1, 0, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0]], dtype=jnp.bool_
-)
-CONSTANT_47 = jnp.array(
-    [[1, 0, 0, 0, 0, 0, 0, 0], [3, 0, 0, 2, 0, 0, 0, 0], [1, 0, 0, 4, 0, 0, 0, 0]],
-    dtype=jnp.int32,
-)
-CONSTANT_48 = jnp.array(
-    [[1, 0, 0, 1, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0, 0]],
-    dtype=jnp.bool_,
-)
+CONSTANT_30 = jnp.array([0, 5, 2, 7, 1, 6, 3, 8, 0, 5, 4, 9], dtype=jnp.int32)
+CONSTANT_31 = jnp.array([0, 0, 0, 0, 0], dtype=jnp.int32)
+CONSTANT_33 = jnp.array([3, 0, 3, 0, 3], dtype=jnp.int32)
 
 
 @jax.jit
@@ -154,56 +110,63 @@ def forward(parameters, data):
     v1 = exp * t15
     t16 = t12 * v1
     t17 = jnp.where(CONSTANT_21, parameters[CONSTANT_20], 1.0)
-    t18 = jnp.where(
-        CONSTANT_24, (t16 * t17.reshape((2, 5))).reshape((10,))[CONSTANT_23], 0.0
+    scatter_add1 = jnp.zeros((4,), dtype=jnp.float64).at[CONSTANT_24].add(
+        (t16 * t17.reshape((2, 5))).reshape((10,))
     )
-    total = t18.sum(axis=0)
     v2 = data[:4]
     mask3 = v2 == 0.0
-    t19 = jnp.where(mask3, 1.0, total)
-    mask4 = total < 0.0
-    t20 = v2 * jnp.log(t19) + jnp.where(mask4, jnp.nan, -total) - lax.lgamma(v2 + 1.0)
-    t21 = data[CONSTANT_26] - parameters
-    t22 = (t21 * t21 * CONSTANT_27).sum(axis=0) * -0.5 - -5.41936241037844
-    logpdf = t20.sum(axis=0) + t22
-    t23 = t21 * (CONSTANT_27 * -0.5)
-    t24 = jnp.where(mask3, 0.0, v2 / t19) - jnp.where(mask4, jnp.float64(0.0), 1.0)
-    t25 = jnp.where(
-        CONSTANT_30, jnp.where(CONSTANT_24, t24, 0.0).reshape((12,))[CONSTANT_29], 0.0
+    t18 = jnp.where(mask3, 1.0, scatter_add1)
+    mask4 = scatter_add1 < 0.0
+    t19 = (
+        v2 * jnp.log(t18)
+        + jnp.where(mask4, jnp.nan, -scatter_add1)
+        - lax.lgamma(v2 + 1.0)
     )
-    total1 = t25.sum(axis=0)
-    v3 = (t17 * total1).reshape((2, 5))
-    t26 = jnp.where(CONSTANT_21, (t16 * total1.reshape((2, 5))).reshape((10,)), 0.0)
-    t27 = jnp.where(CONSTANT_33, t26[CONSTANT_32], 0.0).sum(axis=0) - (t23 + t23)
-    total2 = (t12 * v3).sum(axis=0)
-    t28 = exp * total2
-    t29 = jnp.where(
-        CONSTANT_36, jnp.where(CONSTANT_18, t13 * t28, 0.0)[CONSTANT_35], 0.0
+    t20 = data[CONSTANT_26] - parameters
+    t21 = (t20 * t20 * CONSTANT_27).sum(axis=0) * -0.5 - -5.41936241037844
+    logpdf = t19.sum(axis=0) + t21
+    t22 = t20 * CONSTANT_28
+    t23 = jnp.where(mask3, 0.0, v2 / t18) - jnp.where(mask4, jnp.float64(0.0), 1.0)
+    scatter_add2 = jnp.zeros((10,), dtype=jnp.float64).at[CONSTANT_30].add(
+        jnp.where(CONSTANT_22, t23, 0.0).reshape((12,))
     )
-    total3 = jnp.where(CONSTANT_39, t29.sum(axis=0)[CONSTANT_38], 0.0).sum(axis=0)
-    t30 = jnp.where(
-        CONSTANT_42, jnp.where(CONSTANT_15, t14 * t28, 0.0)[CONSTANT_41], 0.0
+    v3 = (t17 * scatter_add2).reshape((2, 5))
+    t24 = jnp.where(
+        CONSTANT_21, (t16 * scatter_add2.reshape((2, 5))).reshape((10,)), 0.0
     )
-    v4 = exp * (t15 * total2)
+    t25 = jnp.zeros((8,), dtype=jnp.float64).at[CONSTANT_20].add(t24) - (t22 + t22)
+    total = (t12 * v3).sum(axis=0)
+    t26 = exp * total
+    scatter_add3 = jnp.zeros((8,), dtype=jnp.float64).at[CONSTANT_17].add(
+        jnp.where(CONSTANT_18, t13 * t26, 0.0)
+    )
+    scatter_add4 = jnp.zeros((8,), dtype=jnp.float64).at[CONSTANT_14].add(
+        jnp.where(CONSTANT_15, t14 * t26, 0.0)
+    )
+    v4 = exp * (t15 * total)
     v5 = v1 * v3
-    total4 = (v5 * CONSTANT_12).sum(axis=1)
-    t31 = jnp.where(mask1, 0.0, total4)
-    t32 = jnp.where(mask2, 0.0, t31)
-    t33 = (jnp.where(mask1, total4, 0.0) - jnp.where(mask2, t31, 0.0)) * 8.0
-    t34 = t8 * t32
-    t35 = rows1 * (t10 * t32 + t9 * t34 + t8 * t34 * 3.0)
-    t36 = v4 / t7
-    t37 = t1 * t36
-    t38 = t1 * t37
-    t39 = t1 * t38
-    t40 = t1 * t39
-    t41 = t6 * t36 + t5 * t37 + t4 * t38 + t3 * t39 + t2 * t40 + t1 * t40 * CONSTANT_4
-    t42 = jnp.where(mask, t41, 0.0) + jnp.where(mask, 0.0, t * v4) * jnp.sign(rows)
-    v6 = (t35 + ((v5 * CONSTANT_11).sum(axis=1) + t33 + t35)).reshape((5,))
-    rows2 = jnp.where(CONSTANT_36, v6[CONSTANT_35], 0.0).sum(axis=0)[CONSTANT_44]
-    t43 = (
-        t27 + total3 + t30.sum(axis=0) + jnp.where(CONSTANT_45, rows2, 0.0).sum(axis=0)
+    total1 = (v5 * CONSTANT_12).sum(axis=1)
+    t27 = jnp.where(mask1, 0.0, total1)
+    t28 = jnp.where(mask2, 0.0, t27)
+    t29 = (jnp.where(mask1, total1, 0.0) - jnp.where(mask2, t27, 0.0)) * 8.0
+    t30 = t8 * t28
+    t31 = rows1 * (t10 * t28 + t9 * t30 + t8 * t30 * 3.0)
+    t32 = v4 / t7
+    t33 = t1 * t32
+    t34 = t1 * t33
+    t35 = t1 * t34
+    t36 = t1 * t35
+    t37 = t6 * t32 + t5 * t33 + t4 * t34 + t3 * t35 + t2 * t36 + t1 * t36 * CONSTANT_4
+    t38 = jnp.where(mask, t37, 0.0) + jnp.where(mask, 0.0, t * v4) * jnp.sign(rows)
+    v6 = (t31 + ((v5 * CONSTANT_11).sum(axis=1) + t29 + t31)).reshape((5,))
+    t39 = (
+        t25
+        + scatter_add3
+        + scatter_add4
+        + jnp.zeros((8,), dtype=jnp.float64).at[CONSTANT_31].add(v6)
     )
-    total5 = jnp.where(CONSTANT_48, t42.reshape((5,))[CONSTANT_47], 0.0).sum(axis=0)
-    grad_parameters = t43 + total5
+    scatter_add5 = jnp.zeros((8,), dtype=jnp.float64).at[CONSTANT_33].add(
+        t38.reshape((5,))
+    )
+    grad_parameters = t39 + scatter_add5
     return {"logpdf": logpdf, "grad.parameters": grad_parameters}

@@ -68,13 +68,17 @@ CONSTANT_27 = np.array(
     [1.0, 2500.0, 0.0, 1.0, 0.0, 0.0, 452.2352941176471, 441.36029411764713],
     dtype=np.float64,
 )
-CONSTANT_29 = np.array(
-    [[0, 4, 2, 6, 10, 1, 5, 3, 7, 11], [8, 4, 2, 6, 10, 9, 5, 3, 7, 11]], dtype=np.int32
+CONSTANT_28 = np.array(
+    [-0.5, -1250.0, -0.0, -0.5, -0.0, -0.0, -226.11764705882354, -220.68014705882356],
+    dtype=np.float64,
 )
 CONSTANT_30 = np.array(
+    [[0, 4, 2, 6, 10, 1, 5, 3, 7, 11], [8, 4, 2, 6, 10, 9, 5, 3, 7, 11]], dtype=np.int32
+)
+CONSTANT_31 = np.array(
     [[1, 1, 1, 1, 1, 1, 1, 1, 1, 1], [1, 0, 0, 0, 0, 1, 0, 0, 0, 0]], dtype=np.bool
 )
-CONSTANT_32 = np.array(
+CONSTANT_33 = np.array(
     [
         [0, 0, 0, 0, 1, 6, 2, 7],
         [4, 0, 0, 0, 1, 6, 3, 8],
@@ -83,7 +87,7 @@ CONSTANT_32 = np.array(
     ],
     dtype=np.int32,
 )
-CONSTANT_33 = np.array(
+CONSTANT_34 = np.array(
     [
         [1, 0, 0, 0, 1, 1, 1, 1],
         [1, 0, 0, 0, 0, 0, 1, 1],
@@ -92,29 +96,29 @@ CONSTANT_33 = np.array(
     ],
     dtype=np.bool,
 )
-CONSTANT_35 = np.array([[0, 4], [1, 4], [2, 4], [3, 4]], dtype=np.int32)
-CONSTANT_36 = np.array([[1, 1], [1, 0], [1, 0], [1, 0]], dtype=np.bool)
-CONSTANT_38 = np.array([[0, 0, 1, 0, 0, 0, 0, 0]], dtype=np.int32)
-CONSTANT_39 = np.array([[1, 0, 1, 0, 0, 0, 0, 0]], dtype=np.bool)
-CONSTANT_41 = np.array(
+CONSTANT_36 = np.array([[0, 4], [1, 4], [2, 4], [3, 4]], dtype=np.int32)
+CONSTANT_37 = np.array([[1, 1], [1, 0], [1, 0], [1, 0]], dtype=np.bool)
+CONSTANT_39 = np.array([[0, 0, 1, 0, 0, 0, 0, 0]], dtype=np.int32)
+CONSTANT_40 = np.array([[1, 0, 1, 0, 0, 0, 0, 0]], dtype=np.bool)
+CONSTANT_42 = np.array(
     [[1, 0, 0, 0, 0, 0, 0, 0], [3, 2, 0, 0, 0, 0, 0, 0], [1, 4, 0, 0, 0, 0, 0, 0]],
     dtype=np.int32,
 )
-CONSTANT_42 = np.array(
+CONSTANT_43 = np.array(
     [[1, 1, 0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0, 0]],
     dtype=np.bool,
 )
-CONSTANT_44 = np.array(
+CONSTANT_45 = np.array(
     [[0, 0, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0]], dtype=np.int32
 )
-CONSTANT_45 = np.array(
+CONSTANT_46 = np.array(
     [[1, 0, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0]], dtype=np.bool
 )
-CONSTANT_47 = np.array(
+CONSTANT_48 = np.array(
     [[1, 0, 0, 0, 0, 0, 0, 0], [3, 0, 0, 2, 0, 0, 0, 0], [1, 0, 0, 4, 0, 0, 0, 0]],
     dtype=np.int32,
 )
-CONSTANT_48 = np.array(
+CONSTANT_49 = np.array(
     [[1, 0, 0, 1, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0, 0]],
     dtype=np.bool,
 )
@@ -173,20 +177,20 @@ def forward(parameters, data):
     t21 = data[CONSTANT_26] - parameters
     t22 = (t21 * t21 * CONSTANT_27).sum(axis=0) * -0.5 - -5.41936241037844
     logpdf = t20.sum(axis=0) + t22
-    t23 = t21 * (CONSTANT_27 * -0.5)
+    t23 = t21 * CONSTANT_28
     t24 = np.where(mask3, 0.0, v2 / t19) - np.where(mask4, np.float64(0.0), 1.0)
     t25 = np.where(
-        CONSTANT_30, np.where(CONSTANT_24, t24, 0.0).reshape((12,))[CONSTANT_29], 0.0
+        CONSTANT_31, np.where(CONSTANT_24, t24, 0.0).reshape((12,))[CONSTANT_30], 0.0
     )
     total1 = t25.sum(axis=0)
     v3 = (t17 * total1).reshape((2, 5))
     t26 = np.where(CONSTANT_21, (t16 * total1.reshape((2, 5))).reshape((10,)), 0.0)
-    t27 = np.where(CONSTANT_33, t26[CONSTANT_32], 0.0).sum(axis=0) - (t23 + t23)
+    t27 = np.where(CONSTANT_34, t26[CONSTANT_33], 0.0).sum(axis=0) - (t23 + t23)
     total2 = (t12 * v3).sum(axis=0)
     t28 = exp * total2
-    t29 = np.where(CONSTANT_36, np.where(CONSTANT_18, t13 * t28, 0.0)[CONSTANT_35], 0.0)
-    total3 = np.where(CONSTANT_39, t29.sum(axis=0)[CONSTANT_38], 0.0).sum(axis=0)
-    t30 = np.where(CONSTANT_42, np.where(CONSTANT_15, t14 * t28, 0.0)[CONSTANT_41], 0.0)
+    t29 = np.where(CONSTANT_37, np.where(CONSTANT_18, t13 * t28, 0.0)[CONSTANT_36], 0.0)
+    total3 = np.where(CONSTANT_40, t29.sum(axis=0)[CONSTANT_39], 0.0).sum(axis=0)
+    t30 = np.where(CONSTANT_43, np.where(CONSTANT_15, t14 * t28, 0.0)[CONSTANT_42], 0.0)
     v4 = exp * (t15 * total2)
     v5 = v1 * v3
     total4 = (v5 * CONSTANT_12).sum(axis=1)
@@ -203,8 +207,8 @@ def forward(parameters, data):
     t41 = t6 * t36 + t5 * t37 + t4 * t38 + t3 * t39 + t2 * t40 + t1 * t40 * CONSTANT_4
     t42 = np.where(mask, t41, 0.0) + np.where(mask, 0.0, t * v4) * np.sign(rows)
     v6 = (t35 + ((v5 * CONSTANT_11).sum(axis=1) + t33 + t35)).reshape((5,))
-    rows2 = np.where(CONSTANT_36, v6[CONSTANT_35], 0.0).sum(axis=0)[CONSTANT_44]
-    t43 = t27 + total3 + t30.sum(axis=0) + np.where(CONSTANT_45, rows2, 0.0).sum(axis=0)
-    total5 = np.where(CONSTANT_48, t42.reshape((5,))[CONSTANT_47], 0.0).sum(axis=0)
+    rows2 = np.where(CONSTANT_37, v6[CONSTANT_36], 0.0).sum(axis=0)[CONSTANT_45]
+    t43 = t27 + total3 + t30.sum(axis=0) + np.where(CONSTANT_46, rows2, 0.0).sum(axis=0)
+    total5 = np.where(CONSTANT_49, t42.reshape((5,))[CONSTANT_48], 0.0).sum(axis=0)
     grad_parameters = t43 + total5
     return {"logpdf": logpdf, "grad.parameters": grad_parameters}

@@ -68,14 +68,18 @@ CONSTANT_27 = torch.tensor(
     [1.0, 2500.0, 0.0, 1.0, 0.0, 0.0, 452.2352941176471, 441.36029411764713],
     dtype=torch.float64,
 )
-CONSTANT_29 = torch.tensor(
+CONSTANT_28 = torch.tensor(
+    [-0.5, -1250.0, -0.0, -0.5, -0.0, -0.0, -226.11764705882354, -220.68014705882356],
+    dtype=torch.float64,
+)
+CONSTANT_30 = torch.tensor(
     [[0, 4, 2, 6, 10, 1, 5, 3, 7, 11], [8, 4, 2, 6, 10, 9, 5, 3, 7, 11]],
     dtype=torch.int32,
 )
-CONSTANT_30 = torch.tensor(
+CONSTANT_31 = torch.tensor(
     [[1, 1, 1, 1, 1, 1, 1, 1, 1, 1], [1, 0, 0, 0, 0, 1, 0, 0, 0, 0]], dtype=torch.bool
 )
-CONSTANT_32 = torch.tensor(
+CONSTANT_33 = torch.tensor(
     [
         [0, 0, 0, 0, 1, 6, 2, 7],
         [4, 0, 0, 0, 1, 6, 3, 8],
@@ -84,7 +88,7 @@ CONSTANT_32 = torch.tensor(
     ],
     dtype=torch.int32,
 )
-CONSTANT_33 = torch.tensor(
+CONSTANT_34 = torch.tensor(
     [
         [1, 0, 0, 0, 1, 1, 1, 1],
         [1, 0, 0, 0, 0, 0, 1, 1],
@@ -93,29 +97,29 @@ CONSTANT_33 = torch.tensor(
     ],
     dtype=torch.bool,
 )
-CONSTANT_35 = torch.tensor([[0, 4], [1, 4], [2, 4], [3, 4]], dtype=torch.int32)
-CONSTANT_36 = torch.tensor([[1, 1], [1, 0], [1, 0], [1, 0]], dtype=torch.bool)
-CONSTANT_38 = torch.tensor([[0, 0, 1, 0, 0, 0, 0, 0]], dtype=torch.int32)
-CONSTANT_39 = torch.tensor([[1, 0, 1, 0, 0, 0, 0, 0]], dtype=torch.bool)
-CONSTANT_41 = torch.tensor(
+CONSTANT_36 = torch.tensor([[0, 4], [1, 4], [2, 4], [3, 4]], dtype=torch.int32)
+CONSTANT_37 = torch.tensor([[1, 1], [1, 0], [1, 0], [1, 0]], dtype=torch.bool)
+CONSTANT_39 = torch.tensor([[0, 0, 1, 0, 0, 0, 0, 0]], dtype=torch.int32)
+CONSTANT_40 = torch.tensor([[1, 0, 1, 0, 0, 0, 0, 0]], dtype=torch.bool)
+CONSTANT_42 = torch.tensor(
     [[1, 0, 0, 0, 0, 0, 0, 0], [3, 2, 0, 0, 0, 0, 0, 0], [1, 4, 0, 0, 0, 0, 0, 0]],
     dtype=torch.int32,
 )
-CONSTANT_42 = torch.tensor(
+CONSTANT_43 = torch.tensor(
     [[1, 1, 0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0, 0]],
     dtype=torch.bool,
 )
-CONSTANT_44 = torch.tensor(
+CONSTANT_45 = torch.tensor(
     [[0, 0, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0]], dtype=torch.int32
 )
-CONSTANT_45 = torch.tensor(
+CONSTANT_46 = torch.tensor(
     [[1, 0, 0, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0]], dtype=torch.bool
 )
-CONSTANT_47 = torch.tensor(
+CONSTANT_48 = torch.tensor(
     [[1, 0, 0, 0, 0, 0, 0, 0], [3, 0, 0, 2, 0, 0, 0, 0], [1, 0, 0, 4, 0, 0, 0, 0]],
     dtype=torch.int32,
 )
-CONSTANT_48 = torch.tensor(
+CONSTANT_49 = torch.tensor(
     [[1, 0, 0, 1, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0, 0]],
     dtype=torch.bool,
 )
@@ -166,22 +170,22 @@ def forward(parameters, data):
     t20 = data[CONSTANT_26.long()] - parameters
     t21 = (t20 * t20 * CONSTANT_27).sum(dim=0) * -0.5 - -5.41936241037844
     logpdf = t19.sum(dim=0) + t21
-    t22 = t20 * (CONSTANT_27 * -0.5)
+    t22 = t20 * CONSTANT_28
     t23 = torch.where(mask4, torch.tensor(0.0, dtype=torch.float64), 1.0)
     t24 = torch.where(CONSTANT_24, torch.where(mask3, 0.0, v2 / t18) - t23, 0.0)
-    t25 = torch.where(CONSTANT_30, t24.reshape((12,))[CONSTANT_29.long()], 0.0)
+    t25 = torch.where(CONSTANT_31, t24.reshape((12,))[CONSTANT_30.long()], 0.0)
     total1 = t25.sum(dim=0)
     v3 = (t17 * total1).reshape((2, 5))
     t26 = torch.where(CONSTANT_21, (t16 * total1.reshape((2, 5))).reshape((10,)), 0.0)
-    total2 = torch.where(CONSTANT_33, t26[CONSTANT_32.long()], 0.0).sum(dim=0)
+    total2 = torch.where(CONSTANT_34, t26[CONSTANT_33.long()], 0.0).sum(dim=0)
     total3 = (t12 * v3).sum(dim=0)
     t27 = exp * total3
     t28 = torch.where(
-        CONSTANT_36, torch.where(CONSTANT_18, t13 * t27, 0.0)[CONSTANT_35.long()], 0.0
+        CONSTANT_37, torch.where(CONSTANT_18, t13 * t27, 0.0)[CONSTANT_36.long()], 0.0
     )
-    t29 = torch.where(CONSTANT_39, t28.sum(dim=0)[CONSTANT_38.long()], 0.0)
+    t29 = torch.where(CONSTANT_40, t28.sum(dim=0)[CONSTANT_39.long()], 0.0)
     t30 = torch.where(
-        CONSTANT_42, torch.where(CONSTANT_15, t14 * t27, 0.0)[CONSTANT_41.long()], 0.0
+        CONSTANT_43, torch.where(CONSTANT_15, t14 * t27, 0.0)[CONSTANT_42.long()], 0.0
     )
     v4 = exp * (t15 * total3)
     v5 = v1 * v3
@@ -199,9 +203,9 @@ def forward(parameters, data):
     t41 = t6 * t36 + t5 * t37 + t4 * t38 + t3 * t39 + t2 * t40 + t1 * t40 * CONSTANT_4
     t42 = torch.where(mask, t41, 0.0) + torch.where(mask, 0.0, t * v4) * sign(rows)
     v6 = (t35 + ((v5 * CONSTANT_11).sum(dim=1) + t33 * 8.0 + t35)).reshape((5,))
-    total5 = torch.where(CONSTANT_36, v6[CONSTANT_35.long()], 0.0).sum(dim=0)
-    total6 = torch.where(CONSTANT_45, total5[CONSTANT_44.long()], 0.0).sum(dim=0)
+    total5 = torch.where(CONSTANT_37, v6[CONSTANT_36.long()], 0.0).sum(dim=0)
+    total6 = torch.where(CONSTANT_46, total5[CONSTANT_45.long()], 0.0).sum(dim=0)
     t43 = total2 - (t22 + t22) + t29.sum(dim=0) + t30.sum(dim=0) + total6
-    t44 = torch.where(CONSTANT_48, t42.reshape((5,))[CONSTANT_47.long()], 0.0)
+    t44 = torch.where(CONSTANT_49, t42.reshape((5,))[CONSTANT_48.long()], 0.0)
     grad_parameters = t43 + t44.sum(dim=0)
     return {"logpdf": logpdf, "grad.parameters": grad_parameters}

@@ -55,9 +55,26 @@ pub(crate) fn rule(e: &mut Emit<'_, '_>, op: &Op, inputs: &[Value]) -> Result<Op
     if !elementwise || e.ty(inputs[0]).rank() == 0 {
         return Ok(None);
     }
-    let Some(folded) = evaluate(e, op, inputs, |e, v| e.splat(v))? else { return Ok(None) };
-    let like = e.ty(inputs[0]).clone();
-    Ok(Some(smallvec![e.full(folded, &like)?]))
+    if let Some(folded) = evaluate(e, op, inputs, |e, v| e.splat(v))? {
+        let like = e.ty(inputs[0]).clone();
+        return Ok(Some(smallvec![e.full(folded, &like)?]));
+    }
+    // One on constants and repeated scalars is a constant.
+    if !inputs.iter().any(|v| e.constant(*v).is_some()) {
+        return Ok(None);
+    }
+    let Some(folded) = evaluate(e, op, inputs, |e, v| e.constant(v).cloned().or_else(|| filled(e, v)))?
+    else {
+        return Ok(None);
+    };
+    Ok(Some(smallvec![e.emit(Source::Constant(folded), &[])?]))
+}
+
+/// A repeated scalar with its elements side by side, if they are few.
+fn filled(e: &Emit<'_, '_>, x: Value) -> Option<HostTensor> {
+    let (element, dims) = (e.splat(x)?, e.ty(x).shape.concrete()?);
+    let bytes = element.as_bytes().repeat(dims.iter().product::<usize>().min(MAX_BYTES));
+    HostTensor::from_bytes(element.dtype(), &dims, &bytes).ok()
 }
 
 /// The element that a reduction gives everywhere, if its operand is one element repeated.

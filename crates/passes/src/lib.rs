@@ -37,9 +37,10 @@ mod pipeline;
 mod reciprocal;
 mod recognize;
 mod recompute;
+mod scatter;
 mod simplify;
 
-pub use pipeline::{Optimize, Pass, passes, run};
+pub use pipeline::{Optimize, Pass, SCATTER, passes, run};
 
 use wootz_ir::{TypeError, VerifyError};
 

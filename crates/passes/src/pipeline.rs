@@ -1,6 +1,6 @@
 //! The passes of each level, in order.
 
-use crate::{PassError, canonical, contract, dead, expand, inline, recognize, recompute, simplify};
+use crate::{PassError, canonical, contract, dead, expand, inline, recognize, recompute, scatter, simplify};
 use wootz_ir::{Graph, Region, Target, TypeError};
 #[cfg(debug_assertions)]
 use wootz_ir::{TensorType, verify};
@@ -43,6 +43,8 @@ const CANONICAL: Pass = Pass { name: "canonical", run: canonical::run };
 const CONTRACT: Pass = Pass { name: "contract", run: contract::run };
 const DEAD: Pass = Pass { name: "dead", run: dead::run };
 const RECOMPUTE: Pass = Pass { name: "recompute", run: recompute::run };
+/// Sums of constant reads as scatters, for backends that add at indices as fast as they read: part of no level.
+pub const SCATTER: Pass = Pass { name: "scatter", run: scatter::run };
 
 /// The passes of a level, in order.
 pub fn passes(level: Optimize) -> Vec<Pass> {

@@ -11,7 +11,7 @@ use common::target;
 use std::path::{Path, PathBuf};
 use wootz_ir::ops::CompositeKind;
 use wootz_ir::{Graph, text};
-use wootz_passes::{Optimize, Pass, passes, run};
+use wootz_passes::{Optimize, Pass, SCATTER, passes, run};
 
 /// Applies the pass of this name and then removes dead code; `full` and `basic` are whole levels.
 fn apply(name: &str, graph: &Graph, claims: &[CompositeKind]) -> Graph {
@@ -22,7 +22,8 @@ fn apply(name: &str, graph: &Graph, claims: &[CompositeKind]) -> Graph {
         "full" => return level(Optimize::Full),
         _ => {}
     }
-    let list: Vec<Pass> = passes(Optimize::Full);
+    let mut list: Vec<Pass> = passes(Optimize::Full);
+    list.push(SCATTER);
     let find =
         |name: &str| list.iter().find(|p| p.name == name).unwrap_or_else(|| panic!("no pass `{name}`"));
     let graph = find(name).apply(graph, &target).unwrap();
@@ -55,6 +56,7 @@ fn header_examples_are_true() {
     check_header("inline", &[], include_str!("../src/inline.rs"));
     check_header("canonical", &[], include_str!("../src/canonical.rs"));
     check_header("contract", &[], include_str!("../src/contract.rs"));
+    check_header("scatter", &[], include_str!("../src/scatter.rs"));
     check_header("recognize", &[CompositeKind::Relu], include_str!("../src/recognize.rs"));
 }
 

@@ -53,6 +53,15 @@ impl Framework {
         }
     }
 
+    /// Whether adding at indices is better than sums of padded reads: XLA fuses such sums into one another and computes them again
+    /// for every read.
+    pub(crate) const fn scatters(self) -> bool {
+        match self {
+            Framework::Jax => true,
+            Framework::Numpy | Framework::Torch | Framework::Mlx => false,
+        }
+    }
+
     /// Whether the framework has a dtype.
     pub const fn has(self, dtype: DType) -> bool {
         match (self, dtype) {

@@ -11,12 +11,14 @@ mod hint;
 mod inplace;
 mod movement;
 mod repeat;
+mod scatter;
 
 pub(crate) use self::fold::splat_of;
 use self::fold::{folded, is_container, joined, reduced_splat};
 use self::hint::{hint, is_light};
 pub(crate) use self::inplace::is_view;
 pub(crate) use self::repeat::Style;
+pub(crate) use self::scatter::Places;
 use crate::EmitError;
 use crate::blocks::Blocks;
 use crate::dialect::{Arg, Out};
@@ -255,6 +257,7 @@ impl<'m> Function<'m> {
             }
             Op::Reduce(op) => return self.reduce(node, op),
             Op::Gather(op) => return self.gather(node, *op),
+            Op::Scatter(op) => return self.scatter(node, *op),
             Op::Composite(op @ Composite::Attention { .. }) if d.heads_last() => {
                 return self.attention_of_heads_last(node, op);
             }
@@ -276,7 +279,6 @@ impl<'m> Function<'m> {
         let code = match &node.op {
             Op::ArgReduce(op) => d.arg_reduce(module, *op, next()),
             Op::Dot(op) => d.dot(module, op, next(), next()),
-            Op::Scatter(op) => d.scatter(module, *op, [next(), next(), next()]),
             Op::Segment(op) => d.segment(module, op, next(), next(), &out),
             Op::Random(op) => d.random(module, op, args),
             Op::Cumsum(op) => d.cumsum(module, *op, next()),
@@ -290,6 +292,7 @@ impl<'m> Function<'m> {
             | Op::Reduce(_)
             | Op::Movement(_)
             | Op::Gather(_)
+            | Op::Scatter(_)
             | Op::Source(_)
             | Op::Control(_) => unreachable!("written above"),
         };

@@ -35,14 +35,20 @@ pub use program::{Options, Source, emit, has_64_bits};
 pub use step::{Step, emit_step};
 
 use wootz_ir::Graph;
-use wootz_passes::{Optimize, PassError, passes};
+use wootz_passes::{Optimize, PassError, SCATTER, passes};
 
 /// Applies the passes of a level for a framework.
 pub fn optimize(graph: &Graph, level: Optimize, framework: Framework) -> Result<Graph, PassError> {
     let target = claims::target(graph, framework);
     let mut graph = claims::open(graph, framework, &target)?;
     // Recomputing a value where it is used pays off inside fused kernels; here it would repeat whole statements.
-    for pass in passes(level).into_iter().filter(|pass| pass.name != "recompute") {
+    let mut list = passes(level);
+    list.retain(|pass| pass.name != "recompute");
+    if level == Optimize::Full && framework.scatters() {
+        // What it leaves unused goes with the dead code.
+        list.insert(list.len() - 1, SCATTER);
+    }
+    for pass in list {
         graph = pass.apply(&graph, &target)?;
     }
     Ok(graph)

@@ -90,7 +90,8 @@ pub fn emit(graph: &Graph, options: &Options) -> Result<Source, EmitError> {
     let body = std::mem::take(&mut writer.body);
 
     let mut text = String::new();
-    decorate(&mut text, options, updates, decides(&graph.body));
+    let what = if updates { Decorated::Step } else { Decorated::Function };
+    decorate(&mut text, options, what, decides(&graph.body));
     let first = held.then(|| atom(container));
     let head =
         Py::Call(Box::new(atom(function)), first.into_iter().chain(arguments.iter().map(atom)).collect());
@@ -172,7 +173,17 @@ pub(crate) fn decides(region: &Region) -> bool {
     })
 }
 
-pub(crate) fn decorate(out: &mut String, options: &Options, updates: bool, decides: bool) {
+/// What stands below decorators.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Decorated {
+    /// What only computes.
+    Function,
+    /// A step, which takes its state's memory.
+    Step,
+}
+
+pub(crate) fn decorate(out: &mut String, options: &Options, what: Decorated, decides: bool) {
+    let updates = what == Decorated::Step;
     let donates = updates && options.framework == Framework::Jax;
     let mut arguments: Vec<&str> = Vec::new();
     arguments.extend(donates.then_some("donate_argnums=0"));

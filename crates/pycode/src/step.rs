@@ -4,7 +4,7 @@ use crate::blocks::Blocks;
 use crate::function::{Function, Style, write_return};
 use crate::module::{Module, Stack};
 use crate::program::{
-    LOOP_NAMES, check_inputs, check_stacked, decides, decorate, docstring, has_doubles, summary,
+    Decorated, LOOP_NAMES, check_inputs, check_stacked, decides, decorate, docstring, has_doubles, summary,
 };
 use crate::py::{Py, atom, call, index, keyword, line, method, statement, string};
 use crate::update::{Updates, next_state};
@@ -31,23 +31,32 @@ pub fn emit_step(step: &Step, options: &Options) -> Result<Source, EmitError> {
         return Err(EmitError::Derivatives { framework: options.framework });
     }
     check_inputs(&step.forward, options.framework)?;
+    // `torch.compile` traces no call of `torch.autograd.grad`: it compiles the loss, whose derivatives it writes itself, and the
+    // optimizer is one fused kernel either way.
+    let loss_alone = options.jit && options.framework == Framework::Torch;
+    let whole = Options { jit: options.jit && !loss_alone, ..options.clone() };
     let mut module = Module::new(options.framework, options.device.clone());
     for name in ["step", LOSS, "value", "outputs"] {
         module.names.reserve(name);
     }
     LOOP_NAMES.iter().for_each(|name| module.names.reserve(name));
-    let found = Updates::of(&step.update, options);
+    let found = Updates::of(&step.update, &whole);
     module.stackable = stackable(&step.update, &found);
     let (reads_state, loss) = loss_function(&mut module, &step.forward, options)?;
     check_stacked(&module, options)?;
     let trained = module.names_of(step.gradients.iter().map(|(name, _)| name.as_str()));
-    module.add_function(loss);
+    let mut compiled = String::new();
+    if loss_alone {
+        let decides = decides(&step.forward.body);
+        decorate(&mut compiled, options, Decorated::Function, decides);
+    }
+    module.add_function(compiled + &loss);
     stack_states(&mut module, &found);
-    let (arguments, update) = update_body(&mut module, step, &found, options)?;
+    let (arguments, update) = update_body(&mut module, step, &found, &whole)?;
 
     let mut text = String::new();
     let decides = [&step.forward, &step.update].iter().any(|graph| decides(&graph.body));
-    decorate(&mut text, options, true, decides);
+    decorate(&mut text, &whole, Decorated::Step, decides);
     let head = call("step", std::iter::once(atom("state")).chain(arguments.iter().map(atom)));
     statement(&mut text, 0, "def ", &head, ":");
     docstring(&mut text, &step.forward);

@@ -27,8 +27,8 @@ class Torch(Framework):
         return None if self.device is None else str(self.device)
 
     def differentiates(self, jit: bool) -> bool:
-        # Eager PyTorch has a kernel for each op's derivative; compiled, formulas become such kernels.
-        return not jit
+        # It has a kernel for each op's derivative, and its optimizers are fused kernels, whether the loss is compiled or not.
+        return True
 
     @property
     def keeps(self) -> bool:

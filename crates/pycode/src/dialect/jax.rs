@@ -3,8 +3,11 @@
 use super::numpy::{comparison, concatenate, constant, full, in_width, iota, pairs, transpose};
 use super::shared::{self, Gathers, Products};
 use super::{Arg, ControlStyle, CustomVjp, Dialect, Indices, Out, array, dtype_py, helper, number};
+use crate::function::Places;
 use crate::module::Module;
-use crate::py::{Py, atom, attribute, axes, call, infix, int, keyword, method, prefix, size, sizes};
+use crate::py::{
+    Py, atom, attribute, axes, call, index, infix, int, keyword, method, prefix, size, sizes, string,
+};
 use wootz_ir::ops::{
     ArgReduce, Binary, Cast, Compare, Composite, Cumsum, Dot, Gather, Linalg, Movement, Random, Reduce,
     ReduceKind, Scatter, ScatterKind, Segment, SegmentKind, Ternary, Unary,
@@ -271,6 +274,11 @@ impl Dialect for Jax {
             ScatterKind::Set => helper(cx, "scatter_set", args),
             ScatterKind::Add => helper(cx, "scatter_add", args),
         }
+    }
+
+    fn add_at(&self, x: Arg, parts: Vec<Py>, updates: Arg, places: Places) -> Option<Py> {
+        let drop = (places == Places::PastTheEnd).then(|| keyword("mode", string("drop")));
+        Some(method(index(attribute(x.code, "at"), parts), "add", [updates.code].into_iter().chain(drop)))
     }
 
     fn segment(&self, _: &Module, op: &Segment, data: Arg, ids: Arg, out: &Out) -> Py {

@@ -3,9 +3,12 @@
 use super::numpy::{LISTED, comparison, concatenate, full, in_width, iota, pairs, shaped, transpose};
 use super::shared::{self, Gathers, Products};
 use super::{Arg, ControlStyle, CustomVjp, Dialect, Indices, Out, array, dtype_py, helper, number};
+use crate::function::Places;
 use crate::literal;
 use crate::module::Module;
-use crate::py::{Py, atom, attribute, axes, call, infix, int, keyword, method, prefix, size, sizes, string};
+use crate::py::{
+    Py, atom, attribute, axes, call, index, infix, int, keyword, method, prefix, size, sizes, string,
+};
 use wootz_ir::ops::composite::Reduction;
 use wootz_ir::ops::{
     ArgReduce, Binary, Cast, Compare, Composite, Cumsum, Dot, Gather, Linalg, Movement, Random, Reduce,
@@ -283,6 +286,11 @@ impl Dialect for Mlx {
             ScatterKind::Set => helper(cx, "scatter_set", args),
             ScatterKind::Add => helper(cx, "scatter_add", args),
         }
+    }
+
+    fn add_at(&self, x: Arg, parts: Vec<Py>, updates: Arg, places: Places) -> Option<Py> {
+        let at = |x| index(attribute(x, "at"), parts);
+        (places == Places::Inside).then(|| method(at(x.code), "add", [updates.code]))
     }
 
     fn segment(&self, cx: &Module, op: &Segment, data: Arg, ids: Arg, out: &Out) -> Py {

@@ -9,6 +9,7 @@ mod numpy;
 mod shared;
 mod torch;
 
+use crate::function::Places;
 use crate::module::Module;
 use crate::py::{Py, atom, call};
 use crate::{Framework, literal};
@@ -99,6 +100,8 @@ pub(crate) trait Dialect {
     fn linalg(&self, cx: &Module, op: Linalg, args: Vec<Arg>) -> Py;
     fn gather(&self, cx: &Module, op: Gather, x: Arg, indices: Indices) -> Py;
     fn scatter(&self, cx: &Module, op: Scatter, args: [Arg; 3]) -> Py;
+    /// `x` with updates added at constant index vectors, given as the arrays of their entries; `None` where a helper does it.
+    fn add_at(&self, x: Arg, parts: Vec<Py>, updates: Arg, places: Places) -> Option<Py>;
     fn segment(&self, cx: &Module, op: &Segment, data: Arg, ids: Arg, out: &Out) -> Py;
     /// 0, 1, 2, … in one axis.
     fn iota(&self, cx: &Module, dtype: DType, length: usize) -> Py;

@@ -7,6 +7,7 @@ mod composite;
 use super::numpy::{LISTED, comparison, in_width, shaped};
 use super::shared::{self, Gathers, Products};
 use super::{Arg, ControlStyle, CustomVjp, Dialect, Indices, Out, array, dtype_py, helper, number};
+use crate::function::Places;
 use crate::literal;
 use crate::module::Module;
 use crate::py::{Py, atom, attribute, axes, call, infix, int, keyword, method, prefix, size, sizes, string};
@@ -343,6 +344,12 @@ impl Dialect for Torch {
             ScatterKind::Set => helper(cx, "scatter_set", args),
             ScatterKind::Add => wrapped(dtype, helper(cx, "scatter_add", args)),
         }
+    }
+
+    fn add_at(&self, x: Arg, parts: Vec<Py>, updates: Arg, places: Places) -> Option<Py> {
+        let plain = places == Places::Inside && parts.len() == 1 && updates.dims.len() == x.dims.len();
+        let args = || [size(0)].into_iter().chain(parts).chain([updates.code]);
+        (plain && x.dtype.is_float()).then(|| method(x.code, "index_add", args()))
     }
 
     fn segment(&self, cx: &Module, op: &Segment, data: Arg, ids: Arg, out: &Out) -> Py {

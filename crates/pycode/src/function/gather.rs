@@ -63,7 +63,7 @@ pub(super) fn vectors(region: &Region, node: &Node) -> Value {
 }
 
 /// Entry `i` of index vectors.
-fn part(module: &mut Module, vectors: &Arg, i: usize, dims: &Dims) -> Arg {
+pub(super) fn part(module: &mut Module, vectors: &Arg, i: usize, dims: &Dims) -> Arg {
     let constant = vectors.constant.as_ref().map(|all| {
         let width = *all.dims().last().unwrap_or(&1);
         let entries: Vec<i64> = all.to_i64().iter().skip(i).step_by(width.max(1)).copied().collect();
