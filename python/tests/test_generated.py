@@ -78,6 +78,7 @@ OPTIMIZERS = {
     "sgd": nn.sgd(0.1),
     "momentum": nn.sgd(0.1, momentum=0.9, weight_decay=1e-2),
     "nesterov": nn.sgd(0.1, momentum=0.9, nesterov=True),
+    "scheduled nesterov": nn.sgd(("state", 0.1), momentum=0.5, nesterov=True, weight_decay=0.1),
     "dampened": nn.sgd(0.1, momentum=0.9, dampening=0.5),
     "adam": nn.adam(1e-2),
     "penalised": nn.adam(1e-2, weight_decay=0.1),

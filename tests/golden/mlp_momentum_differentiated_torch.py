@@ -22,13 +22,6 @@ def compute_loss(params, x, y):
     return h3
 
 
-def update(param, gradient, momentum_buffer):
-    """What takes the places of a parameter and of what is kept for it."""
-    new_momentum_buffer = gradient + param * 0.0001 + momentum_buffer * 0.9
-    param.sub_(new_momentum_buffer, alpha=0.1)
-    return param, new_momentum_buffer
-
-
 @torch.no_grad()
 def step(state, x, y):
     """x: f32[32, 784], y: i64[32] -> loss: f32[]"""
@@ -43,10 +36,17 @@ def step(state, x, y):
     )
     # optimizer
     step1 = state["optimizer.step"] + 1
+    torch._fused_sgd_(
+        [state[name] for name in PARAMETERS],
+        [gradients[name] for name in PARAMETERS],
+        [state[f"optimizer.momentum_buffer.{name}"] for name in PARAMETERS],
+        weight_decay=0.0001,
+        momentum=0.9,
+        lr=0.1,
+        dampening=0.0,
+        nesterov=False,
+        maximize=False,
+        is_first_step=False,
+    )
     state = {**state, "optimizer.step": step1}
-    for name in PARAMETERS:
-        momentum_buffer = f"optimizer.momentum_buffer.{name}"
-        state[name], state[momentum_buffer] = update(
-            state[name], gradients[name], state[momentum_buffer]
-        )
     return state, {"loss": value.detach()}

@@ -8,7 +8,7 @@ mod write;
 
 pub(crate) use self::write::next_state;
 
-use self::rule::Adam;
+use self::rule::Fused;
 use crate::function::{is_view, splat_of};
 use crate::{Framework, Options};
 use std::cell::RefCell;
@@ -36,7 +36,7 @@ pub(crate) struct Slot {
 /// How a group is written.
 pub(crate) enum Rule {
     /// A fused kernel of PyTorch's.
-    Adam(Adam),
+    Fused(Fused),
     /// A function of what is held, the gradient and scalars that all share, called in a loop.
     Function { body: Region, shared: Vec<Value> },
 }
@@ -66,14 +66,14 @@ impl Updates {
         for output in 0..graph.outputs.len() {
             let Some(update) = search.update(output) else { continue };
             // PyTorch's compiler does not take its own fused kernels, and fuses what they do.
-            let adam = match (options.framework, options.jit) {
-                (Framework::Torch, false) => rule::adam(graph, &update),
+            let fused = match (options.framework, options.jit) {
+                (Framework::Torch, false) => rule::fused(graph, &update),
                 (Framework::Torch, true) | (Framework::Numpy | Framework::Jax | Framework::Mlx, _) => None,
             };
-            let (update, key) = match adam {
-                Some((adam, gradient)) => {
-                    let key = format!("{:?} {adam:?}", update.slots);
-                    let mut update = Found { adam: Some(adam), own: vec![gradient], ..update };
+            let (update, key) = match fused {
+                Some((fused, gradient)) => {
+                    let key = format!("{:?} {fused:?}", update.slots);
+                    let mut update = Found { fused: Some(fused), own: vec![gradient], ..update };
                     search.leave(gradient, &mut update.nodes);
                     (update, key)
                 }
@@ -90,7 +90,7 @@ impl Updates {
         let mut updates = Updates::default();
         for (_, alike) in found {
             // One call of a function is longer than what it does.
-            if alike.len() > 1 || alike[0].adam.is_some() {
+            if alike.len() > 1 || alike[0].fused.is_some() {
                 updates.add(graph, alike);
             }
         }
@@ -99,8 +99,8 @@ impl Updates {
 
     fn add(&mut self, graph: &Graph, alike: Vec<Found>) {
         let Some(first) = alike.first() else { return };
-        let rule = match &first.adam {
-            Some(adam) => Rule::Adam(adam.clone()),
+        let rule = match &first.fused {
+            Some(fused) => Rule::Fused(fused.clone()),
             None => match first.function(&graph.body) {
                 Ok(body) => Rule::Function { body, shared: first.shared.clone() },
                 Err(_) => return,
@@ -121,7 +121,7 @@ impl Updates {
     pub(crate) fn operands(&self) -> impl Iterator<Item = Value> {
         self.groups.iter().flat_map(|group| {
             let shared: Vec<Value> = match &group.rule {
-                Rule::Adam(adam) => std::iter::once(adam.step).chain(adam.lr.value()).collect(),
+                Rule::Fused(fused) => fused.shared(),
                 // Twice: what all share is computed before the loop.
                 Rule::Function { shared, .. } => shared.iter().chain(shared).copied().collect(),
             };
@@ -142,7 +142,7 @@ struct Found {
     nodes: BTreeSet<usize>,
     outputs: Vec<usize>,
     results: Vec<Value>,
-    adam: Option<Adam>,
+    fused: Option<Fused>,
 }
 
 impl Found {
@@ -278,7 +278,7 @@ impl<'g> Search<'g> {
         });
         let (own, shared) = (leaves.own.take(), leaves.shared.take());
         let outputs = outputs.iter().map(|(_, o)| *o).collect();
-        Some(Found { key, held, slots, own, shared, nodes, outputs, results, adam: None })
+        Some(Found { key, held, slots, own, shared, nodes, outputs, results, fused: None })
     }
 
     /// Whether a result may share the memory of a value that will have been overwritten.

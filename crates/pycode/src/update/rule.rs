@@ -1,8 +1,85 @@
-//! Adam and AdamW as PyTorch's fused kernels compute them, recognised by their arithmetic.
+//! SGD, Adam and AdamW as PyTorch's fused kernels compute them, recognised by their arithmetic.
 
 use super::{Found, scalar_of, splat};
 use wootz_ir::ops::{Binary, Unary};
 use wootz_ir::{DType, Graph, Op, Region, Value};
+
+/// A rule that PyTorch has a fused kernel for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Fused {
+    Adam(Adam),
+    Sgd(Sgd),
+}
+
+impl Fused {
+    /// What all parameters share: the learning rate last, if it is no number.
+    pub(crate) fn shared(&self) -> Vec<Value> {
+        match self {
+            Fused::Adam(adam) => std::iter::once(adam.step).chain(adam.lr.value()).collect(),
+            Fused::Sgd(sgd) => sgd.lr.value().into_iter().collect(),
+        }
+    }
+}
+
+/// The rule and the gradient, if the update is one of these to the last constant.
+pub(super) fn fused(graph: &Graph, update: &Found) -> Option<(Fused, Value)> {
+    let adam = adam(graph, update).map(|(adam, gradient)| (Fused::Adam(adam), gradient));
+    adam.or_else(|| sgd(graph, update).map(|(sgd, gradient)| (Fused::Sgd(sgd), gradient)))
+}
+
+/// The update of a parameter by its gradient g:
+///
+/// ```text
+/// g ← g + weight_decay · p
+/// v ← g + momentum · v
+/// p ← p − lr · v          (nesterov: p − lr · (g + momentum · v))
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sgd {
+    pub(crate) lr: Rate,
+    /// `None` where no v is held.
+    pub(crate) momentum: Option<f64>,
+    pub(crate) nesterov: bool,
+    pub(crate) weight_decay: f64,
+}
+
+/// The rule and the gradient, if the update is that of SGD.
+fn sgd(graph: &Graph, update: &Found) -> Option<(Sgd, Value)> {
+    let region = &*graph.body;
+    let params: Vec<Value> = region.params().collect();
+    let held: Vec<Value> = update.held.iter().map(|i| params[*i]).collect();
+    let dtype = region.ty(held[0]).dtype;
+    if held.len() > 2 || !matches!(dtype, DType::F32 | DType::F64) {
+        return None;
+    }
+    let m = Match { region, dtype };
+    let [param, change] = m.binary(update.results[0], Binary::Sub)?;
+    if param != held[0] {
+        return None;
+    }
+    let (direction, lr) = match m.with_number(change, Binary::Mul) {
+        Some((direction, lr)) => (direction, Rate::Number(lr)),
+        None => {
+            let (rate, direction) = m.product(change, |x| scalar_of(region, x).is_some())?;
+            (direction, Rate::Value(scalar_of(region, rate)?))
+        }
+    };
+    let (gradient, momentum, nesterov) = match held[1..] {
+        [] => (direction, None, false),
+        [old] => {
+            let velocity = update.results[1];
+            let (gradient, momentum) = m.plus_share(velocity, old)?;
+            let nesterov = direction != velocity;
+            if nesterov && m.plus_share(direction, velocity)? != (gradient, momentum) {
+                return None;
+            }
+            (gradient, Some(momentum), nesterov)
+        }
+        _ => return None,
+    };
+    let (gradient, weight_decay) = m.plus_share(gradient, held[0]).unwrap_or((gradient, 0.0));
+    Some((Sgd { lr, momentum, nesterov, weight_decay }, gradient))
+}
 
 /// Adam's update of a parameter by its gradient g; in step t:
 ///
@@ -44,7 +121,7 @@ impl Rate {
 }
 
 /// The rule and the gradient, if the update is Adam's or AdamW's to the last constant.
-pub(super) fn adam(graph: &Graph, update: &Found) -> Option<(Adam, Value)> {
+fn adam(graph: &Graph, update: &Found) -> Option<(Adam, Value)> {
     let region = &*graph.body;
     let params: Vec<Value> = region.params().collect();
     let held: Vec<Value> = update.held.iter().map(|i| params[*i]).collect();
@@ -96,7 +173,7 @@ pub(super) fn adam(graph: &Graph, update: &Found) -> Option<(Adam, Value)> {
     }
     let lr = m.number(rate).map_or(Rate::Value(rate), Rate::Number);
     let decayed = (kept != held[0]).then(|| m.weight_decay(kept, held[0], lr));
-    let coupled = decayed.is_none().then(|| m.coupled(gradient, held[0])).flatten();
+    let coupled = decayed.is_none().then(|| m.plus_share(gradient, held[0])).flatten();
     let (gradient, weight_decay) = match (decayed, coupled) {
         (Some(decay), _) => (gradient, decay?),
         (None, Some((gradient, decay))) => (gradient, decay),
@@ -191,13 +268,13 @@ impl Match<'_> {
         }
     }
 
-    /// g + weight_decay · p: g and weight_decay.
-    fn coupled(&self, gradient: Value, param: Value) -> Option<(Value, f64)> {
-        let [a, b] = self.binary(gradient, Binary::Add)?;
-        let penalty = |x: Value| self.with_number(x, Binary::Mul).filter(|(v, _)| *v == param);
-        match (penalty(a), penalty(b)) {
-            (_, Some((_, decay))) => Some((a, decay)),
-            (Some((_, decay)), None) => Some((b, decay)),
+    /// x + share · y: x and the share.
+    fn plus_share(&self, sum: Value, y: Value) -> Option<(Value, f64)> {
+        let [a, b] = self.binary(sum, Binary::Add)?;
+        let share = |x: Value| self.with_number(x, Binary::Mul).filter(|(v, _)| *v == y);
+        match (share(a), share(b)) {
+            (_, Some((_, share))) => Some((a, share)),
+            (Some((_, share)), None) => Some((b, share)),
             (None, None) => None,
         }
     }

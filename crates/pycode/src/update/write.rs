@@ -1,6 +1,6 @@
 //! Updates as statements: a fused kernel over lists, or a function of one parameter that is called in a loop.
 
-use super::rule::{Adam, Rate};
+use super::rule::{Adam, Fused, Rate, Sgd};
 use super::{Group, Rule, Slot, Updates};
 use crate::function::{Function, write_return};
 use crate::names::identifier;
@@ -22,8 +22,12 @@ pub(crate) fn next_state(
         plans.push(Plan::new(writer, group)?);
     }
     for (group, plan) in updates.groups.iter().zip(&plans) {
-        if let Rule::Adam(adam) = &group.rule {
-            plan.fused(writer, group, adam);
+        if let Rule::Fused(fused) = &group.rule {
+            let code = match fused {
+                Fused::Adam(adam) => plan.adam(group, adam),
+                Fused::Sgd(sgd) => plan.sgd(group, sgd),
+            };
+            statement(&mut writer.body, 4, "", &code, "");
         }
     }
     let mut entries = Vec::new();
@@ -70,7 +74,7 @@ impl Plan {
     fn new(writer: &mut Function<'_>, group: &Group) -> Result<Plan, EmitError> {
         let names = writer.module.names_of(group.members.iter().map(|m| m.name.as_str()));
         let (shared, fused) = match &group.rule {
-            Rule::Adam(adam) => (std::iter::once(adam.step).chain(adam.lr.value()).collect(), true),
+            Rule::Fused(fused) => (fused.shared(), true),
             Rule::Function { shared, .. } => (shared.clone(), false),
         };
         let mut own = Vec::new();
@@ -114,29 +118,60 @@ impl Plan {
         atom(format!("[{of}[{}] for name in {}]", slot.key(), self.names))
     }
 
-    /// `torch._fused_adamw_(…)`.
-    fn fused(&self, writer: &mut Function<'_>, group: &Group, adam: &Adam) {
-        let number = |x: f64| atom(format!("{x:?}"));
-        let held = |slot: usize| self.list("state", &group.slots[slot]);
-        let gradients = match self.own.first() {
+    /// The list of the gradients.
+    fn gradients(&self) -> Py {
+        match self.own.first() {
             Some(Own::Dict(dict)) => self.list(dict, &Slot::default()),
             Some(Own::Each(codes)) => Py::List(codes.clone()),
             None => Py::List(Vec::new()),
-        };
+        }
+    }
+
+    /// A learning rate, the last of what is shared if it is no number.
+    fn rate(&self, lr: Rate) -> Py {
+        match lr {
+            Rate::Number(lr) => number(lr),
+            Rate::Value(_) => self.shared.last().expect("a rate that is a value is shared").clone(),
+        }
+    }
+
+    /// `torch._fused_sgd_(…)`.
+    fn sgd(&self, group: &Group, sgd: &Sgd) -> Py {
+        let held = |slot: usize| self.list("state", &group.slots[slot]);
+        let velocities = sgd.momentum.map_or_else(|| Py::List(Vec::new()), |_| held(1));
+        let flag = |yes: bool| atom(if yes { "True" } else { "False" });
+        let settings = [
+            ("weight_decay", number(sgd.weight_decay)),
+            ("momentum", number(sgd.momentum.unwrap_or(0.0))),
+            ("lr", self.rate(sgd.lr)),
+            ("dampening", number(0.0)),
+            ("nesterov", flag(sgd.nesterov)),
+            ("maximize", flag(false)),
+            ("is_first_step", flag(false)),
+        ];
+        let settings = settings.map(|(name, value)| keyword(name, value));
+        call("torch._fused_sgd_", [held(0), self.gradients(), velocities].into_iter().chain(settings))
+    }
+
+    /// `torch._fused_adamw_(…)`.
+    fn adam(&self, group: &Group, adam: &Adam) -> Py {
+        let held = |slot: usize| self.list("state", &group.slots[slot]);
         // The kernels of other devices read float32 counts.
         let count = match adam.dtype {
             DType::F32 => self.shared[0].clone(),
             _ => method(self.shared[0].clone(), "float", []),
         };
         let counts = infix(Py::List(vec![count]), "*", call("len", [atom(&self.names)]));
-        let lists =
-            [held(0), gradients, held(adam.moments.0), held(adam.moments.1), Py::List(Vec::new()), counts];
-        let lr = match adam.lr {
-            Rate::Number(lr) => number(lr),
-            Rate::Value(_) => self.shared[1].clone(),
-        };
+        let lists = [
+            held(0),
+            self.gradients(),
+            held(adam.moments.0),
+            held(adam.moments.1),
+            Py::List(Vec::new()),
+            counts,
+        ];
         let settings = [
-            ("lr", lr),
+            ("lr", self.rate(adam.lr)),
             ("beta1", number(adam.betas.0)),
             ("beta2", number(adam.betas.1)),
             ("weight_decay", number(adam.weight_decay)),
@@ -146,8 +181,7 @@ impl Plan {
         ];
         let settings = settings.map(|(name, value)| keyword(name, value));
         let function = if adam.coupled { "torch._fused_adam_" } else { "torch._fused_adamw_" };
-        let code = call(function, lists.into_iter().chain(settings));
-        statement(&mut writer.body, 4, "", &code, "");
+        call(function, lists.into_iter().chain(settings))
     }
 
     /// `for name in PARAMETERS: state[name], state[exp_avg] = update(state[name], gradients[name], state[exp_avg])`.
@@ -220,6 +254,10 @@ impl Plan {
         writer.module.add_function(text);
         Ok(name)
     }
+}
+
+fn number(x: f64) -> Py {
+    atom(format!("{x:?}"))
 }
 
 /// The parameter, what it has of its own, its states, what all share.
