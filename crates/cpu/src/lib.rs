@@ -6,9 +6,9 @@ mod exec;
 mod fingerprint;
 pub mod gemm;
 pub mod isa;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", unix))]
 mod jit;
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", unix)))]
 #[path = "jit/absent.rs"]
 mod jit;
 pub mod perf_map;

@@ -29,6 +29,7 @@
 //! VM, a JIT and a source emitter are tables over it.
 
 use smallvec::SmallVec;
+use std::hash::{Hash, Hasher};
 use wootz_ir::DType;
 use wootz_ir::ops::{Binary, Compare, Unary};
 use wootz_ir::{Dims, F64};
@@ -132,7 +133,7 @@ pub struct Inst {
 }
 
 /// What an instruction does.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InstOp {
     /// A constant of a float register.
     Float(F64),
@@ -243,7 +244,42 @@ impl Address {
     }
 }
 
+impl Hash for InstOp {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            InstOp::Load { arg, at, mask } => (arg, at, mask).hash(state),
+            InstOp::Store { arg, at, value } => (arg, at, value).hash(state),
+            InstOp::Unary(op, _) => op.hash(state),
+            InstOp::Round(dtype, _) => dtype.hash(state),
+            _ => {}
+        }
+        state.write_u64(self.word().unwrap_or(0));
+    }
+}
+
 impl InstOp {
+    /// A number that equal instructions share, and few others do; of those that access memory, none.
+    pub(crate) fn word(&self) -> Option<u64> {
+        let regs = |tag: u64, x: Reg, y: Reg, z: Reg| {
+            tag ^ u64::from(x.0) << 8 ^ u64::from(y.0) << 26 ^ u64::from(z.0) << 44
+        };
+        let none = Reg(0);
+        Some(match self {
+            InstOp::Float(x) => x.0.to_bits() ^ 1,
+            InstOp::Int(x) => *x as u64 ^ 2 << 56,
+            InstOp::Index(axis) => regs(3, Reg(*axis), none, none),
+            InstOp::Unary(_, x) => regs(4, *x, none, none),
+            InstOp::Binary(op, x, y) => regs(5 + *op as u64, *x, *y, none),
+            InstOp::Compare(op, x, y) => regs(32 + *op as u64, *x, *y, none),
+            InstOp::Select(c, x, y) => regs(64, *c, *x, *y),
+            InstOp::Fma(x, y, z) => regs(65, *x, *y, *z),
+            InstOp::Cast(x) => regs(66, *x, none, none),
+            InstOp::Bitcast(x) => regs(67, *x, none, none),
+            InstOp::Round(_, x) => regs(68, *x, none, none),
+            InstOp::Load { .. } | InstOp::Tile | InstOp::Store { .. } => return None,
+        })
+    }
+
     /// The registers read.
     #[inline]
     pub fn operands(&self) -> Operands {

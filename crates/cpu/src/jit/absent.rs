@@ -30,7 +30,7 @@ pub(crate) struct Written {
 
 /// Machine code of kernels. There is none.
 #[derive(Default)]
-pub(crate) struct Writer;
+pub(crate) struct Writer {}
 
 impl Writer {
     pub(crate) fn code(&self) -> &[u8] {

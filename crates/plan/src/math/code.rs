@@ -36,26 +36,6 @@ struct Seen {
 /// Hashes of instructions.
 const HASHES: usize = 256;
 
-/// A number that equal instructions without effects share, and few others do.
-fn key(op: &InstOp, dtype: DType) -> Option<u64> {
-    let regs =
-        |tag: u64, [x, y, z]: [u32; 3]| tag ^ u64::from(x) << 8 ^ u64::from(y) << 26 ^ u64::from(z) << 44;
-    Some(match op {
-        InstOp::Float(x) => x.0.to_bits() ^ 1,
-        InstOp::Int(x) => *x as u64 ^ 2 << 56,
-        InstOp::Index(axis) => regs(3, [*axis, 0, 0]),
-        InstOp::Unary(_, x) => regs(4, [x.0, 0, 0]),
-        InstOp::Binary(op, x, y) => regs(5 + *op as u64, [x.0, y.0, 0]),
-        InstOp::Compare(op, x, y) => regs(32 + *op as u64, [x.0, y.0, 0]),
-        InstOp::Select(c, x, y) => regs(64, [c.0, x.0, y.0]),
-        InstOp::Fma(x, y, z) => regs(65, [x.0, y.0, z.0]),
-        InstOp::Cast(x) => regs(66 + ((dtype as u64) << 3), [x.0, 0, 0]),
-        InstOp::Bitcast(x) => regs(67, [x.0, 0, 0]),
-        InstOp::Round(_, x) => regs(68, [x.0, 0, 0]),
-        InstOp::Load { .. } | InstOp::Tile | InstOp::Store { .. } => return None,
-    })
-}
-
 fn hash(key: u64) -> usize {
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HASHES.ilog2())) as usize
 }
@@ -113,7 +93,8 @@ impl Code {
     /// The register of a value: a new one unless an equal instruction stands before.
     pub(super) fn value(&mut self, op: InstOp, dtype: DType) -> Reg {
         let mut seen = Seen { key: 0, before: 0 };
-        if let Some(key) = key(&op, dtype) {
+        if let Some(word) = op.word() {
+            let key = word ^ (dtype as u64) << 57;
             let last = &mut self.last[hash(key)];
             seen = Seen { key, before: *last };
             let mut at = *last;
