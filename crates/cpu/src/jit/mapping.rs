@@ -7,13 +7,14 @@
 use super::{Context, Entry};
 use memmap2::{MmapMut, MmapOptions};
 use rustix::mm::{MprotectFlags, mprotect};
-use rustix::param::page_size;
 use std::io;
 use std::sync::Arc;
 use wootz_runtime::ForkLock;
 
 /// Bytes of a chunk: a huge page. Longer code has a chunk of its own.
 const CHUNK: usize = 2 << 20;
+/// Bytes of a page, on every x86-64.
+const PAGE: usize = 4096;
 
 /// Memory for the code of several programs.
 #[derive(Debug)]
@@ -117,7 +118,7 @@ impl Mapping {
     /// system does not allow it.
     pub(crate) fn new<'c>(pieces: impl Iterator<Item = &'c [u8]> + Clone) -> io::Result<Mapping> {
         let length: usize = pieces.clone().map(|piece| Mapping::place(piece.len())).sum();
-        let length = length.max(1).next_multiple_of(page_size());
+        let length = length.max(1).next_multiple_of(PAGE);
         let (chunk, begin) = REST.with(|rest| rest.take(length))?;
         let start = chunk.at(begin);
         let mapping = Mapping { start, length, _chunk: chunk };
