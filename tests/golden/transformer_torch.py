@@ -21,16 +21,17 @@ def layer(params, prefix, x):
         params[f"{prefix}self_attn.in_proj_bias"],
     )
     v = h1.reshape((2, 16, 3, 4, 8))
+    v1, v2, v3 = v.unbind(2)
     h2 = F.scaled_dot_product_attention(
-        v[:, :, 0].permute(0, 2, 1, 3),
-        v[:, :, 1].permute(0, 2, 1, 3),
-        v[:, :, 2].permute(0, 2, 1, 3),
+        v1.permute(0, 2, 1, 3),
+        v2.permute(0, 2, 1, 3),
+        v3.permute(0, 2, 1, 3),
         is_causal=True,
     )
     # self_attn.out_proj
-    v1 = h2.permute(0, 2, 1, 3).reshape((2, 16, 32))
+    v4 = h2.permute(0, 2, 1, 3).reshape((2, 16, 32))
     h3 = F.linear(
-        v1,
+        v4,
         params[f"{prefix}self_attn.out_proj.weight"],
         params[f"{prefix}self_attn.out_proj.bias"],
     )
