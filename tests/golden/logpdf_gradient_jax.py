@@ -110,63 +110,57 @@ def forward(parameters, data):
     v1 = exp * t15
     t16 = t12 * v1
     t17 = jnp.where(CONSTANT_21, parameters[CONSTANT_20], 1.0)
-    scatter_add1 = jnp.zeros((4,), dtype=jnp.float64).at[CONSTANT_24].add(
-        (t16 * t17.reshape((2, 5))).reshape((10,))
-    )
-    v2 = data[:4]
-    mask3 = v2 == 0.0
+    v2 = jnp.zeros((4,), dtype=jnp.float64)
+    scatter_add1 = v2.at[CONSTANT_24].add((t16 * t17.reshape((2, 5))).reshape((10,)))
+    v3 = data[:4]
+    mask3 = v3 == 0.0
     t18 = jnp.where(mask3, 1.0, scatter_add1)
     mask4 = scatter_add1 < 0.0
     t19 = (
-        v2 * jnp.log(t18)
+        v3 * jnp.log(t18)
         + jnp.where(mask4, jnp.nan, -scatter_add1)
-        - lax.lgamma(v2 + 1.0)
+        - lax.lgamma(v3 + 1.0)
     )
     t20 = data[CONSTANT_26] - parameters
     t21 = (t20 * t20 * CONSTANT_27).sum(axis=0) * -0.5 - -5.41936241037844
     logpdf = t19.sum(axis=0) + t21
     t22 = t20 * CONSTANT_28
-    t23 = jnp.where(mask3, 0.0, v2 / t18) - jnp.where(mask4, jnp.float64(0.0), 1.0)
-    scatter_add2 = jnp.zeros((10,), dtype=jnp.float64).at[CONSTANT_30].add(
+    t23 = jnp.where(mask3, 0.0, v3 / t18) - jnp.where(mask4, jnp.float64(0.0), 1.0)
+    v4 = jnp.zeros((10,), dtype=jnp.float64)
+    scatter_add2 = v4.at[CONSTANT_30].add(
         jnp.where(CONSTANT_22, t23, 0.0).reshape((12,))
     )
-    v3 = (t17 * scatter_add2).reshape((2, 5))
+    v5 = (t17 * scatter_add2).reshape((2, 5))
     t24 = jnp.where(
         CONSTANT_21, (t16 * scatter_add2.reshape((2, 5))).reshape((10,)), 0.0
     )
-    t25 = jnp.zeros((8,), dtype=jnp.float64).at[CONSTANT_20].add(t24) - (t22 + t22)
-    total = (t12 * v3).sum(axis=0)
-    t26 = exp * total
-    scatter_add3 = jnp.zeros((8,), dtype=jnp.float64).at[CONSTANT_17].add(
-        jnp.where(CONSTANT_18, t13 * t26, 0.0)
-    )
-    scatter_add4 = jnp.zeros((8,), dtype=jnp.float64).at[CONSTANT_14].add(
-        jnp.where(CONSTANT_15, t14 * t26, 0.0)
-    )
-    v4 = exp * (t15 * total)
-    v5 = v1 * v3
-    total1 = (v5 * CONSTANT_12).sum(axis=1)
+    v6 = jnp.zeros((8,), dtype=jnp.float64)
+    total = (t12 * v5).sum(axis=0)
+    t25 = exp * total
+    v7 = jnp.zeros((8,), dtype=jnp.float64)
+    scatter_add3 = v7.at[CONSTANT_17].add(jnp.where(CONSTANT_18, t13 * t25, 0.0))
+    v8 = jnp.zeros((8,), dtype=jnp.float64)
+    scatter_add4 = v8.at[CONSTANT_14].add(jnp.where(CONSTANT_15, t14 * t25, 0.0))
+    t26 = v6.at[CONSTANT_20].add(t24) - (t22 + t22) + scatter_add3 + scatter_add4
+    v9 = exp * (t15 * total)
+    v10 = v1 * v5
+    total1 = (v10 * CONSTANT_12).sum(axis=1)
     t27 = jnp.where(mask1, 0.0, total1)
     t28 = jnp.where(mask2, 0.0, t27)
     t29 = (jnp.where(mask1, total1, 0.0) - jnp.where(mask2, t27, 0.0)) * 8.0
     t30 = t8 * t28
     t31 = rows1 * (t10 * t28 + t9 * t30 + t8 * t30 * 3.0)
-    t32 = v4 / t7
+    t32 = v9 / t7
     t33 = t1 * t32
     t34 = t1 * t33
     t35 = t1 * t34
     t36 = t1 * t35
     t37 = t6 * t32 + t5 * t33 + t4 * t34 + t3 * t35 + t2 * t36 + t1 * t36 * CONSTANT_4
-    t38 = jnp.where(mask, t37, 0.0) + jnp.where(mask, 0.0, t * v4) * jnp.sign(rows)
-    v6 = (t31 + ((v5 * CONSTANT_11).sum(axis=1) + t29 + t31)).reshape((5,))
-    t39 = (
-        t25
-        + scatter_add3
-        + scatter_add4
-        + jnp.zeros((8,), dtype=jnp.float64).at[CONSTANT_31].add(v6)
+    t38 = jnp.where(mask, t37, 0.0) + jnp.where(mask, 0.0, t * v9) * jnp.sign(rows)
+    v11 = (t31 + ((v10 * CONSTANT_11).sum(axis=1) + t29 + t31)).reshape((5,))
+    v12 = jnp.zeros((8,), dtype=jnp.float64)
+    v13 = jnp.zeros((8,), dtype=jnp.float64)
+    grad_parameters = (
+        t26 + v12.at[CONSTANT_31].add(v11) + v13.at[CONSTANT_33].add(t38.reshape((5,)))
     )
-    scatter_add5 = jnp.zeros((8,), dtype=jnp.float64).at[CONSTANT_33].add(
-        t38.reshape((5,))
-    )
-    grad_parameters = t39 + scatter_add5
     return {"logpdf": logpdf, "grad.parameters": grad_parameters}

@@ -10,7 +10,7 @@ use wootz_ir::{Dims, HostTensor, Node};
 impl Function<'_> {
     pub(super) fn scatter(&mut self, node: &Node, op: Scatter) -> Result<(), EmitError> {
         let out = self.out(node.output())?;
-        let [x, mut indices, updates] =
+        let [mut x, mut indices, updates] =
             [self.whole(node.inputs[0])?, self.whole(node.inputs[1])?, self.whole(node.inputs[2])?];
         if let Some(entry) = self.arg(node.inputs[1]).int() {
             let entries = vec![entry; indices.dims.iter().product()];
@@ -22,7 +22,11 @@ impl Function<'_> {
             (op, Places::of(op, &x, &indices))
         {
             let dims: Dims = indices.dims[..indices.dims.len() - 1].into();
-            let parts = (0..op.indexed).map(|i| part(self.module, &indices, i, &dims).code).collect();
+            let parts: Vec<_> = (0..op.indexed).map(|i| part(self.module, &indices, i, &dims).code).collect();
+            if d.add_at(x.clone(), parts.clone(), updates.clone(), places).is_some() {
+                // A chain of calls would be broken at every link.
+                x.code = self.named(x.code);
+            }
             code = d.add_at(x.clone(), parts, updates.clone(), places);
         }
         let code = code.unwrap_or_else(|| d.scatter(self.module, op, [x, indices, updates]));
