@@ -22,6 +22,7 @@
 // Reason: a job borrows its closure from the caller's stack and hands it to other threads; see `shared`.
 #![allow(unsafe_code)]
 
+mod process;
 mod shared;
 mod sync;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use process::Process;
 use shared::Shared;
 
 /// Name of the environment variable that sets the process-wide pool's number of threads.
@@ -134,7 +136,7 @@ pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     /// The process that owns the workers: a forked child must not wait for them.
-    pid: u32,
+    process: Process,
     started: Instant,
     /// When small work came last, in nanoseconds since `started`.
     last: AtomicU64,
@@ -159,7 +161,7 @@ impl Pool {
             }
         }
         let (started, last) = (Instant::now(), AtomicU64::new(0));
-        Pool { shared, workers, pid: std::process::id(), started, last }
+        Pool { shared, workers, process: Process::current(), started, last }
     }
 
     /// The process-wide pool, started at the first call.
@@ -248,7 +250,7 @@ impl Pool {
 
     /// Whether the workers belong to this process.
     fn is_ours(&self) -> bool {
-        self.pid == std::process::id()
+        self.process.is_current()
     }
 }
 
