@@ -49,6 +49,8 @@ UNARY = [
     ("tan", mpmath.tan, magnitudes(-6, 300)),
     ("tanh", mpmath.tanh, between(-3, 3)),
     ("tanh", mpmath.tanh, magnitudes(-12, 1.2)),
+    ("sigmoid", lambda x: 1 / (1 + mpmath.exp(-x)), between(-40, 40)),
+    ("sigmoid", lambda x: 1 / (1 + mpmath.exp(-x)), between(-5, 1)),
     ("erf", mpmath.erf, between(-6, 6)),
     ("erfc", mpmath.erfc, between(-6, 26)),
     ("erfinv", mpmath.erfinv, between(-1, 1)),

@@ -29,7 +29,7 @@ const FUNCTIONS: [Function; 17] = [
     ("sqrt", libm::sqrt),
     ("rsqrt", |x| 1.0 / libm::sqrt(x)),
     ("tanh", libm::tanh),
-    ("sigmoid", |x| 1.0 / (1.0 + libm::exp(-x))),
+    ("sigmoid", special::sigmoid),
     ("erf", libm::erf),
     ("erfc", libm::erfc),
     ("erfinv", special::erfinv),

@@ -5,6 +5,7 @@ use crate::kernel::{AccKind, Accumulate, Address, InstOp, Kernel, LANES, Lanes, 
 use crate::verify::{KernelError, verify_kernel};
 use hashbrown::HashMap;
 use wootz_ir::eval::scalar::{Scalar, binary, compare, fma, unary};
+use wootz_ir::eval::special;
 use wootz_ir::ops::{Binary, Compare};
 use wootz_ir::{DType, HostTensor};
 
@@ -310,6 +311,7 @@ impl Run<'_> {
             InstOp::Binary(op, x, y) => binary(*op, self.reg(*x), self.reg(*y), dtype),
             InstOp::Compare(op, x, y) => Scalar::Bool(compare(*op, self.reg(*x), self.reg(*y))),
             InstOp::Select(c, x, y) => self.reg(if self.reg(*c).is_true() { *x } else { *y }),
+            InstOp::Sigmoid(x) => Scalar::Float(special::sigmoid(self.reg(*x).float())).cast(dtype),
             InstOp::Fma(x, y, z) => fma(self.reg(*x), self.reg(*y), self.reg(*z), dtype),
             InstOp::Cast(x) => self.reg(*x).cast(dtype),
             InstOp::Bitcast(x) => self.reg(*x).bitcast(self.dtype(*x), dtype),

@@ -162,6 +162,8 @@ pub enum InstOp {
     Select(Reg, Reg, Reg),
     /// a · b + c with one rounding (floats only).
     Fma(Reg, Reg, Reg),
+    /// 1 / (1 + e^−x) (floats only).
+    Sigmoid(Reg),
     /// Conversion to the result's dtype by the rules of `cast`.
     Cast(Reg),
     /// The operand's bits as the result's dtype: f32 ↔ i32 and u32, f64 ↔ i64.
@@ -276,6 +278,7 @@ impl InstOp {
             InstOp::Cast(x) => regs(66, *x, none, none),
             InstOp::Bitcast(x) => regs(67, *x, none, none),
             InstOp::Round(_, x) => regs(68, *x, none, none),
+            InstOp::Sigmoid(x) => regs(69, *x, none, none),
             InstOp::Load { .. } | InstOp::Tile | InstOp::Store { .. } => return None,
         })
     }
@@ -291,7 +294,8 @@ impl InstOp {
                 (Some(x), None) | (None, Some(x)) => ([x; 3], 1),
                 (None, None) => ([Reg(0); 3], 0),
             },
-            InstOp::Unary(_, x) | InstOp::Cast(x) | InstOp::Bitcast(x) | InstOp::Round(_, x) => ([*x; 3], 1),
+            InstOp::Unary(_, x) | InstOp::Sigmoid(x) => ([*x; 3], 1),
+            InstOp::Cast(x) | InstOp::Bitcast(x) | InstOp::Round(_, x) => ([*x; 3], 1),
             InstOp::Binary(_, x, y) | InstOp::Compare(_, x, y) => ([*x, *y, *y], 2),
             InstOp::Select(x, y, z) | InstOp::Fma(x, y, z) => ([*x, *y, *z], 3),
             InstOp::Store { at, value, .. } => match at.index {
@@ -308,7 +312,8 @@ impl InstOp {
         match self {
             InstOp::Float(_) | InstOp::Int(_) | InstOp::Index(_) | InstOp::Tile => {}
             InstOp::Load { at, mask, .. } => at.index.iter_mut().chain(mask).for_each(go),
-            InstOp::Unary(_, x) | InstOp::Cast(x) | InstOp::Bitcast(x) | InstOp::Round(_, x) => go(x),
+            InstOp::Unary(_, x) | InstOp::Sigmoid(x) => go(x),
+            InstOp::Cast(x) | InstOp::Bitcast(x) | InstOp::Round(_, x) => go(x),
             InstOp::Binary(_, x, y) | InstOp::Compare(_, x, y) => [x, y].into_iter().for_each(go),
             InstOp::Select(x, y, z) | InstOp::Fma(x, y, z) => [x, y, z].into_iter().for_each(go),
             InstOp::Store { at, value, .. } => at.index.iter_mut().chain([value]).for_each(go),
@@ -338,6 +343,7 @@ impl Kernel {
                         | InstOp::Compare(..)
                         | InstOp::Select(..)
                         | InstOp::Fma(..)
+                        | InstOp::Sigmoid(..)
                 )
             });
             (arithmetic.count() + s.reduce.len()) as u64 * s.loops.iter().product::<usize>() as u64

@@ -316,6 +316,7 @@ impl<'t> Parser<'t> {
             "cast" => self.keyword("cast").and_then(|()| Ok(InstOp::Cast(self.reg()?))),
             "bitcast" => self.keyword("bitcast").and_then(|()| Ok(InstOp::Bitcast(self.reg()?))),
             "select" => self.keyword("select").and_then(|()| self.three(InstOp::Select)),
+            "sigmoid" => self.keyword("sigmoid").and_then(|()| Ok(InstOp::Sigmoid(self.reg()?))),
             "fma" => self.keyword("fma").and_then(|()| self.three(InstOp::Fma)),
             "polygamma" => {
                 self.keyword("polygamma")?;

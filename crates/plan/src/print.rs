@@ -102,6 +102,7 @@ impl Kernel {
             InstOp::Compare(op, x, y) => write!(f, "{} {x}, {y}", Op::Compare(*op).name())?,
             InstOp::Select(c, x, y) => write!(f, "select {c}, {x}, {y}")?,
             InstOp::Fma(x, y, z) => write!(f, "fma {x}, {y}, {z}")?,
+            InstOp::Sigmoid(x) => write!(f, "sigmoid {x}")?,
             InstOp::Cast(x) => write!(f, "cast {x}")?,
             InstOp::Bitcast(x) => write!(f, "bitcast {x}")?,
             InstOp::Round(to, x) => write!(f, "round_{to} {x}")?,

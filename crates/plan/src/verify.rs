@@ -242,6 +242,10 @@ impl Check<'_> {
                 self.fits(*x, DType::is_float, "`fma` is of floats")?;
                 self.alike(*x, &[*y, *z, out])
             }
+            InstOp::Sigmoid(x) => {
+                self.fits(*x, DType::is_float, "`sigmoid` is of floats")?;
+                self.alike(*x, &[out])
+            }
             InstOp::Bitcast(x) => {
                 let from = self.ty(*x);
                 let keeps = |to| {

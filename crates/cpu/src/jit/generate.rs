@@ -349,6 +349,9 @@ impl<'k> Generator<'k> {
             InstOp::Load { arg, at, mask } => self.load(out, *arg, at, *mask, copy),
             InstOp::Tile => self.tile(out, copy),
             InstOp::Unary(op, x) => self.unary(*op, out, *x, copy),
+            InstOp::Sigmoid(_) => {
+                unreachable!("kernels with it are declined: it is to be written out before")
+            }
             InstOp::Binary(op, x, y) => self.binary(*op, out, *x, *y, copy),
             InstOp::Compare(op, x, y) => self.compare(*op, out, *x, *y, copy),
             InstOp::Select(c, x, y) => self.select(out, *c, *x, *y, copy),

@@ -348,6 +348,7 @@ impl<'k> Shape<'k> {
                 near && (stored.size() >= 4 || small)
             }
             InstOp::Tile => self.lane_axis == Some(2),
+            InstOp::Sigmoid(_) => false,
             _ => true,
         };
         if fine { Ok(()) } else { Err(Declined("an instruction without a vector form")) }

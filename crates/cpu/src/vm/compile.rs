@@ -340,6 +340,7 @@ impl<'k> Compiler<'k> {
                 Some(Op::Call { f, out, x: x.0, y: order_reg, z: NONE, varies })
             }
             InstOp::Unary(op, x) => call(lanes::unary(*op, self.dtype(*x), self.isa), *x, NONE, NONE),
+            InstOp::Sigmoid(_) => unreachable!("{}", lanes::EXPANDED),
             InstOp::Binary(op, x, y) => {
                 let f = lanes::binary(*op, self.dtype(*x), splats(&[*x, *y]), self.isa);
                 call(f, *x, y.0, NONE)

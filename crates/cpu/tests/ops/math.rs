@@ -78,7 +78,7 @@ const UNARY: [Function; 17] = [
     ("log1p", libm::log1p),
     ("rsqrt", |x| 1.0 / libm::sqrt(x)),
     ("tanh", libm::tanh),
-    ("sigmoid", |x| 1.0 / (1.0 + libm::exp(-x))),
+    ("sigmoid", special::sigmoid),
     ("erf", libm::erf),
     ("erfc", libm::erfc),
     ("erfinv", special::erfinv),

@@ -28,6 +28,12 @@ pub fn erfinv(x: f64) -> f64 {
     y.copysign(x)
 }
 
+/// 1 / (1 + e⁻ˣ), with all digits where it is small.
+pub fn sigmoid(x: f64) -> f64 {
+    let decay = libm::exp(-x.abs());
+    if x < 0.0 { decay / (1.0 + decay) } else { 1.0 / (1.0 + decay) }
+}
+
 /// ψ(x). NaN at the poles 0, −1, −2, … and at −∞.
 pub fn digamma(x: f64) -> f64 {
     if x <= 0.0 {

@@ -402,6 +402,10 @@ impl Generator {
             ]),
             _ => self.random.pick(&[Neg, Abs, Sqrt, Floor, Ceil, Round, Sign, IsNan, IsFinite]),
         };
+        if math && self.random.once_in(15) {
+            self.inst(InstOp::Sigmoid(x), dtype);
+            return;
+        }
         let out = if matches!(op, IsNan | IsFinite) { DType::Bool } else { dtype };
         self.inst(InstOp::Unary(op, x), out);
     }

@@ -52,6 +52,10 @@ impl Emitter<'_, '_> {
             Op::Movement(op) => self.movement(op, value, inputs, map, mask),
             Op::Gather(op) => self.gather(*op, value, inputs, map, mask),
             Op::Random(op) => self.random(op, inputs, map, mask),
+            Op::Composite(Composite::Sigmoid) => {
+                let x = self.value(inputs[0], map, mask);
+                self.inst(InstOp::Sigmoid(x), dtype)
+            }
             Op::Composite(Composite::GeluTanh) => {
                 let x = self.value(inputs[0], map, mask);
                 self.gelu_tanh(x, dtype)

@@ -142,7 +142,7 @@ pub(super) fn analyse(
 }
 
 /// The composites that lowering writes itself, elementwise ones: what a target of this plan claims.
-pub const CLAIMS: &[CompositeKind] = &[CompositeKind::GeluTanh];
+pub const CLAIMS: &[CompositeKind] = &[CompositeKind::GeluTanh, CompositeKind::Sigmoid];
 
 /// Ops that are always a step of their own or the reduction of a kernel.
 fn owns_step(op: &Op) -> bool {

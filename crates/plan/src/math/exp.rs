@@ -161,6 +161,29 @@ fn exp_by(m: &mut Math<'_>, x: Reg, reduced: impl FnOnce(&mut Math<'_>, Reg) -> 
     m.mul(scaled, power)
 }
 
+/// eˣ in two parts, for x ≤ 0.
+pub(super) fn exp_pair(m: &mut Math<'_>, x: Reg) -> (Reg, Reg) {
+    let Reduced { n, r, power } = reduce_even(m, x);
+    // r and what rounding it loses.
+    let factor = -2.0 * m.pick(LN_2)[1];
+    let (high, r) = (r, m.fma_by(n, factor, r));
+    let less = m.sub(high, r);
+    let low = m.fma_by(n, factor, less);
+    let curve = m.polynomial(r, &m.pick(EXP)[2..]);
+    let square = m.mul(r, r);
+    let rest = m.fma(r, low, low);
+    let rest = m.fma(square, curve, rest);
+    let (part, part_low) = m.fast_two_sum(r, rest);
+    let one = m.float(1.0);
+    let (part, lost) = m.fast_two_sum(one, part);
+    let low = m.add(lost, part_low);
+    let scaled = |m: &mut Math<'_>, x: Reg| {
+        let scaled = m.mul(x, power);
+        m.mul(scaled, power)
+    };
+    (scaled(m, part), scaled(m, low))
+}
+
 /// factor · e^(x + low), for a low part that does not matter where the result is 0 or infinite. It is rounded once, but for
 /// what is scaled down to a subnormal number.
 pub(super) fn exp_parts(m: &mut Math<'_>, x: Reg, low: Reg, factor: Reg) -> Reg {

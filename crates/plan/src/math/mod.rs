@@ -17,6 +17,7 @@ mod exp;
 mod gamma;
 mod log;
 mod pow;
+mod sigmoid;
 mod simple;
 #[cfg(test)]
 mod tests;
@@ -77,6 +78,7 @@ fn is_expanded(op: &InstOp) -> bool {
             U::Sin | U::Cos | U::Tan | U::Erfc | U::Erfinv | U::Lgamma | U::Digamma => true,
             U::Polygamma(order) => *order == 1,
         },
+        InstOp::Sigmoid(_) => true,
         InstOp::Binary(op, ..) => matches!(op, Binary::FloorDiv | Binary::Pow | Binary::Atan2),
         _ => false,
     }
@@ -141,6 +143,10 @@ impl Expander<'_> {
                     return self.map[out.0 as usize] = value;
                 }
                 InstOp::Binary(*op, x, y)
+            }
+            InstOp::Sigmoid(x) => {
+                let x = map(x);
+                return self.map[out.0 as usize] = sigmoid::sigmoid(&mut self.math(x), x);
             }
             InstOp::Compare(op, x, y) => InstOp::Compare(*op, map(x), map(y)),
             InstOp::Select(c, x, y) => InstOp::Select(map(c), map(x), map(y)),

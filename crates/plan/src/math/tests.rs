@@ -30,13 +30,14 @@ fn body(kernel: &Kernel) -> &[Inst] {
     &kernel.stages[0].body
 }
 
-const FUNCTIONS: [fn(Reg, Reg) -> InstOp; 20] = [
+const FUNCTIONS: [fn(Reg, Reg) -> InstOp; 21] = [
     |x, _| InstOp::Unary(Unary::Exp, x),
     |x, _| InstOp::Unary(Unary::Expm1, x),
     |x, _| InstOp::Unary(Unary::Log, x),
     |x, _| InstOp::Unary(Unary::Log1p, x),
     |x, _| InstOp::Unary(Unary::Rsqrt, x),
     |x, _| InstOp::Unary(Unary::Tanh, x),
+    |x, _| InstOp::Sigmoid(x),
     |x, _| InstOp::Unary(Unary::Sin, x),
     |x, _| InstOp::Unary(Unary::Cos, x),
     |x, _| InstOp::Unary(Unary::Tan, x),

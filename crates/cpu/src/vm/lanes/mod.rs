@@ -25,7 +25,7 @@ pub(super) type LaneFn = unsafe fn(out: *mut u8, x: *const u8, y: *const u8, z: 
 pub(super) const BLOCK: usize = 16;
 
 /// Why some ops have no function.
-const EXPANDED: &str = "compiling has rewritten it in native instructions";
+pub(super) const EXPANDED: &str = "compiling has rewritten it in native instructions";
 
 /// Which operands of a function are splats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
