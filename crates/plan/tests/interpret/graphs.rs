@@ -135,14 +135,15 @@ impl Garden {
         }
     }
 
-    /// The value, or a remainder of it that is at most `most`.
+    /// The value, or a remainder of it that is at most `most`, or 0 where there is no room for any.
     pub(crate) fn tame(&mut self, value: Value, most: f64) -> Result<Value, TypeError> {
         if self.bound(value) <= most || self.dtype(value) == DType::Bool {
             return Ok(value);
         }
-        let modulus = self.b.scalar_like(value, most.min(BOUND) + 1.0);
+        let most = most.floor().clamp(0.0, BOUND);
+        let modulus = self.b.scalar_like(value, most + 1.0);
         let small = self.b.rem(value, modulus)?;
-        self.bounds.insert(small, most.min(BOUND));
+        self.bounds.insert(small, most);
         Ok(small)
     }
 
