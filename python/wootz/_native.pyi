@@ -6,8 +6,23 @@ The native half of the package `wootz`.
 from _typeshed import Incomplete, SupportsGetItem
 from os import PathLike
 from typing import Any, SupportsFloat, SupportsIndex, final
+from typing_extensions import disjoint_base
 
-__all__ = ["DType", "Definition", "Dim", "Generated", "Graph", "HistFactoryDensity", "HistFactoryHistogram", "HistFactoryInference", "HistFactoryModel", "HistFactoryObjective", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Profile", "Program", "Recognised", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
+__all__ = ["Caller", "DType", "Definition", "Dim", "Generated", "Graph", "HistFactoryDensity", "HistFactoryHistogram", "HistFactoryInference", "HistFactoryModel", "HistFactoryObjective", "HistFactoryPatchSet", "HistFactoryWorkspace", "Model", "Optimizer", "Params", "Profile", "Program", "Region", "Report", "Session", "Spec", "State", "Trace", "Training", "TransformerLayer", "Value", "as_array", "cache_clear", "cache_info", "cache_limit", "compile", "generate", "load", "save", "spec_of"]
+
+@disjoint_base
+class Caller:
+    """
+    Calls that were found right: what calls a program of another framework in little time. Python's class of such programs is made
+    of it, and gives it `_call` for all other calls.
+    """
+    def __call__(self, /, *args, **inputs) -> Any: ...
+    def __new__(cls, /, *_args, **_kwargs) -> Caller: ...
+    def _recognise(self, /, function: Any, params: dict | None, inputs: SupportsGetItem[int, tuple[str, Any, Any]], kind: type) -> None:
+        """
+        Calls with these very parameters, and with arrays of this type and of these names, shapes and dtypes, go straight to the
+        function. Raises `TypeError` for parameters that cannot be held weakly.
+        """
 
 @final
 class DType:
@@ -717,20 +732,6 @@ class Program:
     def state(self, /, tensors: Any) -> State:
         """
         The state made of these tensors (a mapping of names to arrays).
-        """
-
-@final
-class Recognised:
-    """
-    Parameters that were found right: names with the arrays themselves, held weakly.
-    """
-    def __new__(cls, /, params: dict) -> Recognised:
-        """
-        Raises `TypeError` for arrays that cannot be held weakly.
-        """
-    def are(self, /, params: dict) -> bool:
-        """
-        Whether these are the same arrays under the same names, in the same order.
         """
 
 @final

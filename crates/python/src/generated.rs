@@ -3,9 +3,12 @@
 use crate::error::{Kind, OrRaise, Raise, guarded};
 use crate::program::{Definition, level};
 use crate::types::Spec;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyWeakrefMethods, PyWeakrefReference};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use wootz_ir::Dims;
 use wootz_pycode::{EmitError, Framework, Options};
@@ -32,31 +35,120 @@ pub(crate) struct Generated {
     stages: Vec<(&'static str, f64)>,
 }
 
-/// Parameters that were found right: names with the arrays themselves, held weakly.
-#[pyclass(frozen, module = "wootz._native")]
-pub(crate) struct Recognised {
-    entries: Vec<(Py<PyAny>, Py<PyWeakrefReference>)>,
+/// Calls that were found right: what calls a program of another framework in little time. Python's class of such programs is made
+/// of it, and gives it `_call` for all other calls.
+#[pyclass(frozen, subclass, module = "wootz._native")]
+pub(crate) struct Caller {
+    known: Mutex<Option<Arc<Known>>>,
+}
+
+/// What a right call looks like.
+struct Known {
+    function: Py<PyAny>,
+    /// The dict that comes first: names with the arrays themselves, held weakly.
+    params: Option<Vec<(Py<PyAny>, Py<PyWeakrefReference>)>>,
+    /// Names, shapes and dtypes of the arrays that follow.
+    inputs: Vec<(Py<PyString>, Py<PyAny>, Py<PyAny>)>,
+    /// The type of those arrays.
+    kind: Py<PyType>,
 }
 
 #[pymethods]
-impl Recognised {
-    /// Raises `TypeError` for arrays that cannot be held weakly.
+impl Caller {
     #[new]
-    fn new(params: &Bound<'_, PyDict>) -> PyResult<Recognised> {
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Caller {
+        Caller { known: Mutex::new(None) }
+    }
+
+    /// Calls with these very parameters, and with arrays of this type and of these names, shapes and dtypes, go straight to the
+    /// function. Raises `TypeError` for parameters that cannot be held weakly.
+    fn _recognise(
+        &self,
+        function: Py<PyAny>,
+        params: Option<&Bound<'_, PyDict>>,
+        inputs: Vec<(Py<PyString>, Py<PyAny>, Py<PyAny>)>,
+        kind: Py<PyType>,
+    ) -> PyResult<()> {
         let entry = |(name, array): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
             Ok((name.unbind(), PyWeakrefReference::new(&array)?.unbind()))
         };
-        Ok(Recognised { entries: params.iter().map(entry).collect::<PyResult<_>>()? })
+        let params = params.map(|params| params.iter().map(entry).collect::<PyResult<_>>()).transpose()?;
+        *self.lock() = Some(Arc::new(Known { function, params, inputs, kind }));
+        Ok(())
     }
 
-    /// Whether these are the same arrays under the same names, in the same order.
-    fn are(&self, params: &Bound<'_, PyDict>) -> bool {
-        let py = params.py();
-        params.len() == self.entries.len()
-            && self.entries.iter().zip(params.iter()).all(|((name, weak), (given, array))| {
-                given.is(name) && weak.bind(py).upgrade().is_some_and(|live| live.is(&array))
-            })
+    #[pyo3(signature = (*args, **inputs))]
+    fn __call__<'py>(
+        slf: &Bound<'py, Self>,
+        args: &Bound<'py, PyTuple>,
+        inputs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let known = slf.get().lock().clone();
+        if let Some(known) = known
+            && let Some(arguments) = known.arguments(args, inputs)?
+        {
+            return known.function.bind(slf.py()).call1(arguments);
+        }
+        slf.getattr(intern!(slf.py(), "_call"))?.call(args, inputs)
     }
+}
+
+impl Caller {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Known>>> {
+        // What is in it is replaced as a whole.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// The function's arguments, if the call is right.
+    fn arguments<'py>(
+        &self,
+        args: &Bound<'py, PyTuple>,
+        given: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let py = args.py();
+        let first = match &self.params {
+            None if args.is_empty() => None,
+            Some(known) if args.len() == 1 => {
+                let params = args.get_item(0)?;
+                let Ok(dict) = params.cast_exact::<PyDict>() else { return Ok(None) };
+                let mut pairs = known.iter().zip(dict.iter());
+                let same = dict.len() == known.len()
+                    && pairs.all(|((name, array), (given, value))| {
+                        given.is(name) && array.bind(py).upgrade().is_some_and(|live| live.is(&value))
+                    });
+                if !same {
+                    return Ok(None);
+                }
+                Some(params)
+            }
+            _ => return Ok(None),
+        };
+        if given.map_or(0, PyDictMethods::len) != self.inputs.len() {
+            return Ok(None);
+        }
+        let mut arguments: SmallVec<[Bound<'py, PyAny>; 8]> = first.into_iter().collect();
+        for (name, shape, dtype) in &self.inputs {
+            let Some(array) = given.map(|given| given.get_item(name)).transpose()?.flatten() else {
+                return Ok(None);
+            };
+            if !array.get_type().is(&self.kind)
+                || !array.getattr(intern!(py, "shape"))?.eq(shape)?
+                || !is_equal(&array.getattr(intern!(py, "dtype"))?, dtype)?
+            {
+                return Ok(None);
+            }
+            arguments.push(array);
+        }
+        PyTuple::new(py, arguments).map(Some)
+    }
+}
+
+/// Dtypes are mostly the same object.
+fn is_equal(x: &Bound<'_, PyAny>, y: &Py<PyAny>) -> PyResult<bool> {
+    Ok(x.is(y) || x.eq(y)?)
 }
 
 /// Writes the source of a definition for inputs of these shapes; `differentiate`: the derivatives of a training step are left to

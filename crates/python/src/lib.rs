@@ -36,7 +36,7 @@ mod _native {
     #[pymodule_export]
     use crate::files::{load, save};
     #[pymodule_export]
-    use crate::generated::{Generated, Recognised, generate};
+    use crate::generated::{Caller, Generated, generate};
     #[pymodule_export]
     use crate::graph::{Graph, Region};
     #[pymodule_export]

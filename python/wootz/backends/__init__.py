@@ -133,7 +133,7 @@ _NAMES = {
 }
 
 
-class GeneratedProgram:
+class GeneratedProgram(_native.Caller):
     """A program of another framework. Called as a native one: `program(params, x=...)`, `step(state, x=..., y=...)`."""
 
     __module__ = "wootz"
@@ -180,8 +180,6 @@ class GeneratedProgram:
         self._expected = [(name, tuple(spec.shape), self._dtype(spec)) for name, spec in self._given]
         # The type of the last input that needed no conversion.
         self._kept: type = object
-        # The last parameters that were right.
-        self._right = _native.Recognised({})
         start = time.perf_counter()
         if file is not None:
             self.save_source(file)
@@ -280,17 +278,6 @@ class GeneratedProgram:
         """A state as arrays of the framework, from any mapping of names to arrays: a checkpoint of any backend."""
         return State(self._converted(tensors, "state", self.framework.own), self._layout)
 
-    def _checked(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters of the right names, shapes and dtypes. A dict of the same arrays as in the last call is not looked at again."""
-        if type(params) is not dict:
-            return self.params(params)
-        if self._right.are(params):
-            return params
-        own = self.params(params)
-        if len(own) == len(params) and all(own[name] is array for name, array in params.items()):
-            self._right = _native.Recognised(params)
-        return own
-
     def _converted(self, tensors: Mapping[str, Any], what: str, convert: Callable[[Any], Any]) -> dict[str, Any]:
         out = {}
         for held, members in self._layout.held.items():
@@ -352,17 +339,22 @@ class GeneratedProgram:
         name, spec = next((name, spec) for name, spec in self._given if name not in inputs)
         return UnknownNameError(f"input `{name}` ({spec!r}) is missing")
 
-    def __call__(self, *args: Any, **inputs: Any) -> Any:
+    def _call(self, *args: Any, **inputs: Any) -> Any:
+        """A call of which nothing is known."""
         if len(args) > 1:
             what = "the state" if self._updates else "the parameters"
             raise TypeError(f"a program takes {what} and then its inputs by name, got {len(args)} arguments by position")
         arguments = self._arguments(inputs)
         if not self._updates:
             if not self._held:
+                self._remember(None, inputs)
                 return self._function(*arguments)
             if not args:
                 raise UnknownNameError(f"the program has parameters ({', '.join(self._held)}): pass them first")
-            return self._function(self._checked(args[0]), *arguments)
+            params = self.params(args[0])
+            if type(args[0]) is dict and len(args[0]) == len(params) and all(params[name] is array for name, array in args[0].items()):
+                self._remember(args[0], inputs)
+            return self._function(params, *arguments)
         if not args or not isinstance(args[0], Mapping | _native.State | _native.Params):
             raise ModelError("the program updates its state: call it as `state, out = step(state, ...)`")
         state = args[0] if isinstance(args[0], State) else self.state(args[0])
@@ -370,6 +362,11 @@ class GeneratedProgram:
         state._tensors = None
         new, outputs = self._function(tensors, *arguments)
         return State(new, self._layout), outputs
+
+    def _remember(self, params: dict[str, Any] | None, inputs: dict[str, Any]) -> None:
+        """Calls like one that converted nothing need not be looked at."""
+        if self._cache is None and all(type(array) is self._kept for array in inputs.values()):
+            self._recognise(self._function, params, self._expected, self._kept)
 
     def positional(self, inputs: list[Any]) -> list[Any]:
         """Runs on the inputs in order, without parameters; gives the outputs in order."""
