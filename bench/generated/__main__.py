@@ -5,7 +5,8 @@ figure of wootz's own: the time from a model to its source, and what a call of a
 
 Both sides are built from the same numbers, agree before anything is timed, and take turns: rounds of several calls each, the order
 changing from round to round. The ratio of a round is the hand-written side's time over the generated one's; what is printed is the
-median of the ratios with the interval that holds the true median with a probability of 95 %.
+median of the ratios with the interval that holds the true median with a probability of 95 %. Where arrays lie in memory differs from
+process to process and moves times by a few per cent, so a steady row is made of the rounds of several processes.
 
 `python bench/generated all --json FILE` measures every row of the table, each in a process of its own, and writes them to a file.
 """
@@ -207,22 +208,36 @@ class Pair:
 
 
 def steady(pair, args):
-    """Calls of both sides in turn."""
-    (program, ours, our_outputs), (theirs, their_outputs) = pair.ours(), pair.theirs()
-    first = []
-    for side in (ours, theirs):
-        start = time.perf_counter()
-        side()
-        first.append(time.perf_counter() - start)
+    """Calls of both sides in turn, in several processes."""
+    found = []
+    for i in range(args.processes):
+        command = [sys.executable, *sys.argv, "--only", "rounds", "--seconds", str(args.seconds / args.processes)]
+        # Whichever side is made first may find better places in memory.
+        command += ["--first", ("ours", "theirs")[i % 2]]
+        found.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+    mine, hand = ([time for times in found for time in times[side]] for side in ("ours", "theirs"))
+    row = report(args, [h / m for m, h in zip(mine, hand)])
+    of_processes = [statistics.median(h / m for m, h in zip(times["ours"], times["theirs"])) for times in found]
+    mine, hand = (statistics.median(side) for side in (mine, hand))
+    print(f"  a call: generated {mine * 1e3:.4f} ms, hand-written {hand * 1e3:.4f} ms")
+    print(f"  of each process: {', '.join(f'{ratio:.3f}' for ratio in of_processes)}")
+    return {**row, "processes": of_processes, "generated_s": mine, "handwritten_s": hand}
+
+
+def rounds_of(pair, args):
+    """The rounds of one process."""
+    if args.first == "ours":
+        _, ours, our_outputs = pair.ours()
+        theirs, their_outputs = pair.theirs()
+    else:
+        theirs, their_outputs = pair.theirs()
+        _, ours, our_outputs = pair.ours()
+    ours(), theirs()
     agree(our_outputs(), their_outputs())
     # Both once more: what a first call leaves to a second.
     ours(), theirs()
     mine, hand = measure((ours, theirs), args.seconds, args.rounds)
-    row = report(args, [h / m for m, h in zip(mine, hand)])
-    mine, hand = (statistics.median(side) for side in (mine, hand))
-    print(f"  a call: generated {mine * 1e3:.4f} ms, hand-written {hand * 1e3:.4f} ms")
-    print(f"  first call: generated {first[0]:.3f} s, hand-written {first[1]:.3f} s")
-    return {**row, "generated_s": mine, "handwritten_s": hand}
+    print(json.dumps({"ours": mine, "theirs": hand}))
 
 
 def compiling(pair, args):
@@ -293,7 +308,9 @@ def memory(pair, args):
 
 
 def alone(pair, args):
-    """One side: its largest memory, in KiB, up to the end of each phase."""
+    """One side: its largest memory, in KiB, up to the end of each phase. Or rounds of both sides."""
+    if args.only == "rounds":
+        return rounds_of(pair, args)
     peaks = {}
     run = pair.ours()[1] if args.only == "ours" else pair.theirs()[0]
     for phase, calls in (("compile", 1), (args.mode, 20)):
@@ -394,8 +411,10 @@ def main():
     parser.add_argument("--json", help="the file to write what was measured to")
     parser.add_argument("--rows", nargs="*", help='of `all`, these rows only: "jax mlp --mode training"')
     parser.add_argument("--limit", type=float, default=900.0, help="of `all`, the seconds after which a row is given up")
-    parser.add_argument("--rounds", type=int, default=31)
-    parser.add_argument("--only", choices=("ours", "theirs"), help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=31, help="of a process")
+    parser.add_argument("--processes", type=int, default=5, help="of a steady row")
+    parser.add_argument("--only", choices=("ours", "theirs", "rounds"), help=argparse.SUPPRESS)
+    parser.add_argument("--first", choices=("ours", "theirs"), default="ours", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.framework == "all":
         return everything(args)

@@ -16,7 +16,7 @@ FRAMEWORKS = [name for name in ("jax", "torch") if name in INSTALLED]
 
 def row(tmp_path, *words):
     file = tmp_path / "row.json"
-    command = [sys.executable, str(BENCH), *words, "--rounds", "3", "--seconds", "0.05", "--json", str(file)]
+    command = [sys.executable, str(BENCH), *words, "--rounds", "3", "--processes", "1", "--seconds", "0.05", "--json", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(file.read_text())
