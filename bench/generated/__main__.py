@@ -365,6 +365,7 @@ def everything(args):
             print(f"[{i + 1}/{len(wanted)}] {name}", file=sys.stderr, flush=True)
             defaults = [] if "--seconds" in words else ["--seconds", str(args.seconds)]
             command = [sys.executable, str(Path(__file__).parent), *words, *defaults, "--json", str(out)]
+            command += ["--processes", str(args.processes)]
             try:
                 subprocess.run(command, check=True, timeout=args.limit)
             except subprocess.SubprocessError as error:
