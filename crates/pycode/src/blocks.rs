@@ -4,7 +4,7 @@
 
 use crate::function::splat_of;
 use crate::update::Updates;
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 use wootz_ir::ops::{Movement, Source};
 use wootz_ir::{Builder, Def, Graph, Input, Op, Region, Site, TypeError, Value};
 

@@ -1,7 +1,7 @@
 //! Which composites of a graph stay calls.
 
 use crate::Framework;
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::sync::Arc;
 use wootz_ir::ops::{CompositeKind, Op};
 use wootz_ir::{Builder, Graph, Region, Target, TensorType, TypeError, Value};

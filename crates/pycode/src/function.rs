@@ -26,7 +26,7 @@ use crate::module::Module;
 use crate::names::Names;
 use crate::py::{Py, atom, index, line, statement};
 use crate::update::Updates;
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 use wootz_ir::ops::{Composite, Reduce, Source};
 use wootz_ir::{Def, Dims, HostTensor, Node, Op, Region, Site, Value};
 

@@ -4,8 +4,8 @@ use crate::dialect::{self, Dialect};
 use crate::names::Names;
 use crate::py::{Py, atom, index, line, size, statement, string};
 use crate::{EmitError, Framework};
+use hashbrown::HashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 use wootz_ir::{HostTensor, Region};
 

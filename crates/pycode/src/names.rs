@@ -1,6 +1,6 @@
 //! Python identifiers: valid, unused, and close to what the user called things.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 /// Names that must not be taken: keywords, builtins that the output uses, modules.

@@ -6,7 +6,7 @@ use crate::module::{Module, Stack};
 use crate::py::{Py, atom, index, line, statement, string};
 use crate::update::{Updates, next_state};
 use crate::{EmitError, Framework};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use wootz_ir::ops::Control;
 use wootz_ir::{DType, Graph, Node, Op, Region, Role, TensorType};
 

@@ -9,7 +9,7 @@ use crate::program::{
 use crate::py::{Py, atom, call, index, keyword, line, method, statement, string};
 use crate::update::{Updates, next_state};
 use crate::{EmitError, Framework, Options, Source};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use wootz_ir::{Graph, Output, Role};
 
 /// A training step in two graphs, both of which have been through [`optimize`](crate::optimize).

@@ -5,7 +5,7 @@ use super::{Function, plain};
 use crate::EmitError;
 use crate::dialect::Arg;
 use crate::py::{Py, keyword, method, statement};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use wootz_ir::ops::{Binary, Movement, Unary};
 use wootz_ir::{Def, Node, Op, Value};
 

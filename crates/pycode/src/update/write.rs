@@ -6,7 +6,7 @@ use crate::function::{Function, write_return};
 use crate::names::identifier;
 use crate::py::{Py, atom, call, index, infix, keyword, line, method, prefix, statement, string};
 use crate::{EmitError, Framework};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use wootz_ir::{DType, Graph, Region, Role};
 
 /// Writes the updates of a step and what else changes in its state; `new` has what takes the places of other inputs, by their
