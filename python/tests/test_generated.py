@@ -338,6 +338,10 @@ def test_parameters_are_not_kept_alive(backend):
         ("mlx", {"device": "nonsense"}, 'backend "mlx" has no device .nonsense. here'),
         ("mlx", {"precision": "high"}, 'backend "mlx" has no `precision`'),
         ("torch", {"jit": True, "jit_options": {"nonsense": 1}}, 'backend "torch" refuses `jit_options`.*nonsense'),
+        ("numpy", {"jit": True}, 'backend "numpy" compiles nothing: leave `jit` out'),
+        ("numpy", {"jit_options": {"mode": "default"}}, 'backend "numpy" has no `jit_options`'),
+        ("torch", {"jit_options": {"mode": "default"}}, 'backend "torch" has no use for `jit_options` .*: add `jit=True`'),
+        ("jax", {"jit": False, "jit_options": {"inline": True}}, 'backend "jax" has no use for `jit_options` .*: leave `jit` out'),
     ],
 )
 def test_what_is_not_there_is_said_before_anything_runs(backend, options, message):

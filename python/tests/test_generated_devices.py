@@ -1,5 +1,9 @@
 """Programs that run as generated source: devices, precisions and compilers, and what is left behind."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import wootz as wz
@@ -7,6 +11,8 @@ from frameworks import IMAGES, INPUTS, INSTALLED, LABELS, MODEL
 from wootz import nn
 
 pytestmark = pytest.mark.frameworks
+
+STEP = {"x": wz.f32[4, 6], "y": wz.i64[4]}
 
 
 def tokens(shape=(2, 8)):
@@ -139,3 +145,124 @@ def test_torch_compiles_when_asked():
     params = program.init(seed=3)
     expected = wz.compile(MODEL, INPUTS)(wz.compile(MODEL, INPUTS).init(seed=3), x=IMAGES)["logits"]
     np.testing.assert_allclose(program(params, x=IMAGES)["logits"].numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+TWO_DEVICES = """
+import jax
+import numpy as np
+import wootz as wz
+from frameworks import IMAGES, INPUTS, LABELS, MODEL
+from wootz import nn
+
+here, there = jax.devices("cpu")
+images = {"numpy": IMAGES, "uncommitted": jax.numpy.asarray(IMAGES), "elsewhere": jax.device_put(IMAGES, here),
+          "there": jax.device_put(IMAGES, there)}
+expected = wz.compile(MODEL, INPUTS)(wz.compile(MODEL, INPUTS).init(0), x=IMAGES)["logits"]
+for jit in (True, False):
+    program = wz.compile(MODEL, INPUTS, backend="jax", device="cpu:1", jit=jit)
+    params = program.init(0)
+    assert all(value.devices() == {there} for value in params.values())
+    elsewhere = {name: jax.device_put(value, here) for name, value in params.items()}
+    # Twice each: a call like one that was right is not looked at.
+    for kind, x in [(kind, x) for kind in ("there", "numpy", "uncommitted", "elsewhere", "there") for x in [images[kind]] * 2]:
+        for held in (params, elsewhere):
+            out = program(held, x=x)["logits"]
+            assert out.devices() == {there}, (jit, kind, out.devices())
+            np.testing.assert_allclose(np.asarray(out), expected, rtol=1e-5, atol=1e-6)
+
+alone = wz.compile(lambda x: x * 2.0, {"x": wz.f32[4, 6]}, backend="jax", device=there)
+for kind in ("there", "there", "elsewhere", "uncommitted", "numpy"):
+    assert alone(x=images[kind])["output"].devices() == {there}, kind
+traced = jax.jit(lambda x: alone(x=x)["output"])(images["there"])
+assert traced.devices() == {there}
+
+step = wz.compile(nn.training(MODEL, loss=nn.cross_entropy, optimizer=nn.adamw(1e-2)), {**INPUTS, "y": wz.i64[4]}, backend="jax", device="cpu:1")
+given = {name: jax.device_put(value, here) for name, value in step.init(0).items()}
+state = step.state(given)
+for labels in (LABELS, LABELS):
+    state, out = step(state, x=images["elsewhere"], y=labels)
+    assert out["loss"].devices() == {there}
+    assert all(value.devices() == {there} for value in state.values())
+# What was given is neither moved nor donated.
+assert all(value.devices() == {here} and not value.is_deleted() for value in given.values())
+assert jax.numpy.zeros(1).devices() == {here}
+"""
+
+
+@pytest.mark.skipif("jax" not in INSTALLED, reason="JAX is not installed here")
+def test_jax_runs_on_the_second_of_two_devices():
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+    environment = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", TWO_DEVICES], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def calls_looked_at(program, calls):
+    """How many of these calls were looked at instead of being known."""
+    looked_at, look = [], program._call
+    program._call = lambda *args, **inputs: looked_at.append(1) or look(*args, **inputs)
+    for call in calls:
+        call()
+    return len(looked_at)
+
+
+# PyTorch's cache takes its slow compiler, and is looked into in the same way.
+KNOWN = {"plain": INSTALLED, "device": ("jax", "torch", "mlx"), "cache": ("jax",)}
+
+
+@pytest.mark.parametrize(
+    ("backend", "how"),
+    [(name, how) for how, names in KNOWN.items() for name in names if name in INSTALLED],
+)
+def test_a_call_like_the_last_is_known(backend, how, tmp_path):
+    options = {"plain": {}, "device": {"device": "cpu"}, "cache": {"cache": tmp_path}}[how]
+    program = wz.compile(MODEL, INPUTS, backend=backend, **options)
+    params = program.init(0)
+    x = program.framework.array(IMAGES)
+    program(params, x=x)
+    # The first call fills the cache, the second is the one that is remembered.
+    assert calls_looked_at(program, [lambda: program(params, x=x)] * 4) == (1 if how == "cache" else 0)
+    other = {**params, "0.bias": params["0.bias"] + 1}
+    assert calls_looked_at(program, [lambda: program(other, x=x)]) == 1
+
+
+@pytest.mark.skipif("jax" not in INSTALLED, reason="JAX is not installed here")
+def test_jax_donates_the_state_and_leaves_alone_what_it_was_made_of():
+    step = wz.compile(nn.training(MODEL, loss=nn.cross_entropy, optimizer=nn.adamw(1e-2)), STEP, backend="jax")
+    native = wz.compile(nn.training(MODEL, loss=nn.cross_entropy, optimizer=nn.adamw(1e-2)), STEP)
+    # Arrays of JAX's, the counter of 64 bits, while JAX has none.
+    given = dict(step.init(seed=1).items())
+    wide = [name for name, value in given.items() if value.dtype == np.int64]
+    assert wide
+    first = step.state(given)
+    assert all(first[name].dtype == np.int64 for name in wide)
+    held = dict(first.items())
+    expected, state = native.init(seed=1), first
+    for _ in range(3):
+        expected, _ = native(expected, x=IMAGES, y=LABELS)
+        state, _ = step(state, x=IMAGES, y=LABELS)
+    # The step's own memory is donated: all that has the size of what takes its place.
+    assert all(value.is_deleted() for value in held.values())
+    assert not any(value.is_deleted() for value in given.values())
+    for name, value in expected.items():
+        assert np.asarray(state[name]).dtype == np.asarray(value).dtype
+        np.testing.assert_allclose(np.asarray(state[name]), value, rtol=2e-4, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.skipif("torch" not in INSTALLED, reason="PyTorch is not installed here")
+@pytest.mark.parametrize("autodiff", ["wootz", "framework"])
+def test_torch_updates_the_state_where_it_lies(autodiff):
+    step = nn.training(MODEL, loss=nn.cross_entropy, optimizer=nn.adamw(1e-2))
+    program = wz.compile(step, STEP, backend="torch", autodiff=autodiff)
+    given = dict(program.init(seed=1).items())
+    before = {name: value.clone() for name, value in given.items()}
+    state = program.state(given)
+    # All but the counter, a number.
+    places = {name: value.data_ptr() for name, value in state.items() if value.shape}
+    for _ in range(2):
+        state, _ = program(state, x=IMAGES, y=LABELS)
+    assert {name: state[name].data_ptr() for name in places} == places
+    for name, value in given.items():
+        assert value.data_ptr() != state[name].data_ptr()
+        assert (value == before[name]).all()
+        assert not (state[name] == before[name]).all(), name

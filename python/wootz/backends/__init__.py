@@ -32,7 +32,8 @@ class Framework:
     package: str
     oldest: tuple[int, ...]
     install: str
-    # Whether programs are compiled by the framework unless asked otherwise.
+    # Whether it can compile programs, and does unless asked otherwise.
+    compiles: bool = True
     jit: bool = False
     # Whether its compiler can keep programs on disk.
     caches: bool = False
@@ -77,14 +78,13 @@ class Framework:
         """The device as the source names it."""
         return None
 
-    @property
-    def keeps(self) -> bool:
-        """Whether `array` gives back every array of the framework as it is."""
-        return True
-
     def array(self, value: Any) -> Any:
         """An array of the framework, on its device."""
         raise NotImplementedError(self.name)
+
+    def placed(self, array: Any) -> Any:
+        """An array of the framework on the program's device, itself if it is there. Called where there is a device."""
+        return array
 
     def own(self, value: Any) -> Any:
         """An array that nobody else holds, for a state that steps overwrite."""
@@ -178,7 +178,7 @@ class GeneratedProgram(_native.Caller):
         self._results = [name for name, updates, _ in generated.outputs if not updates]
         # What a right input looks like, so that checking one is two comparisons.
         self._expected = [(name, tuple(spec.shape), self._dtype(spec)) for name, spec in self._given]
-        # The type of the last input that needed no conversion.
+        # The type of the last input that needed no conversion, where there is no device that it may be missing from.
         self._kept: type = object
         start = time.perf_counter()
         if file is not None:
@@ -311,7 +311,7 @@ class GeneratedProgram(_native.Caller):
 
     def _array(self, value: Any) -> Any:
         array = self.framework.array(value)
-        if array is value and self.framework.keeps:
+        if array is value and self.framework.device is None:
             self._kept = type(array)
         return array
 
@@ -347,13 +347,13 @@ class GeneratedProgram(_native.Caller):
         arguments = self._arguments(inputs)
         if not self._updates:
             if not self._held:
-                self._remember(None, inputs)
+                self._remember(None, inputs, arguments)
                 return self._function(*arguments)
             if not args:
                 raise UnknownNameError(f"the program has parameters ({', '.join(self._held)}): pass them first")
             params = self.params(args[0])
             if type(args[0]) is dict and len(args[0]) == len(params) and all(params[name] is array for name, array in args[0].items()):
-                self._remember(args[0], inputs)
+                self._remember(args[0], inputs, arguments)
             return self._function(params, *arguments)
         if not args or not isinstance(args[0], Mapping | _native.State | _native.Params):
             raise ModelError("the program updates its state: call it as `state, out = step(state, ...)`")
@@ -363,10 +363,20 @@ class GeneratedProgram(_native.Caller):
         new, outputs = self._function(tensors, *arguments)
         return State(new, self._layout), outputs
 
-    def _remember(self, params: dict[str, Any] | None, inputs: dict[str, Any]) -> None:
+    def _remember(self, params: dict[str, Any] | None, inputs: dict[str, Any], arguments: list[Any]) -> None:
         """Calls like one that converted nothing need not be looked at."""
-        if self._cache is None and all(type(array) is self._kept for array in inputs.values()):
-            self._recognise(self._function, params, self._expected, self._kept)
+        if self._cache is not None and not self._cache.used:
+            return
+        kinds = {type(array) for array in arguments} or {object}
+        if len(kinds) == 1 and all(inputs[name] is array for (name, _), array in zip(self._given, arguments)):
+            function, placed = self._function, self.framework.placed
+
+            def call(*args: Any) -> Any:
+                # Parameters are known one by one, inputs by their types alone.
+                first = len(args) - len(arguments)
+                return function(*args[:first], *map(placed, args[first:]))
+
+            self._recognise(function if self.framework.device is None else call, params, self._expected, kinds.pop())
 
     def positional(self, inputs: list[Any]) -> list[Any]:
         """Runs on the inputs in order, without parameters; gives the outputs in order."""
@@ -400,7 +410,12 @@ def compile_generated(
     """Writes a definition as source of a framework and loads it."""
     module = importlib.import_module(f"wootz.backends._{backend}")
     framework = module.FRAMEWORK(device, precision, jit_options)
+    if jit and not framework.compiles:
+        raise BackendError(f'backend "{backend}" compiles nothing: leave `jit` out')
     jit = framework.jit if jit is None else jit
+    if framework.options and not jit:
+        instead = "leave `jit` out" if framework.jit else "add `jit=True`"
+        raise BackendError(f'backend "{backend}" has no use for `jit_options` unless it compiles: {instead}')
     if cache is not None and not framework.caches:
         raise BackendError(f'backend "{backend}" keeps no compiled programs on disk: leave `cache` out')
     if cache is not None and not jit:

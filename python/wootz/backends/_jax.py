@@ -28,6 +28,8 @@ class Jax(Framework):
             except (RuntimeError, IndexError, ValueError) as error:
                 there = ", ".join(sorted({d.platform for d in self.module.devices()}))
                 raise BackendError(f'backend "jax" has no device {self.device!r} here (there are {there})') from error
+        if self.device is not None:
+            self.place = self.module.sharding.SingleDeviceSharding(self.device)
 
     def around(self, wide: bool) -> Any:
         """The context of a call: 64-bit types where the program has them, the device, the precision."""
@@ -41,16 +43,24 @@ class Jax(Framework):
         return stack
 
     def array(self, value: Any) -> Any:
-        if isinstance(value, self.module.Array):
-            return value
+        jax = self.module
+        if isinstance(value, jax.Array):
+            return value if self.device is None else self.placed(value)
         # Without this NumPy's 64-bit arrays would be cut to 32 bits.
-        with self.module.enable_x64(True):
-            array = self.module.numpy.asarray(value)
-            return array if self.device is None else self.module.device_put(array, self.device)
+        with jax.enable_x64(True):
+            array = jax.numpy.asarray(value)
+            return array if self.device is None else jax.device_put(array, self.device)
+
+    def placed(self, array: Any) -> Any:
+        # What is traced has no place yet; uncommitted arrays would follow other ones.
+        if isinstance(array, self.module.core.Tracer) or (array.committed and array.sharding == self.place):
+            return array
+        return self.module.device_put(array, self.device)
 
     def own(self, value: Any) -> Any:
+        array = self.array(value)
         # Steps donate their state: it must be no one else's memory.
-        return self.module.numpy.array(value, copy=True) if isinstance(value, self.module.Array) else self.array(value)
+        return self.module.numpy.array(array, copy=True) if isinstance(value, self.module.Array) else array
 
     def stack(self, arrays: list[Any]) -> Any:
         # 64-bit arrays stay so.
@@ -64,23 +74,17 @@ class Jax(Framework):
         return _cache.jax_cache(self.module, cache)
 
     def wrap(self, function: Any, wide: bool, updates: bool) -> Any:
-        if not wide and self.device is None and self.precision is None:
+        jax = self.module
+        if self.precision is not None:
+            function = _within(function, jax.default_matmul_precision, self.precision)
+        if self.device is not None:
+            function = _within(function, jax.default_device, self.device)
+        if not wide:
             return function
-
-        if self.device is None and self.precision is None:
-            enable_x64, config = self.module.enable_x64, self.module.config
-
-            def call_wide(*args: Any) -> Any:
-                if config.jax_enable_x64:
-                    return function(*args)
-                with enable_x64(True):
-                    return function(*args)
-
-            return call_wide
+        narrow, config = _within(function, jax.enable_x64, True), jax.config
 
         def call(*args: Any) -> Any:
-            with self.around(wide):
-                return function(*args)
+            return function(*args) if config.jax_enable_x64 else narrow(*args)
 
         return call
 
@@ -92,6 +96,16 @@ class Jax(Framework):
         with self.around(wide):
             export = importlib.import_module("jax.export")
             return export.export(function if hasattr(function, "lower") else jax.jit(function))(*given).mlir_module()
+
+
+def _within(function: Any, context: Any, value: Any) -> Any:
+    """The function in a context of JAX's."""
+
+    def call(*args: Any) -> Any:
+        with context(value):
+            return function(*args)
+
+    return call
 
 
 FRAMEWORK = Jax

@@ -7,6 +7,7 @@ from wootz.backends import Framework
 
 class Numpy(Framework):
     name, package, oldest, install = "numpy", "numpy", (2, 0), "numpy"
+    compiles = False
 
     def array(self, value: Any) -> Any:
         return self.module.asarray(value)

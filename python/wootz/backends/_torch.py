@@ -19,7 +19,8 @@ class Torch(Framework):
             return
         try:
             self.device = self.module.device(self.device)
-            self.module.empty(0, device=self.device)
+            # With its number: `cuda` is `cuda:0`.
+            self.place = self.module.empty(0, device=self.device).device
         except (RuntimeError, AssertionError) as error:
             raise BackendError(f'backend "torch" has no device {str(self.device)!r} here: {error}') from error
 
@@ -29,11 +30,6 @@ class Torch(Framework):
     def differentiates(self, jit: bool) -> bool:
         # It has a kernel for each op's derivative, and its optimizers are fused kernels, whether the loss is compiled or not.
         return True
-
-    @property
-    def keeps(self) -> bool:
-        # With a device, arrays from elsewhere are moved there.
-        return self.device is None
 
     def array(self, value: Any) -> Any:
         if not isinstance(value, self.module.Tensor):
@@ -45,7 +41,10 @@ class Torch(Framework):
             else:
                 # A copy: what steps update in place must be no one else's memory.
                 value = self.module.from_numpy(value.copy())
-        return value if self.device is None else value.to(self.device)
+        return value if self.device is None else self.placed(value)
+
+    def placed(self, array: Any) -> Any:
+        return array if array.device == self.place else array.to(self.place)
 
     def own(self, value: Any) -> Any:
         array = self.array(value)
