@@ -364,6 +364,16 @@ def test_a_framework_that_is_missing_or_too_old_is_named_with_what_installs_it(m
         wz.compile(MODEL, INPUTS, backend="torch")
 
 
+@pytest.mark.parametrize(("module", "oldest"), [("torch", "2.5"), ("jax", "0.8")])
+@pytest.mark.parametrize("found", [None, "0.4.1+cpu"])
+def test_a_bridge_without_its_framework_says_what_installs_it(module, oldest, found):
+    there = "None" if found is None else f"types.ModuleType('{module}'); sys.modules['{module}'].__version__ = '{found}'"
+    code = f"import sys, types; sys.modules['{module}'] = {there}\nimport wootz as wz\ntry: wz.{module}\nexcept wz.BackendError as e: print(e)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    what = "" if found is None else f", found {found}"
+    assert done.stdout == f'wootz.{module} needs {module} {oldest} or newer{what}: pip install "{module}>={oldest}"\n'
+
+
 def test_what_a_framework_lacks_is_said_before_anything_runs():
     with pytest.raises(wz.BackendError, match=r"`numpy` has no bf16"):
         wz.compile(lambda x: x + 1, {"x": wz.bf16[2]}, backend="numpy")
@@ -376,6 +386,23 @@ def test_what_a_framework_lacks_is_said_before_anything_runs():
     for backend in set(MODULES) - set(INSTALLED):
         with pytest.raises(wz.BackendError, match="pip install"):
             wz.compile(MODEL, INPUTS, backend=backend)
+
+
+class Widened(nn.Module):
+    def forward(self, x):
+        return wz.sum(x.astype(wz.f64) * 2.0, axis=1).astype(wz.f32)
+
+
+@pytest.mark.skipif("mlx" not in INSTALLED, reason="MLX is not installed")
+def test_a_dtype_that_arises_in_a_block_is_named_with_op_and_block():
+    first = Widened.forward.__code__.co_firstlineno
+    model = nn.Sequential(nn.Linear(6, 8), Widened())
+    with pytest.raises(wz.BackendError) as caught:
+        wz.compile(model, INPUTS, backend="mlx")
+    assert str(caught.value) == f"backend `mlx` has no f64, which `cast` needs (at 1, test_generated.py:{first + 1})"
+    with pytest.raises(wz.BackendError) as caught:
+        wz.compile(nn.Sequential(nn.ReLU(), nn.Linear(6, 8).dtype(wz.f64)), {"x": wz.f64[4, 6]}, backend="mlx")
+    assert str(caught.value) == "backend `mlx` has no f64, which input `x` of `relu` needs (at 0)"
 
 
 @wz.custom_vjp

@@ -1,6 +1,7 @@
 """`jit` and the transformations of functions: values, composition, trees, messages."""
 
 import dataclasses
+import importlib
 from typing import NamedTuple
 
 import numpy as np
@@ -229,11 +230,22 @@ def decide(x):
     return x if x.sum() > 0 else -x
 
 
+def assigned(x):
+    x[0] = 1
+    return x
+
+
 ERRORS = [
     (lambda: wz.jit(decide)(X), wz.TraceError, r"wz\.where.*wz\.cond.*\(at test_transforms\.py:\d+\)"),
     (lambda: wz.jit(lambda x: float(x[0]))(X), wz.TraceError, r"cannot become a Python number.*\(at test_transforms\.py:\d+\)"),
     (lambda: wz.jit(lambda x: np.sin(x))(X), wz.TraceError, r"numpy\.sin .*: use wz\.sin \(at test_transforms\.py:\d+\)"),
     (lambda: wz.jit(lambda x: np.hypot(X, x))(X), wz.TraceError, r"numpy\.hypot .*: use a function of wz \(at test_transforms"),
+    (lambda: wz.jit(lambda x: np.sum(x))(X), wz.TraceError, r"^numpy\.sum cannot take .*: use wz\.sum \(at test_transforms\.py:\d+\)$"),
+    (lambda: wz.jit(lambda x: np.concatenate([x]))(X), wz.TraceError, r"^numpy\.concatenate cannot .*: use wz\.concat \(at test_transforms"),
+    (lambda: wz.jit(lambda x: np.linalg.norm(x))(X), wz.TraceError, r"^numpy\.linalg\.norm cannot .*: use a function of wz \(at test_transf"),
+    (lambda: wz.jit(lambda x: x.exp())(X), wz.TraceError, r"^Tensor\(f64\[3\]\) has no `exp`: use wz\.exp \(at test_transforms\.py:\d+\)$"),
+    (lambda: wz.jit(lambda x: x.foo)(X), AttributeError, r"^Tensor\(f64\[3\]\) has no `foo` \(at test_transforms\.py:\d+\)$"),
+    (lambda: wz.jit(assigned)(X), wz.TraceError, r"x = x\.at\[key\]\.set\(value\) .*\(at test_transforms\.py:\d+\)$"),
     (lambda: wz.grad(lambda x: x)(X), wz.ShapeError, "gradient is that of a scalar"),
     (lambda: wz.grad(lambda x: (x.sum(), x))(X), wz.TraceError, "has_aux"),
     (lambda: wz.grad(lambda n: (n * 1.0).sum())(np.arange(3)), wz.DTypeError, r"`n` is i64\[3\]; only floats"),
@@ -254,6 +266,58 @@ ERRORS = [
 def test_errors(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_what_is_known_of_a_tensor_is_known_to_numpy_and_to_those_who_ask():
+    seen = []
+    wz.jit(lambda x: seen.extend([np.shape(x), np.ndim(x), np.size(x), hasattr(x, "foo"), getattr(x, "__foo__", 1)]) or x)(A)
+    assert seen == [A.shape, 2, A.size, False, 1]
+
+
+# Functions of other libraries on traced tensors; the likeliest mistake with the backends of the same name.
+FOREIGN = {
+    "torch": {
+        "torch.sin(x)": r"^torch\.sin cannot take Tensor\(f32\[3\]\), which is traced: use wz\.sin \(at {place}\)$",
+        "torch.cat([x, x])": r"^torch\.cat cannot take .*: use wz\.concat \(at {place}\)$",
+        "torch.nn.functional.relu(x)": r"^torch\.relu cannot take .*: use wz\.relu \(at {place}\)$",
+    },
+    "jax": {
+        "jax.numpy.sin(x)": r"use a function of wz \(at {place}\); what it said: .*sin",
+        "jax.numpy.concatenate([x, x])": r"use a function of wz \(at {place}\); what it said: .*concatenate",
+        "jax.nn.relu(x)": r"use a function of wz \(at {place}\)",
+    },
+    "mlx": {
+        "mlx.core.sin(x)": r"use a function of wz \(at {place}\)",
+        "mlx.core.sum(x)": r"use a function of wz \(at {place}\); what it said: sum",
+    },
+}
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(("library", "call"), [(library, call) for library, calls in FOREIGN.items() for call in calls])
+def test_functions_of_other_frameworks_are_named_with_the_line(library, call):
+    module = {"mlx": "mlx.core"}.get(library, library)
+    names = {library: pytest.importorskip(library, reason=f"{library} is not installed")}
+    importlib.import_module(module)
+    message = FOREIGN[library][call].format(place=r"model\.py:3")
+    exec(compile(f"\n\ndef forward(x): return {call}", "model.py", "exec"), names)
+    for compiled in (
+        lambda: wz.jit(names["forward"])(np.ones(3, np.float32)),
+        lambda: wz.compile(names["forward"], {"x": wz.f32[3]}, backend=library),
+        lambda: wz.compile(names["forward"], {"x": wz.f32[3]}),
+    ):
+        with pytest.raises(wz.TraceError, match=message):
+            compiled()
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_arrays_of_other_frameworks_stand_left_of_traced_tensors(library, name):
+    module = pytest.importorskip(library, reason=f"{library} is not installed")
+    left, right = np.float32([1.5, 2.0, 4.0]), np.float32([2.0, 2.0, 3.0])
+    theirs = module.tensor(left) if library == "torch" else module.numpy.asarray(left)
+    np.testing.assert_allclose(wz.jit(lambda x: OPERATORS[name](theirs, x))(right), OPERATORS[name](left, right), rtol=1e-6)
 
 
 def test_tensors_do_not_outlive_their_trace():

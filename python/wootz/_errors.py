@@ -44,6 +44,12 @@ class TraceError(WootzError, RuntimeError):
     __module__ = "wootz"
 
 
+class TraceAttributeError(TraceError, AttributeError):
+    """An attribute that a traced tensor does not have."""
+
+    __module__ = "wootz"
+
+
 class ModelError(WootzError, ValueError):
     """A model, loss or optimizer is put together wrongly, or a program is called in the wrong way."""
 

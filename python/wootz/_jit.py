@@ -8,7 +8,7 @@ from wootz import _native, _tree
 from wootz._errors import DTypeError, TraceError
 from wootz._promotion import BY_NAME, DEFAULT
 from wootz._tensor import Tensor, tensor
-from wootz._tracing import Frame, current, pop, push
+from wootz._tracing import Frame, called, current, pop, push
 
 _CACHE_LIMIT = 256
 
@@ -35,7 +35,7 @@ def trace_region(function: Callable, specs: list) -> tuple[Any, list, Any, list]
     params = [Tensor(trace.param(spec), weak) for spec, weak in specs]
     push(Frame(trace))
     try:
-        leaves, structure = _tree.flatten(function(params))
+        leaves, structure = _tree.flatten(called(function, params))
         tensors = []
         for leaf in leaves:
             if isinstance(leaf, str) or callable(leaf):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from wootz import _native
-from wootz._errors import DTypeError, ShapeError, TraceError
+from wootz._errors import DTypeError, ShapeError, TraceAttributeError, TraceError
 from wootz._promotion import BY_NAME, DEFAULT, join
 from wootz._tracing import current, site, trace_of
 
@@ -73,7 +73,7 @@ class Tensor:
     def __len__(self) -> int:
         shape = self.shape
         if not shape:
-            raise TypeError("a scalar has no length")
+            raise TypeError(f"a scalar has no length (at {site()})")
         return int(shape[0])
 
     def __iter__(self) -> Any:
@@ -91,10 +91,21 @@ class Tensor:
         reflected = _REFLECTED.get(ufunc.__name__)
         if method == "__call__" and reflected and not options and not isinstance(operands[0], Tensor):
             return getattr(self, reflected)(operands[0])
-        import wootz
+        raise _foreign().refuse("numpy", ufunc.__name__, self)
 
-        ours = f"wz.{ufunc.__name__}" if hasattr(wootz, ufunc.__name__) else "a function of wz"
-        raise TraceError(f"numpy.{ufunc.__name__} cannot take {self!r}, which is traced: use {ours} (at {site()})")
+    def __array_function__(self, function: Any, types: Any, operands: tuple, options: dict) -> Any:
+        return _foreign().numpy_function(function, operands)
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, operands: tuple = (), options: dict | None = None) -> Any:
+        return _foreign().torch_function(function, operands, _REFLECTED)
+
+    def __getattr__(self, name: str) -> Any:
+        # Names with underscores are what libraries look for.
+        raise AttributeError(name) if name.startswith("_") else TraceAttributeError(_foreign().no_attribute(self, name))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TraceError(f"{self!r} cannot be changed: use x = x.at[key].set(value) for x[key] = value (at {site()})")
 
     def __radd__(self, other: Any) -> "Tensor":
         return binary("add", other, self)
@@ -280,6 +291,12 @@ def _ops() -> Any:
     return _ops
 
 
+def _foreign() -> Any:
+    from wootz import _foreign
+
+    return _foreign
+
+
 def op(name: str, *operands: _native.Value, **attrs: Any) -> _native.Value:
     """Adds the op of this name, which has one result."""
     return trace_of(f"wz.{name}").op(name, operands, attrs, site())[0]
@@ -416,23 +433,37 @@ def dtype_from(dtype: Any) -> _native.DType:
 __all__ = ["Tensor", "current"]
 
 
-# What NumPy's operators are with the tensor on the right.
+# What the operators of NumPy and PyTorch are with the tensor on the right.
 _REFLECTED = {
     "add": "__radd__",
+    "sub": "__rsub__",
     "subtract": "__rsub__",
+    "mul": "__rmul__",
     "multiply": "__rmul__",
+    "div": "__rtruediv__",
     "divide": "__rtruediv__",
+    "floordiv": "__rfloordiv__",
     "floor_divide": "__rfloordiv__",
     "remainder": "__rmod__",
+    "pow": "__rpow__",
     "power": "__rpow__",
     "matmul": "__rmatmul__",
+    "and": "__rand__",
     "bitwise_and": "__rand__",
+    "or": "__ror__",
     "bitwise_or": "__ror__",
+    "xor": "__rxor__",
     "bitwise_xor": "__rxor__",
+    "lt": "__gt__",
     "less": "__gt__",
+    "le": "__ge__",
     "less_equal": "__ge__",
+    "gt": "__lt__",
     "greater": "__lt__",
+    "ge": "__le__",
     "greater_equal": "__le__",
+    "eq": "__eq__",
     "equal": "__eq__",
+    "ne": "__ne__",
     "not_equal": "__ne__",
 }

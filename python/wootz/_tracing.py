@@ -5,6 +5,8 @@ import sys
 
 # `threading.local`; loading the rest of `threading` would take as long as loading wootz.
 from _thread import _local
+from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 from wootz import _native
@@ -49,6 +51,19 @@ def pop() -> None:
     _stack.frames.pop()
 
 
+def called(function: Callable, *args: Any) -> Any:
+    """What a user's function gives for traced tensors. What other libraries raise about them names the user's line."""
+    try:
+        return function(*args)
+    except (TypeError, ValueError) as error:
+        from wootz._foreign import explained
+
+        found = explained(error)
+        if found is error:
+            raise
+        raise found from error
+
+
 def trace_of(what: str) -> _native.Trace:
     """The innermost trace; an error if nothing is traced."""
     frames = _stack.frames
@@ -67,11 +82,15 @@ def site() -> str:
         frame = frame.f_back
     if frame is None:
         return ""
-    key = (frame.f_code, frame.f_lineno)
+    return line_of(frame.f_code, frame.f_lineno)
+
+
+def line_of(code: CodeType, line: int) -> str:
+    """A line as messages name it."""
+    key = (code, line)
     place = _places.get(key)
     if place is None:
         if len(_places) > 10_000:
             _places.clear()
-        place = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
-        _places[key] = place
+        place = _places[key] = f"{os.path.basename(code.co_filename)}:{line}"
     return place

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from wootz._bridge import Flat
-from wootz._errors import BackendError, DTypeError, ShapeError, UnknownNameError
+from wootz._errors import DTypeError, ShapeError, UnknownNameError
+from wootz.backends._jax import Jax
 
-try:
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
-except ImportError as error:
-    raise BackendError("wootz.jax needs JAX: pip install jax") from error
+Jax.load("wootz.jax")
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
 
 __all__ = ["as_function"]
 

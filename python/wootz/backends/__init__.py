@@ -39,26 +39,25 @@ class Framework:
     caches: bool = False
 
     def __init__(self, device: Any, precision: str | None, options: Mapping[str, Any] | None) -> None:
-        self.module = self._import()
+        self.module = self.load(f'backend "{self.name}"')
         self.device = device
         self.precision = precision
         self.options = dict(options or {})
         self.check()
 
-    def _import(self) -> types.ModuleType:
-        oldest = ".".join(map(str, self.oldest))
+    @classmethod
+    def load(cls, what: str) -> types.ModuleType:
+        """The framework's package, for `what`; an error says what to install."""
+        oldest = ".".join(map(str, cls.oldest))
+        needed, installed = f"{what} needs {cls.package} {oldest} or newer", f'pip install "{cls.install}>={oldest}"'
         try:
-            module = importlib.import_module(self.package)
+            module = importlib.import_module(cls.package)
         except ImportError as error:
-            message = f'backend "{self.name}" needs {self.package} {oldest} or newer: pip install "{self.install}>={oldest}"'
-            raise BackendError(message) from error
-        version = getattr(module, "__version__", None) or importlib.import_module("importlib.metadata").version(self.install)
+            raise BackendError(f"{needed}: {installed}") from error
+        version = getattr(module, "__version__", None) or importlib.import_module("importlib.metadata").version(cls.install)
         found = tuple(int(part) for part in version.split("+")[0].split(".")[:2] if part.isdigit())
-        if found < self.oldest:
-            message = (
-                f'backend "{self.name}" needs {self.package} {oldest} or newer, found {version}: pip install "{self.install}>={oldest}"'
-            )
-            raise BackendError(message)
+        if found < cls.oldest:
+            raise BackendError(f"{needed}, found {version}: {installed}")
         return module
 
     def check(self) -> None:

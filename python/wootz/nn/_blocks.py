@@ -6,7 +6,7 @@ from typing import Any
 from wootz import _native
 from wootz._errors import ModelError, TraceError
 from wootz._tensor import Tensor, dtype_from, tensor
-from wootz._tracing import Frame, current, pop, push, site
+from wootz._tracing import Frame, called, current, pop, push, site
 
 
 class Block:
@@ -160,7 +160,7 @@ def _python_model(kind: str, function: Callable, names: Callable[[], dict[int, s
     def forward(trace: Any, values: list) -> tuple[list[str], list]:
         push(Frame(trace, _Names(names()), cache))
         try:
-            return _names_and_values(function(*[Tensor(v) for v in values]))
+            return _names_and_values(called(function, *[Tensor(v) for v in values]))
         finally:
             pop()
 

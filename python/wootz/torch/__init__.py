@@ -9,12 +9,9 @@
     print(loss.z0)
 """
 
-from wootz._errors import BackendError
+from wootz.backends._torch import Torch
 
-try:
-    import torch  # noqa: F401
-except ImportError as error:
-    raise BackendError("wootz.torch needs PyTorch: pip install torch") from error
+Torch.load("wootz.torch")
 
 from wootz.torch._histogram import SoftHistogram
 from wootz.torch._module import as_module
