@@ -2,6 +2,8 @@
 
 import copy
 import importlib.util
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -169,50 +171,6 @@ def test_functions_of_integers_and_64_bit_types():
         function(table, rows[:2])
 
 
-@with_jax
-def test_stablehlo():
-    inference = wz.compile(MODEL, INPUTS, backend="jax").stablehlo()
-    assert "module @jit_forward" in inference
-    assert inference.count("stablehlo.dot_general") == 2
-    step = nn.training(nn.Linear(6, 3), loss=nn.cross_entropy, optimizer=nn.sgd(0.1))
-    text = wz.compile(step, {"x": wz.f32[4, 6], "y": wz.i64[4]}, backend="jax", jit=False).stablehlo()
-    assert "tensor<4xi64>" in text
-    with pytest.raises(wz.BackendError, match='backend="jax", not "numpy"'):
-        wz.compile(MODEL, INPUTS, backend="numpy").stablehlo()
-
-
-def doubled_until(x, bound):
-    return wz.while_loop(lambda x: wz.max(x) < bound, lambda x: x * 2, x)
-
-
-def exported():
-    """Programs, and what their StableHLO has in it."""
-    transformer = nn.transformer(50, 8, width=16, heads=2, layers=2)
-    tokens = {"x": wz.i64[2, 8], "y": wz.i64[2, 8]}
-    yield transformer, {"x": tokens["x"]}, {}, ["stablehlo.dot_general", "tensor<2x8x50xf32>"]
-    step = nn.training(transformer, loss=nn.cross_entropy, optimizer=nn.adamw(1e-3))
-    yield step, tokens, {"autodiff": "framework"}, ["tf.aliasing_output", "tensor<2x8xi64>"]
-    yield step, tokens, {"autodiff": "wootz"}, ["tf.aliasing_output", "tensor<2x8xi64>"]
-    density = wz.histfactory.workload("complex-8p").model().graph("logpdf").grad(0, [0])
-    yield density, {}, {}, ["tensor<8xf64>", "stablehlo.log"]
-    yield doubled_until, {"x": wz.f32[3], "bound": wz.f32}, {}, ["stablehlo.while"]
-
-
-@with_jax
-@pytest.mark.parametrize(("model", "inputs", "options", "expected"), list(exported()))
-def test_stablehlo_of_any_program_can_be_read(model, inputs, options, expected):
-    from jax._src.interpreters import mlir
-    from jaxlib.mlir import ir
-
-    text = wz.compile(model, inputs, backend="jax", **options).stablehlo()
-    for part in expected:
-        assert part in text
-    with mlir.make_ir_context():
-        module = ir.Module.parse(text)
-        assert module.operation.verify()
-        assert [str(op.name) for op in module.body.operations][0].strip('"') == "main"
-
-
 @wz.custom_vjp
 def straight_through(x):
     return wz.floor(x)
@@ -243,3 +201,155 @@ def test_a_function_keeps_stopped_and_given_gradients():
     function = wz.jax.as_function(wz.compile(model_with_given_derivatives, {"x": wz.f32[3]}))
     gradient = jax.grad(function)(jax.numpy.array([0.5, 1.5, -2.5]))
     np.testing.assert_allclose(gradient, [1.0, 3.0, -5.0])
+
+
+def several(x, y):
+    return {"product": (x * y).sum(), "square": x * x, "largest": wz.argmax(x).astype(wz.i32)}
+
+
+SEVERAL = {"x": wz.f32[3], "y": wz.f32[3]}
+
+
+@with_jax
+def test_a_function_with_several_outputs_and_its_second_derivatives():
+    import jax
+    import jax.numpy as jnp
+
+    function = wz.jax.as_function(wz.compile(several, SEVERAL))
+    x, y = jnp.array([1.0, 2.0, 3.0]), jnp.array([0.5, 4.0, -1.0])
+    assert list(function(x, y)) == ["product", "square", "largest"]
+    outputs = jax.jit(function)(x, y)
+    assert (outputs["product"], outputs["largest"]) == (5.5, 2)
+    np.testing.assert_array_equal(outputs["square"], x * x)
+    # The other outputs have no cotangent.
+    by_x, by_y = jax.jit(jax.grad(lambda x, y: function(x, y)["product"], argnums=(0, 1)))(x, y)
+    np.testing.assert_array_equal(by_x, y)
+    np.testing.assert_array_equal(by_y, x)
+    both = jax.grad(lambda x: function(x, y)["product"] + function(x, y)["square"].sum())
+    np.testing.assert_array_equal(both(x), y + 2 * x)
+    with pytest.raises(wz.BackendError, match='no second derivatives: the `function` of a program of backend="jax" has'):
+        jax.grad(lambda x: both(x).sum())(x)
+    own = wz.compile(several, SEVERAL, backend="jax").function
+    np.testing.assert_array_equal(jax.hessian(lambda x: own(x, y)["square"].sum())(x), 2 * np.eye(3))
+
+
+@with_torch
+@pytest.mark.parametrize("backend", ["cpu", "torch"])
+def test_a_module_with_several_outputs_and_its_second_derivatives(backend):
+    import torch
+
+    module = wz.torch.as_module(wz.compile(several, SEVERAL, backend=backend))
+    x, y = torch.tensor([1.0, 2.0, 3.0], requires_grad=True), torch.tensor([0.5, 4.0, -1.0])
+    outputs = module(x, y)
+    assert list(outputs) == ["product", "square", "largest"]
+    assert (float(outputs["product"].detach()), int(outputs["largest"])) == (5.5, 2)
+    (by_x,) = torch.autograd.grad(outputs["product"], x)
+    torch.testing.assert_close(by_x, y)
+    (by_x,) = torch.autograd.grad(module(x, y)["square"].sum(), x, create_graph=True)
+    torch.testing.assert_close(by_x.detach(), 2 * x.detach())
+    if backend == "torch":
+        torch.testing.assert_close(torch.autograd.grad(by_x.sum(), x)[0], torch.full((3,), 2.0))
+    else:
+        with pytest.raises(wz.BackendError, match='no second derivatives: a program of backend="torch" has'):
+            torch.autograd.grad(by_x.sum(), x)
+
+
+HALF = nn.Sequential(nn.Linear(3, 2), nn.Tanh()).dtype(wz.bf16)
+
+
+@with_torch
+@pytest.mark.parametrize("backend", ["cpu", "torch"])
+def test_a_module_of_bfloat16(backend):
+    import torch
+
+    module = wz.torch.as_module(wz.compile(HALF, {"x": wz.bf16[4, 3]}, backend=backend), seed=1)
+    layer = torch.nn.Linear(3, 2, dtype=torch.bfloat16)
+    layer.load_state_dict({name.removeprefix("0."): value for name, value in module.state_dict().items()})
+    x = torch.linspace(-1, 1, 12).reshape(4, 3).to(torch.bfloat16).requires_grad_()
+    for run in (module, lambda x: torch.tanh(layer(x))):
+        run(x).sum().backward()
+    out = module(x)
+    assert out.dtype == torch.bfloat16
+    # bfloat16 has 8 bits: intermediate results are rounded here and not there.
+    torch.testing.assert_close(out, torch.tanh(layer(x)), rtol=2**-6, atol=2**-7)
+    torch.testing.assert_close(module.state_dict()["0.weight"], layer.weight.data, rtol=0, atol=0)
+    (own,) = (p.grad for name, p in module.named_parameters() if name == "0.weight")
+    assert own.dtype == torch.bfloat16
+    torch.testing.assert_close(own, layer.weight.grad, rtol=2**-5, atol=2**-6)
+
+
+@with_jax
+def test_a_function_of_bfloat16():
+    import jax
+    import jax.numpy as jnp
+
+    program = wz.compile(HALF, {"x": wz.bf16[4, 3]})
+    params = {name: jnp.asarray(value) for name, value in program.init(seed=1).items()}
+    x = jnp.linspace(-1, 1, 12).reshape(4, 3).astype(jnp.bfloat16)
+    value, by = jax.jit(jax.value_and_grad(lambda x: wz.jax.as_function(program)(params, x).astype(jnp.float32).sum()))(x)
+
+    def expected(x):
+        return jnp.tanh(x @ params["0.weight"].T + params["0.bias"]).astype(jnp.float32).sum()
+
+    wanted, wanted_by = jax.value_and_grad(expected)(x)
+    np.testing.assert_allclose(value, wanted, rtol=2**-6)
+    assert by.dtype == jnp.bfloat16
+    np.testing.assert_allclose(by.astype(jnp.float32), wanted_by.astype(jnp.float32), rtol=2**-5, atol=2**-6)
+
+
+@with_torch
+# PyTorch's own test reads gradients of what it has made.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.parametrize("training", [True, False])
+def test_the_operators_keep_what_pytorch_asks_of_operators(training):
+    import torch
+
+    module = wz.torch.as_module(wz.compile(MODEL, INPUTS))
+    parameters, x = iter(module.parameters()), torch.tensor(X, requires_grad=True)
+    given = [next(parameters) if held else x for held in module._is_held]
+    assert len(given) == 7
+    passed = torch.library.opcheck(torch.ops.wootz.run.default, (given, module._handle, training))
+    given, cotangents = [x.detach() for x in given], [torch.ones(4, 3)]
+    passed.update(torch.library.opcheck(torch.ops.wootz.vjp.default, (given, cotangents, list(range(7)), module._handle, training)))
+    assert set(passed.values()) == {"SUCCESS"}
+
+
+@with_torch
+def test_a_module_in_what_pytorch_compiles_to_machine_code():
+    import torch
+
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        pytest.skip("torch.compile needs a C++ compiler, and there is none here")
+    module, expected = pair(torch, "cpu")
+    compiled = torch.compile(lambda x: module(x * 2.0).square().sum())
+    x, y = torch.tensor(X, requires_grad=True), torch.tensor(X, requires_grad=True)
+    (out, wanted) = compiled(x), expected(y * 2.0).square().sum()
+    torch.testing.assert_close(out, wanted, rtol=1e-5, atol=1e-6)
+    out.backward(), wanted.backward()
+    torch.testing.assert_close(x.grad, y.grad, rtol=1e-4, atol=1e-5)
+
+
+@with_jax
+def test_histfactory_through_functions():
+    """A fit whose result is its next start and a density, native programs, under JAX's transformations."""
+    import jax
+
+    workspace = wz.histfactory.workload("simple")
+    model = workspace.model()
+    data, config = np.asarray(workspace.data(model)), model.config
+    low, high = config.suggested_bounds.T
+    rest = (1.0 - config.suggested_fixed, low, high, np.array(1e-10))
+    fit = wz.jax.as_function(wz.compile(model.graph("fit"), {}))
+    density = wz.jax.as_function(wz.compile(model.graph("logpdf"), {}))
+    toys = np.stack([data, data * 1.1, data * 0.9])
+    with jax.enable_x64(True):
+        fits = jax.jit(jax.vmap(lambda start, toy: fit(start, toy, *rest)))
+        cold = fits(np.stack([config.suggested_init] * 3), toys)
+        warm = fits(cold["parameters"], toys)
+        gradients = jax.jit(jax.vmap(jax.grad(density), in_axes=(None, 0)))(config.suggested_init, toys)
+    assert all(cold["converged"]) and all(warm["converged"])
+    assert (np.asarray(warm["evaluations"]) == 1).all() and (np.asarray(cold["evaluations"]) > 1).all()
+    np.testing.assert_array_equal(warm["parameters"], cold["parameters"])
+    for i, toy in enumerate(toys):
+        np.testing.assert_allclose(cold["parameters"][i], model.fit(toy, tolerance=1e-10).parameters, rtol=1e-8)
+        np.testing.assert_allclose(gradients[i], model.gradient(config.suggested_init, toy), rtol=1e-10)

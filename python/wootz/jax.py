@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wootz._bridge import Flat
-from wootz._errors import DTypeError, ShapeError, UnknownNameError
+from wootz._errors import BackendError, DTypeError, ShapeError, UnknownNameError
 from wootz.backends._jax import Jax
 
 Jax.load("wootz.jax")
@@ -46,6 +46,14 @@ def as_function(program: Any) -> Callable[..., Any]:
     def products(arrays: Any, cotangents: Any) -> list[Any]:
         return flat.vjp([np.asarray(x) for x in arrays], [np.asarray(x) for x in cotangents], floats)
 
+    # With a derivative of its own for the error to be ours.
+    @jax.custom_vjp
+    def derivative(arrays: Any, cotangents: Any) -> list[Any]:
+        types = [jax.ShapeDtypeStruct(arrays[i].shape, dtypes[i]) for i in floats]
+        return jax.pure_callback(products, types, arrays, cotangents, vmap_method="sequential")
+
+    derivative.defvjp(_no_second, _no_second)
+
     @jax.custom_vjp
     def call(*arrays: Any) -> list[Any]:
         return jax.pure_callback(run, results, *arrays, vmap_method="sequential")
@@ -54,9 +62,7 @@ def as_function(program: Any) -> Callable[..., Any]:
         return call(*arrays), arrays
 
     def backward(arrays: tuple, cotangents: list[Any]) -> tuple:
-        given = [cotangents[i] for i in differentiable]
-        types = [jax.ShapeDtypeStruct(arrays[i].shape, dtypes[i]) for i in floats]
-        gradients = jax.pure_callback(products, types, arrays, given, vmap_method="sequential")
+        gradients = derivative(arrays, [cotangents[i] for i in differentiable])
         by_position = dict(zip(floats, gradients, strict=True))
         # Integers have cotangents of a type without values.
         nothing = [np.zeros(x.shape, jax.dtypes.float0) for x in arrays]
@@ -92,6 +98,10 @@ def as_function(program: Any) -> Callable[..., Any]:
         return outputs[0] if len(outputs) == 1 else {name: x for (name, _), x in zip(flat.outputs, outputs, strict=True)}
 
     return function
+
+
+def _no_second(*_: Any) -> Any:
+    raise BackendError('a native program has no second derivatives: the `function` of a program of backend="jax" has')
 
 
 def _dtype(spec: Any) -> Any:

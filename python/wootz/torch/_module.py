@@ -64,7 +64,13 @@ class _Program(nn.Module):
         for name, spec in held.items():
             if name not in values:
                 raise UnknownNameError(f"parameter `{name}` ({spec!r}) is missing")
-            value = torch.from_dlpack(values[name]) if not isinstance(values[name], Tensor) else values[name].detach()
+            value = values[name]
+            if isinstance(value, Tensor):
+                value = value.detach()
+            elif getattr(getattr(value, "dtype", None), "name", None) == "bfloat16":
+                value = _tensor(np.array(value), torch.device("cpu"))
+            else:
+                value = torch.from_dlpack(value)
             if tuple(value.shape) != tuple(spec.shape):
                 raise ShapeError(f"parameter `{name}` is {list(value.shape)}, expected {spec!r}")
             self._add(name, value.to(_dtype(spec), copy=True))
@@ -159,7 +165,16 @@ def _dtype(spec: Any) -> torch.dtype:
 
 def _arrays(tensors: list[Tensor]) -> list[Any]:
     """What a native program reads, without copies where tensors are on the CPU."""
-    return [x.detach().cpu() for x in tensors]
+    return [_array(x.detach().cpu()) for x in tensors]
+
+
+def _array(tensor: Tensor) -> Any:
+    if tensor.dtype != torch.bfloat16:
+        return tensor
+    # NumPy has no such type of its own, and DLPack hands it none.
+    import ml_dtypes
+
+    return tensor.contiguous().view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
 
 
 def _tensor(array: Any, like: torch.device) -> Tensor:
@@ -221,3 +236,10 @@ def _backward(ctx: Any, cotangents: list[Tensor]) -> tuple:
 
 
 _run.register_autograd(_backward, setup_context=_remember)
+
+
+def _no_backward(ctx: Any, cotangents: list[Tensor]) -> tuple:
+    raise BackendError('a native program has no second derivatives: a program of backend="torch" has')
+
+
+_vjp.register_autograd(_no_backward)
