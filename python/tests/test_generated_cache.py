@@ -15,15 +15,19 @@ import numpy as np
 import wootz as wz
 from wootz import nn
 framework, folder = sys.argv[1:]
-program = wz.compile(nn.mlp([6, 8, 3]), {"x": wz.f32[4, 6]}, backend=framework, jit=True, cache=folder)
+model, inputs = nn.mlp([6, 8, 3]), {"x": wz.f32[4, 6]}
+options = {"jit_options": {"mode": "default"}} if framework == "torch" else {}
+program = wz.compile(model, inputs, backend=framework, jit=True, cache=folder, **options)
 before = program.report().cache
 unused = [before.hits, before.misses]
 params = program.init(0)
 x = np.ones((4, 6), np.float32)
 (name,) = program.outputs
+native = wz.compile(model, inputs)
+expected = native(native.init(0), x=x)[name]
 outputs = [np.asarray(program(params, x=x)[name]).tolist() for _ in range(2)]
 cache = program.report().cache
-print(json.dumps({"unused": unused, "hits": cache.hits, "misses": cache.misses, "outputs": outputs}))
+print(json.dumps({"unused": unused, "hits": cache.hits, "misses": cache.misses, "outputs": outputs, "expected": expected.tolist()}))
 """
 
 
@@ -43,6 +47,9 @@ def test_another_process_finds_what_one_compiled(framework, tmp_path):
     assert second["hits"] > 0
     assert second["misses"] == 0
     assert first["outputs"] == second["outputs"]
+    # PyTorch's by its own compiler, for the CPU by way of C++.
+    for outputs in first["outputs"]:
+        np.testing.assert_allclose(outputs, first["expected"], rtol=1e-5, atol=1e-6)
     assert any((tmp_path / "cache").iterdir())
 
 
@@ -67,9 +74,14 @@ def test_jax_is_told_nothing_that_stays(tmp_path):
     assert "1 misses" in str(program.report())
 
 
+@pytest.mark.frameworks
 def test_what_keeps_nothing_says_so(tmp_path):
     with pytest.raises(wz.BackendError, match='"numpy" keeps no compiled programs on disk'):
         wz.compile(MODEL, INPUTS, backend="numpy", cache=tmp_path)
+    if "mlx" in INSTALLED:
+        with pytest.raises(wz.BackendError, match='"mlx" keeps no compiled programs on disk: leave `cache` out'):
+            wz.compile(MODEL, INPUTS, backend="mlx", jit=True, cache=tmp_path)
+        assert wz.compile(MODEL, INPUTS, backend="mlx", jit=True).report().cache is None
     with pytest.raises(wz.BackendError, match='"cpu" has no `cache`'):
         wz.compile(MODEL, INPUTS, cache=tmp_path)
     assert wz.compile(MODEL, INPUTS, backend="numpy").report().cache is None

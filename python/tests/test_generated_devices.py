@@ -121,6 +121,22 @@ def test_torch_compiles_training_steps(autodiff):
         np.testing.assert_allclose(np.asarray(out["loss"]), wanted["loss"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("autodiff", ["wootz", "framework"])
+@pytest.mark.parametrize(("backend", "jit"), [(name, jit) for name, jit in (("mlx", True), ("jax", False)) if name in INSTALLED])
+def test_training_steps_compiled_by_mlx_and_not_by_jax(backend, jit, autodiff):
+    step = nn.training(MODEL, loss=nn.cross_entropy, optimizer=nn.adamw(1e-2))
+    native, program = wz.compile(step, STEP), wz.compile(step, STEP, backend=backend, jit=jit, autodiff=autodiff)
+    assert ("@mx.compile" in program.source()) == jit
+    assert "jax.jit" not in program.source()
+    expected, state = native.init(seed=1), program.init(seed=1)
+    for _ in range(3):
+        expected, wanted = native(expected, x=IMAGES, y=LABELS)
+        state, out = program(state, x=IMAGES, y=LABELS)
+        np.testing.assert_allclose(np.asarray(out["loss"]), wanted["loss"], rtol=1e-5)
+    for name, value in expected.items():
+        np.testing.assert_allclose(np.asarray(state[name]), value, rtol=2e-4, atol=2e-5, err_msg=name)
+
+
 @pytest.mark.parametrize("backend", [name for name in INSTALLED if name in ("jax", "mlx")])
 def test_what_decides_by_values_runs_compiled_or_as_it_is(backend):
     """MLX compiles nothing that decides by values: such programs are left to run as they are."""

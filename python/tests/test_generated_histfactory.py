@@ -1,5 +1,7 @@
 """HistFactory programs as generated source: the native backend's numbers on every framework with f64."""
 
+import ast
+
 import frameworks
 import numpy as np
 import pytest
@@ -212,3 +214,32 @@ def test_a_density_is_on_its_device():
     program = wz.compile(graph, {}, backend="torch", device="meta")
     results = program.positional([points[0], data, model.template("nominal")])
     assert {result.device.type for result in results} == {"meta"}
+
+
+# What makes a tensor from none.
+FACTORIES = {"arange", "as_tensor", "empty", "eye", "full", "linspace", "ones", "rand", "randn", "scalar_tensor", "tensor", "zeros"}
+
+
+@pytest.mark.parametrize("convention", ["frozen", "recomputed"])
+def test_every_tensor_of_an_objective_is_made_on_its_device(convention):
+    """The source of the programs of `SignificanceLoss` for a device that need not be here."""
+    model = wz.histfactory.workload("complex-8p").model()
+    expected = model.graph("expected_data", ["nominal"], convention)
+    graphs = {
+        "fit": model.fit_graph(["nominal"], convention, 200),
+        "density": model.graph("logpdf", ["nominal"], convention).grad(0, [0, 1, 2]),
+        "expected": expected,
+        "pull": expected.vjp([1]),
+        "test": model.hypotest_graph("qtilde", ["nominal"], convention, 200).grad(0, [0, 2]),
+        "expected test": model.hypotest_graph("qtilde", ["nominal"], convention, 200).grad(3, [0, 2]),
+    }
+    for name, graph in graphs.items():
+        made = wz._native.generate(wz._native.Definition(graph), {}, "torch", "full", False, "", "cuda", False, False)
+        calls = [node for node in ast.walk(ast.parse(made.source)) if isinstance(node, ast.Call)]
+        factories = [call for call in calls if ast.unparse(call.func).removeprefix("torch.") in FACTORIES]
+        assert '"cuda"' in made.source
+        for call in factories:
+            devices = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+            # Helpers make theirs where their operands are.
+            device = devices.get("device", "none")
+            assert device == "'cuda'" or device.endswith(".device"), (name, ast.unparse(call))

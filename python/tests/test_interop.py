@@ -100,23 +100,69 @@ def test_dlpack_goes_in_and_out():
     np.testing.assert_array_equal(wz.Params({"x": Exporter(x)})["x"], x)
 
 
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
 @pytest.mark.frameworks
-def test_pytorch_tensors():
+@pytest.mark.parametrize("name", ["bool", "u8", "i32", "i64", "f16", "f32", "f64"])
+def test_pytorch_tensors(name):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    x = torch.arange(6, dtype=torch.float32).reshape(2, 3)
-    out = wz.jit(lambda x: x * 2)(x)
-    assert torch.equal(torch.from_dlpack(out), x * 2)
+    x = torch.tensor([[0, 1, 1], [1, 0, 1]]).to(getattr(torch, np.dtype(DTYPES[name]).name))
+    array = wz._native.as_array(x)
+    assert array.dtype == DTYPES[name]
+    # Both ways without a copy.
+    assert address(array) == x.data_ptr()
+    out = wz.jit(lambda x: x.T)(x)
+    assert out.dtype == DTYPES[name]
+    back = torch.from_dlpack(out)
+    assert back.data_ptr() == address(out)
+    assert torch.equal(back, x.T)
+    np.testing.assert_array_equal(wz.Params({"x": x})["x"], x.numpy())
 
 
 @pytest.mark.frameworks
-def test_jax_arrays():
+def test_a_pytorch_tensor_that_requires_a_gradient_says_what_to_do():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    x = torch.ones(3, requires_grad=True)
+    for give in (wz.jit(lambda x: x * 2), lambda x: wz.Params({"x": x}), lambda x: wz.compile(lambda x: x * 2, {"x": wz.f32[3]})(x=x)):
+        with pytest.raises(BufferError, match=r"require gradient, use tensor\.detach\(\)"):
+            give(x)
+    np.testing.assert_array_equal(wz.jit(lambda x: x * 2)(x.detach()), [2, 2, 2])
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("name", ["bool", "u8", "u32", "i32", "f16", "bf16", "f32"])
+def test_jax_arrays(name):
     jax = pytest.importorskip("jax", reason="JAX is not installed")
-    x = jax.numpy.arange(6, dtype=jax.numpy.float32).reshape(2, 3)
-    out = wz.jit(lambda x: x * 2)(x)
-    back = jax.dlpack.from_dlpack(out)
-    assert isinstance(back, jax.Array)
-    np.testing.assert_array_equal(back, 2 * np.asarray(x))
+    x = jax.numpy.array([[0, 1, 1], [1, 0, 1]], dtype=DTYPES[name])
+    array = wz._native.as_array(x)
+    assert array.dtype == DTYPES[name]
+    assert address(array) == x.unsafe_buffer_pointer()
+    out = wz.jit(lambda x: x.T)(x)
+    assert out.dtype == DTYPES[name]
+    if name != "bf16":
+        # NumPy gives DLPack none.
+        back = jax.dlpack.from_dlpack(out)
+        assert isinstance(back, jax.Array)
+        # JAX takes memory as it lies where it is aligned as its own.
+        assert address(out) % 64 or back.unsafe_buffer_pointer() == address(out)
+        np.testing.assert_array_equal(back, np.asarray(x).T)
+    np.testing.assert_array_equal(jax.numpy.asarray(out), x.T)
     np.testing.assert_array_equal(wz.Params({"x": x})["x"], np.asarray(x))
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("name", ["bool", "u8", "u32", "i32", "i64", "f16", "f32"])
+def test_mlx_arrays(name):
+    mx = pytest.importorskip("mlx.core", reason="MLX is not installed")
+    x = mx.array(np.array([[0, 1, 1], [1, 0, 1]], dtype=DTYPES[name]))
+    array = wz._native.as_array(x)
+    assert array.dtype == DTYPES[name]
+    assert address(array) == address(np.array(x, copy=False))
+    out = wz.jit(lambda x: x.T)(x)
+    np.testing.assert_array_equal(np.array(mx.array(out)), np.array(x).T)
+    np.testing.assert_array_equal(wz.Params({"x": x})["x"], np.array(x))
 
 
 def test_importing_is_light():
