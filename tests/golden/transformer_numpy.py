@@ -10,11 +10,6 @@ import numpy as np
 LAYERS = ("layers.0.", "layers.1.", "layers.2.")
 
 
-def erf(x):
-    """The error function, element by element: NumPy has none."""
-    return np.vectorize(math.erf, otypes=[np.float64])(x).astype(x.dtype)
-
-
 def erfc(x):
     """1 - erf(x), accurate in the tail."""
     return np.vectorize(math.erfc, otypes=[np.float64])(x).astype(x.dtype)

@@ -4,6 +4,7 @@
 //! to the framework wherever an elementwise op takes them.
 
 mod attention;
+mod constant;
 mod control;
 mod fold;
 mod gather;
@@ -51,6 +52,8 @@ pub(crate) struct Function<'m> {
     /// Values that may overwrite a parameter, and those that have.
     overwriting: HashMap<Value, Value>,
     overwritten: HashSet<Value>,
+    /// Names of arrays that repeat a number, by what makes them.
+    filled: HashMap<String, String>,
     blocks: Blocks,
     style: Option<Style>,
     block_functions: HashMap<*const Region, String>,
@@ -86,6 +89,7 @@ impl<'m> Function<'m> {
             live: vec![false; region.nodes().len()],
             overwriting: HashMap::new(),
             overwritten: HashSet::new(),
+            filled: HashMap::new(),
             blocks,
             style,
             block_functions: HashMap::new(),
@@ -224,11 +228,6 @@ impl<'m> Function<'m> {
         }
     }
 
-    /// A value as it is written, maybe to be broadcast.
-    fn arg(&self, value: Value) -> Arg {
-        self.values[value.index()].clone().expect("a value is defined before it is used")
-    }
-
     /// A value as an array of exactly its shape.
     fn whole(&mut self, value: Value) -> Result<Arg, EmitError> {
         let (arg, out) = (self.arg(value), self.out(value)?);
@@ -329,15 +328,12 @@ impl<'m> Function<'m> {
     fn source(&mut self, value: Value, source: &Source) -> Result<(), EmitError> {
         let out = self.out(value)?;
         match source {
-            Source::Constant(tensor) => match splat_of(tensor) {
-                Some(splat) => self.bind_splat(value, splat),
-                None => {
-                    let code = self.module.constant(tensor);
-                    let constant = Some(tensor.clone());
-                    self.values[value.index()] =
-                        Some(Arg { code, dims: out.dims, dtype: out.dtype, splat: None, constant });
+            // Others are written when something reads them.
+            Source::Constant(tensor) => {
+                if let Some(splat) = splat_of(tensor) {
+                    self.bind_splat(value, splat);
                 }
-            },
+            }
             Source::Iota { axis, .. } => {
                 let length = out.dims[*axis];
                 let code = self.module.dialect.iota(self.module, out.dtype, length);

@@ -102,12 +102,12 @@ impl Module {
         }
     }
 
-    /// The name of an array that the module holds.
-    pub(crate) fn constant(&mut self, value: &HostTensor) -> Py {
+    /// The name of an array that the module holds, like `hint` if it is new.
+    pub(crate) fn constant(&mut self, value: &HostTensor, hint: &str) -> Py {
         if let Some((_, name, _)) = self.constants.iter().find(|(known, _, _)| known == value) {
             return atom(name);
         }
-        let name = self.names.fresh(&format!("CONSTANT_{}", self.constants.len()));
+        let name = self.names.fresh(hint);
         let code = self.dialect.constant(self, value);
         self.constants.push((value.clone(), name.clone(), code));
         atom(name)
@@ -184,8 +184,10 @@ impl Module {
         let mut next = 0;
         while next < helpers.len() {
             let text = available.iter().find(|(name, _)| *name == helpers[next]).map_or("", |(_, text)| text);
+            // What a docstring speaks of is not called.
+            let text = text.splitn(3, "\"\"\"").last().unwrap_or(text);
             for (name, _) in &available {
-                if text.contains(&format!("{name}(")) && !helpers.contains(name) {
+                if mentions(text, &format!("{name}(")) && !helpers.contains(name) {
                     helpers.push(name);
                 }
             }
@@ -200,7 +202,7 @@ impl Module {
             body.push_str("\n\n");
         }
         body.push_str(program);
-        // An index may have been written in another form than the constant it was read from.
+        // A constant may have become part of what reads it.
         let used: Vec<_> = self.constants.iter().filter(|(_, name, _)| reads(&body, name)).collect();
         let mut values = String::new();
         for (_, name, code) in &used {

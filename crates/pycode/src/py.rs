@@ -53,7 +53,14 @@ pub(crate) fn attribute(value: Py, name: &str) -> Py {
 }
 
 /// A binary operation.
+///
+/// A negative number is not added but its opposite subtracted, and the other way round, which gives the same bits.
 pub(crate) fn infix(left: Py, operator: &'static str, right: Py) -> Py {
+    let (operator, right) = match (operator, right) {
+        ("+", Py::Prefix("-", number)) if number.has_opposite() => ("-", *number),
+        ("-", Py::Prefix("-", number)) if number.has_opposite() => ("+", *number),
+        (operator, right) => (operator, right),
+    };
     Py::Infix(Box::new(left), operator, Box::new(right))
 }
 
@@ -109,6 +116,16 @@ pub(crate) fn string(value: &str) -> Py {
 }
 
 impl Py {
+    fn is_number(&self) -> bool {
+        matches!(self, Py::Atom(text) if text.starts_with(|c: char| c.is_ascii_digit()))
+    }
+
+    /// Whether this is a number that every signed type has if it has its opposite: not 2³¹.
+    fn has_opposite(&self) -> bool {
+        let Py::Atom(text) = self else { return false };
+        self.is_number() && (text.contains(['.', 'e']) || text.parse::<i32>().is_ok())
+    }
+
     /// How tightly the outermost operation binds.
     fn precedence(&self) -> u8 {
         match self {
@@ -152,8 +169,7 @@ impl Py {
             }
             Py::Attribute(value, name) => {
                 // `1.T` is not an attribute.
-                let number = matches!(&**value, Py::Atom(t) if t.starts_with(|c: char| c.is_ascii_digit()));
-                value.write_at(out, if number { 15 } else { 14 });
+                value.write_at(out, if value.is_number() { 15 } else { 14 });
                 out.push('.');
                 out.push_str(name);
             }
@@ -445,6 +461,10 @@ mod tests {
         let [a, b, c] = ["a", "b", "c"].map(atom);
         check(infix(infix(a.clone(), "+", b.clone()), "*", c.clone()), "(a + b) * c");
         check(infix(a.clone(), "+", infix(b.clone(), "*", c.clone())), "a + b * c");
+        check(infix(a.clone(), "+", prefix("-", atom("0.5"))), "a - 0.5");
+        check(infix(a.clone(), "-", int(-2)), "a + 2");
+        check(infix(a.clone(), "+", int(-2147483648)), "a + -2147483648");
+        check(infix(a.clone(), "-", prefix("-", b.clone())), "a - -b");
         check(infix(a.clone(), "-", infix(b.clone(), "-", c.clone())), "a - (b - c)");
         check(infix(infix(a.clone(), "<", b.clone()), "==", c.clone()), "(a < b) == c");
         check(prefix("-", infix(a.clone(), "**", b.clone())), "-a**b");

@@ -195,5 +195,5 @@ fn no_constant_is_written_that_nothing_reads() {
     };
     let source = emit(&graph, &Options::new(Framework::Jax)).expect("JAX has f32 and i64");
     // Where it is made and where it is read.
-    assert_eq!(source.text.matches("CONSTANT").count(), 2, "{}", source.text);
+    assert_eq!(source.text.matches("INDEX").count(), 2, "{}", source.text);
 }

@@ -1,8 +1,8 @@
 //! The log-density: Poisson counts in bins, normal and Poisson auxiliary measurements.
 
-use super::Built;
 use super::rows::gather;
 use super::templates::{FactorsOf, Templates, Tensor};
+use super::{Built, part};
 use crate::Model;
 use std::f64::consts::TAU;
 use wootz_ir::{Builder, DType, HostTensor, TypeError, Value};
@@ -20,9 +20,11 @@ impl Model {
 
     /// Σ over bins of the Poisson log-density n·ln ν − ν − lnΓ(n + 1) at the rates `f64[bins]`.
     pub fn main_logpdf(&self, b: &mut Builder, rates: Value, data: Value) -> Built {
-        let counts = b.slice(data, &[0], &[self.config().bins()], &[1])?;
-        let terms = poisson(b, counts, rates)?;
-        b.sum(terms, &[0])
+        part(b, "main", |b| {
+            let counts = b.slice(data, &[0], &[self.config().bins()], &[1])?;
+            let terms = poisson(b, counts, rates)?;
+            b.sum(terms, &[0])
+        })
     }
 
     /// The log-density of the auxiliary data; `None` if the model has none.
@@ -36,16 +38,13 @@ impl Model {
         let constraints = self.constraints();
         let mut terms = Vec::new();
         if !constraints.normal.is_empty() {
-            terms.push(self.normal_logpdf(b, parameters, data, templates)?);
+            terms
+                .push(part(b, "normal constraints", |b| self.normal_logpdf(b, parameters, data, templates))?);
         }
         if !constraints.poisson.is_empty() {
-            let positions: Vec<i64> = constraints.poisson.iter().map(|t| t.parameter as i64).collect();
-            let gammas = gather(b, parameters, &positions, &[positions.len()])?;
-            let factors = templates.rate_factors(b, self, FactorsOf::Rates)?.value(b);
-            let rates = b.mul(gammas, factors)?;
-            let counts = self.auxiliary(b, data, constraints.poisson.iter().map(|t| t.auxiliary))?;
-            let poisson = poisson(b, counts, rates)?;
-            terms.push(b.sum(poisson, &[0])?);
+            terms.push(part(b, "poisson constraints", |b| {
+                self.poisson_logpdf(b, parameters, data, templates)
+            })?);
         }
         match terms.as_slice() {
             [] => Ok(None),
@@ -128,6 +127,24 @@ impl Model {
         let sum = b.sum(squares, &[0])?;
         let sum = b.mul_scalar(sum, -0.5)?;
         b.sub(sum, normalisation)
+    }
+
+    /// Σ of the Poisson log-densities of auxiliary counts at the rates γ·τ.
+    fn poisson_logpdf(
+        &self,
+        b: &mut Builder,
+        parameters: Value,
+        data: Value,
+        templates: &Templates,
+    ) -> Built {
+        let terms = &self.constraints().poisson;
+        let positions: Vec<i64> = terms.iter().map(|t| t.parameter as i64).collect();
+        let gammas = gather(b, parameters, &positions, &[positions.len()])?;
+        let factors = templates.rate_factors(b, self, FactorsOf::Rates)?.value(b);
+        let rates = b.mul(gammas, factors)?;
+        let counts = self.auxiliary(b, data, terms.iter().map(|t| t.auxiliary))?;
+        let poisson = poisson(b, counts, rates)?;
+        b.sum(poisson, &[0])
     }
 
     /// Auxiliary data at these positions.

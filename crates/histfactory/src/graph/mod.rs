@@ -10,7 +10,7 @@ pub(crate) use rates::{Alphas, Layout, Variations};
 pub use templates::{Template, Templates};
 
 use crate::{Model, ModelError};
-use wootz_ir::{Builder, DType, Graph, Input, Output, Role, TensorType, TypeError, Value};
+use wootz_ir::{Builder, DType, Graph, Input, Output, Role, Site, TensorType, TypeError, Value};
 
 type Built = Result<Value, TypeError>;
 
@@ -24,6 +24,14 @@ pub enum Convention {
     /// Everything is as if the workspace had been rewritten. What is an error or 0 in the workspace (a bin without statistical error, say) stays
     /// so.
     Recomputed,
+}
+
+/// Builds a part of a model: what it is called goes with its nodes into profiles and generated code.
+pub(crate) fn part<T>(b: &mut Builder, name: &str, build: impl FnOnce(&mut Builder) -> T) -> T {
+    let outside = b.set_site(Site::new(name));
+    let built = build(b);
+    b.set_site(outside);
+    built
 }
 
 /// What of a model is an input of its graph.
@@ -71,7 +79,7 @@ impl Model {
         if self.config().auxdata.is_empty() {
             return Ok(rates);
         }
-        let auxdata = self.expected_auxdata(b, parameters, templates)?;
+        let auxdata = part(b, "auxdata", |b| self.expected_auxdata(b, parameters, templates))?;
         b.concat(&[rates, auxdata], 0)
     }
 

@@ -4,12 +4,17 @@
 //! variations of a tile as `[variations, width, tiles]`, so that a parameter is read once a tile and everything else is dense and contiguous.
 //! Factors are those of blocks, or of cells. The last step gathers each bin's cells.
 
-use super::Built;
 use super::rows::{gather, product, select_constant};
 use super::templates::{Templates, Tensor};
+use super::{Built, part};
 use crate::Model;
 use crate::model::{HistosysCode, NormsysCode, Structure};
 use wootz_ir::{Builder, DType, Rows, Shape, TypeError, Value};
+
+/// What parts of the graph are called.
+const NORMSYS: &str = "normsys";
+const HISTOSYS: &str = "histosys";
+const SAMPLE_FACTORS: &str = "sample factors";
 
 /// The widest tiles: wider ones read a parameter hardly less often.
 const WIDEST: usize = 12;
@@ -172,11 +177,12 @@ impl Model {
         let s = self.structure();
         let mut out = Alphas { normsys: None, histosys: None };
         if !s.normsys.is_empty() {
-            out.normsys = Some(layout.normsys.gather(b, parameters, |e| s.normsys[e].parameter)?);
+            let parameter = |entry: usize| s.normsys[entry].parameter;
+            out.normsys = Some(part(b, NORMSYS, |b| layout.normsys.gather(b, parameters, parameter))?);
         }
         if !s.histosys.is_empty() {
             let parameter = |pair: usize| s.histosys[layout.pairs[pair].0].parameter;
-            out.histosys = Some(layout.histosys.gather(b, parameters, parameter)?);
+            out.histosys = Some(part(b, HISTOSYS, |b| layout.histosys.gather(b, parameters, parameter))?);
         }
         Ok(out)
     }
@@ -191,11 +197,13 @@ impl Model {
     ) -> Result<Variations, TypeError> {
         let mut out = Variations { logs: None, shifts: None, negative: None };
         if let Some(alpha) = alphas.normsys {
-            let (logs, negative) = self.normsys_logs(b, &layout.normsys, alpha, templates)?;
+            let (logs, negative) =
+                part(b, NORMSYS, |b| self.normsys_logs(b, &layout.normsys, alpha, templates))?;
             (out.logs, out.negative) = (Some(logs), negative);
         }
         if let Some(alpha) = alphas.histosys {
-            out.shifts = Some(interpolate(b, self.options().settings.histosys, alpha)?);
+            let code = self.options().settings.histosys;
+            out.shifts = Some(part(b, HISTOSYS, |b| interpolate(b, code, alpha))?);
         }
         Ok(out)
     }
@@ -209,8 +217,13 @@ impl Model {
         variations: &Variations,
         templates: &Templates,
     ) -> Built {
-        let s = self.structure();
         let cells = self.cells(b, layout, parameters, variations, templates)?;
+        part(b, "rates", |b| self.bin_rates(b, &cells))
+    }
+
+    /// The rates of cells summed over the samples of each bin, `f64[bins]`.
+    fn bin_rates(&self, b: &mut Builder, cells: &Cells) -> Built {
+        let s = self.structure();
         let bins = Rows::new(s.cell_bin.iter().copied(), s.bins);
         let rates = bins.gather(b, cells.rates, |cell| cells.slot_of[cell])?;
         let rates = bins.masked(b, rates, 0.0)?;
@@ -265,23 +278,30 @@ impl Model {
         let mut slot_of = vec![0; s.nominal.len()];
         slots.iter().enumerate().for_each(|(slot, cell)| cell.iter().for_each(|cell| slot_of[*cell] = slot));
         let shape = Shape::from(tiles.dims());
-        let mut rates = templates.nominal(self).arranged(b, &slots, &tiles.dims())?;
+        let nominal = templates.nominal(self);
+        let mut rates = part(b, "nominal rates", |b| nominal.arranged(b, &slots, &tiles.dims()))?;
         if let Some(of_alpha) = variations.shifts {
-            let shifts = self.shifts(b, layout, of_alpha, templates)?;
-            rates = b.add(rates, shifts)?;
+            rates = part(b, HISTOSYS, |b| {
+                let shifts = self.shifts(b, layout, of_alpha, templates)?;
+                b.add(rates, shifts)
+            })?;
         }
         if let Some(factors) = self.block_factors(b, layout, parameters, variations)? {
             let block: Vec<i64> = tiles.tiles.iter().map(|(block, _)| *block as i64).collect();
-            let factors = gather(b, factors, &block, &[block.len()])?;
-            let factors = b.broadcast(factors, &shape, &[1])?;
-            rates = b.mul(rates, factors)?;
+            rates = part(b, SAMPLE_FACTORS, |b| {
+                let factors = gather(b, factors, &block, &[block.len()])?;
+                let factors = b.broadcast(factors, &shape, &[1])?;
+                b.mul(rates, factors)
+            })?;
         }
         if !s.cell_factors.is_empty() {
             let entries: Vec<(usize, usize)> =
                 s.cell_factors.iter().map(|(c, p)| (slot_of[*c], *p)).collect();
-            let factors = product(b, parameters, &entries, slots.len())?;
-            let factors = b.reshape(factors, shape)?;
-            rates = b.mul(rates, factors)?;
+            rates = part(b, "bin factors", |b| {
+                let factors = product(b, parameters, &entries, slots.len())?;
+                let factors = b.reshape(factors, shape)?;
+                b.mul(rates, factors)
+            })?;
         }
         if let Some(least) = self.options().clip_sample_data {
             let least = b.scalar(DType::F64, least);
@@ -333,16 +353,20 @@ impl Model {
         let s = self.structure();
         let mut out = None;
         if let Some(logs) = variations.logs {
-            out = Some(normsys_factors(b, &layout.normsys, logs, variations.negative)?);
+            let rows = &layout.normsys;
+            out = Some(part(b, NORMSYS, |b| normsys_factors(b, rows, logs, variations.negative))?);
         }
-        if !s.block_factors.is_empty() {
+        if s.block_factors.is_empty() {
+            return Ok(out);
+        }
+        part(b, SAMPLE_FACTORS, |b| {
             let factors = product(b, parameters, &s.block_factors, s.blocks.len())?;
-            out = Some(match out {
-                Some(out) => b.mul(out, factors)?,
-                None => factors,
-            });
-        }
-        Ok(out)
+            match out {
+                Some(out) => b.mul(out, factors),
+                None => Ok(factors),
+            }
+        })
+        .map(Some)
     }
 
     /// ln |f(α)| of each normsys modifier, and where f(α) is negative if it may be: within ±1 code 4's polynomial can be, for extreme factors.

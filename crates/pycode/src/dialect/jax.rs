@@ -2,7 +2,7 @@
 
 use super::numpy::{comparison, concatenate, constant, full, in_width, iota, pairs, transpose};
 use super::shared::{self, Gathers, Products};
-use super::{Arg, ControlStyle, CustomVjp, Dialect, Indices, Out, array, dtype_py, helper, number};
+use super::{AddAt, Arg, ControlStyle, CustomVjp, Dialect, Indices, Out, array, dtype_py, helper, number};
 use crate::function::Places;
 use crate::module::Module;
 use crate::py::{
@@ -276,9 +276,13 @@ impl Dialect for Jax {
         }
     }
 
-    fn add_at(&self, x: Arg, parts: Vec<Py>, updates: Arg, places: Places) -> Option<Py> {
-        let drop = (places == Places::PastTheEnd).then(|| keyword("mode", string("drop")));
-        Some(method(index(attribute(x.code, "at"), parts), "add", [updates.code].into_iter().chain(drop)))
+    fn add_at(&self, _x: &Arg, _indexed: usize, _updates: &Arg, places: Places) -> Option<AddAt> {
+        Some(match places {
+            Places::Inside => |x, parts, updates| method(at(x, parts), "add", [updates]),
+            Places::PastTheEnd => {
+                |x, parts, updates| method(at(x, parts), "add", [updates, keyword("mode", string("drop"))])
+            }
+        })
     }
 
     fn segment(&self, _: &Module, op: &Segment, data: Arg, ids: Arg, out: &Out) -> Py {
@@ -413,4 +417,9 @@ fn fitting(d: &Jax, cx: &Module, x: Arg) -> Arg {
 
 fn broadcast(args: [Py; 2]) -> [Py; 1] {
     [Py::Prefix("*", Box::new(call("jnp.broadcast_arrays", args)))]
+}
+
+/// `x.at[i, j]`.
+fn at(x: Py, parts: Vec<Py>) -> Py {
+    index(attribute(x, "at"), parts)
 }

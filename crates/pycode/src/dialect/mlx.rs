@@ -2,7 +2,7 @@
 
 use super::numpy::{LISTED, comparison, concatenate, full, in_width, iota, pairs, shaped, transpose};
 use super::shared::{self, Gathers, Products};
-use super::{Arg, ControlStyle, CustomVjp, Dialect, Indices, Out, array, dtype_py, helper, number};
+use super::{AddAt, Arg, ControlStyle, CustomVjp, Dialect, Indices, Out, array, dtype_py, helper, number};
 use crate::function::Places;
 use crate::literal;
 use crate::module::Module;
@@ -288,9 +288,9 @@ impl Dialect for Mlx {
         }
     }
 
-    fn add_at(&self, x: Arg, parts: Vec<Py>, updates: Arg, places: Places) -> Option<Py> {
-        let at = |x| index(attribute(x, "at"), parts);
-        (places == Places::Inside).then(|| method(at(x.code), "add", [updates.code]))
+    fn add_at(&self, _x: &Arg, _indexed: usize, _updates: &Arg, places: Places) -> Option<AddAt> {
+        (places == Places::Inside)
+            .then_some(|x, parts, updates| method(index(attribute(x, "at"), parts), "add", [updates]))
     }
 
     fn segment(&self, cx: &Module, op: &Segment, data: Arg, ids: Arg, out: &Out) -> Py {

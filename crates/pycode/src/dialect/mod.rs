@@ -87,6 +87,11 @@ pub(crate) trait Dialect {
         value
     }
 
+    /// The type in which index arrays of this type are held.
+    fn index_dtype(&self, dtype: DType) -> DType {
+        dtype
+    }
+
     fn unary(&self, cx: &Module, op: Unary, x: Arg) -> Py;
     fn binary(&self, cx: &Module, op: Binary, x: Arg, y: Arg) -> Py;
     fn compare(&self, cx: &Module, op: Compare, x: Arg, y: Arg) -> Py;
@@ -100,8 +105,10 @@ pub(crate) trait Dialect {
     fn linalg(&self, cx: &Module, op: Linalg, args: Vec<Arg>) -> Py;
     fn gather(&self, cx: &Module, op: Gather, x: Arg, indices: Indices) -> Py;
     fn scatter(&self, cx: &Module, op: Scatter, args: [Arg; 3]) -> Py;
-    /// `x` with updates added at constant index vectors, given as the arrays of their entries; `None` where a helper does it.
-    fn add_at(&self, x: Arg, parts: Vec<Py>, updates: Arg, places: Places) -> Option<Py>;
+    /// How updates are added to `x` at this many arrays of known indices; `None` where a helper does it.
+    fn add_at(&self, _x: &Arg, _indexed: usize, _updates: &Arg, _places: Places) -> Option<AddAt> {
+        None
+    }
     fn segment(&self, cx: &Module, op: &Segment, data: Arg, ids: Arg, out: &Out) -> Py;
     /// 0, 1, 2, … in one axis.
     fn iota(&self, cx: &Module, dtype: DType, length: usize) -> Py;
@@ -118,6 +125,9 @@ pub(crate) trait Dialect {
         None
     }
 }
+
+/// Writes (x, the arrays of indices, updates) as an indexed addition.
+pub(crate) type AddAt = fn(Py, Vec<Py>, Py) -> Py;
 
 /// The functions that a function with a derivative of its own is made of.
 pub(crate) struct CustomVjp<'a> {

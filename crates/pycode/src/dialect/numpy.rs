@@ -2,7 +2,6 @@
 
 use super::shared::{self, Gathers, Products};
 use super::{Arg, ControlStyle, Dialect, Indices, Out, array, dtype_py, helper, number};
-use crate::function::Places;
 use crate::literal;
 use crate::module::Module;
 use crate::py::{Py, atom, attribute, axes, call, infix, int, keyword, method, prefix, size, sizes};
@@ -272,10 +271,6 @@ impl Dialect for Numpy {
             }
             ScatterKind::Add => helper(cx, "scatter_add", args([x.code, indices.code, updates.code])),
         }
-    }
-
-    fn add_at(&self, _x: Arg, _parts: Vec<Py>, _updates: Arg, _places: Places) -> Option<Py> {
-        None
     }
 
     fn segment(&self, cx: &Module, op: &Segment, data: Arg, ids: Arg, out: &Out) -> Py {

@@ -6,7 +6,7 @@ mod composite;
 
 use super::numpy::{LISTED, comparison, in_width, shaped};
 use super::shared::{self, Gathers, Products};
-use super::{Arg, ControlStyle, CustomVjp, Dialect, Indices, Out, array, dtype_py, helper, number};
+use super::{AddAt, Arg, ControlStyle, CustomVjp, Dialect, Indices, Out, array, dtype_py, helper, number};
 use crate::function::Places;
 use crate::literal;
 use crate::module::Module;
@@ -107,6 +107,11 @@ impl Dialect for Torch {
 
     fn leave(&self, value: Py, dtype: DType) -> Py {
         if dtype == DType::U32 { method(value, "to", [atom("torch.uint32")]) } else { value }
+    }
+
+    /// Indexing takes no 32-bit integers everywhere.
+    fn index_dtype(&self, _: DType) -> DType {
+        DType::I64
     }
 
     fn unary(&self, cx: &Module, op: Unary, x: Arg) -> Py {
@@ -346,10 +351,11 @@ impl Dialect for Torch {
         }
     }
 
-    fn add_at(&self, x: Arg, parts: Vec<Py>, updates: Arg, places: Places) -> Option<Py> {
-        let plain = places == Places::Inside && parts.len() == 1 && updates.dims.len() == x.dims.len();
-        let args = || [size(0)].into_iter().chain(parts).chain([updates.code]);
-        (plain && x.dtype.is_float()).then(|| method(x.code, "index_add", args()))
+    fn add_at(&self, x: &Arg, indexed: usize, updates: &Arg, places: Places) -> Option<AddAt> {
+        let plain = places == Places::Inside && indexed == 1 && updates.dims.len() == x.dims.len();
+        (plain && x.dtype.is_float()).then_some(|x, parts, updates| {
+            method(x, "index_add", [size(0)].into_iter().chain(parts).chain([updates]))
+        })
     }
 
     fn segment(&self, cx: &Module, op: &Segment, data: Arg, ids: Arg, out: &Out) -> Py {

@@ -4,10 +4,8 @@ use super::fold::spread;
 use super::{Function, plain};
 use crate::EmitError;
 use crate::dialect::{Arg, Indices, Out};
-use crate::module::Module;
-use crate::py::{atom, index, size};
 use wootz_ir::ops::{Gather, Movement};
-use wootz_ir::{Dims, HostTensor, Node, Op, Region, Value};
+use wootz_ir::{Dims, Node, Op, Region, Value};
 
 impl Function<'_> {
     pub(super) fn gather(&mut self, node: &Node, op: Gather) -> Result<(), EmitError> {
@@ -20,17 +18,17 @@ impl Function<'_> {
             // Scalars that were given an axis for the vector's only entry.
             parts.push(self.whole(vectors)?);
         } else {
-            let given = self.arg(vectors);
-            if given.is_number() {
+            let given = self.values[vectors.index()].clone();
+            if let Some(given) = given.filter(Arg::is_number) {
                 // All entries are one number.
-                let out = Out { dtype: given.dtype, dims: dims.clone() };
+                let dtype = self.module.dialect.index_dtype(given.dtype);
+                let out = Out { dtype, dims: dims.clone() };
                 let splat = given.splat.clone();
                 let entry = Arg { splat, ..self.whole_arg(given, out) };
                 parts.resize(op.indexed, entry);
             }
-            let whole = self.whole(vectors)?;
             for i in parts.len()..op.indexed {
-                parts.push(part(self.module, &whole, i, &dims));
+                parts.push(self.part(vectors, i, &dims)?);
             }
         }
         let d = self.module.dialect;
@@ -60,18 +58,4 @@ pub(super) fn vectors(region: &Region, node: &Node) -> Value {
         return source.inputs[0];
     }
     given
-}
-
-/// Entry `i` of index vectors.
-pub(super) fn part(module: &mut Module, vectors: &Arg, i: usize, dims: &Dims) -> Arg {
-    let constant = vectors.constant.as_ref().map(|all| {
-        let width = *all.dims().last().unwrap_or(&1);
-        let entries: Vec<i64> = all.to_i64().iter().skip(i).step_by(width.max(1)).copied().collect();
-        HostTensor::from_i64(all.dtype(), dims, &entries)
-    });
-    let code = match &constant {
-        Some(constant) => module.constant(constant),
-        None => index(vectors.code.clone(), [atom("..."), size(i)]),
-    };
-    Arg { code, dims: dims.clone(), dtype: vectors.dtype, splat: None, constant }
 }
