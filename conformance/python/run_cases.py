@@ -81,6 +81,11 @@ class Jax(Numpy):
 
         return jax.enable_x64(wide)
 
+    def vjp(self, function, values, cotangents):
+        import jax
+
+        return jax.vjp(function, *values)[1](cotangents)
+
 
 class Torch(Numpy):
     def take(self, array, dtype):
@@ -101,6 +106,20 @@ class Torch(Numpy):
 
         return torch.no_grad()
 
+    def vjp(self, function, values, cotangents):
+        import torch
+
+        with torch.enable_grad():
+            values = [value.requires_grad_() for value in values]
+            results = zip(function(*values), cotangents)
+            results = [(r, ct) for r, ct in results if r.requires_grad]
+            if not results:
+                return [torch.zeros_like(value) for value in values]
+            results, cotangents = zip(*results)
+            return torch.autograd.grad(
+                results, values, cotangents, materialize_grads=True
+            )
+
 
 class Mlx(Numpy):
     def take(self, array, dtype):
@@ -119,6 +138,11 @@ class Mlx(Numpy):
     def around(self, wide):
         return contextlib.nullcontext()
 
+    def vjp(self, function, values, cotangents):
+        import mlx.core as mx
+
+        return mx.vjp(function, values, cotangents)[1]
+
 
 def read(tensors, entry):
     dtype = np.dtype(DTYPES[entry["dtype"]])
@@ -128,11 +152,31 @@ def read(tensors, entry):
     )
 
 
-def function(case):
-    """The function of a source."""
+def function(case, framework):
+    """The function of a source, or its derivative by the framework."""
     module = types.ModuleType("case")
     exec(compile(case["source"], "case.py", "exec"), module.__dict__)
-    return getattr(module, case["function"])
+    written = getattr(module, case["function"])
+    if "derivative" not in case:
+        return written
+    derivative = case["derivative"]
+    wrt, count = derivative["wrt"], derivative["given"]
+
+    def differentiated(*arguments):
+        given, cotangents = list(arguments[:count]), list(arguments[count:])
+
+        def chosen(*values):
+            """The outputs that have a cotangent, of the inputs by which they are differentiated."""
+            for at, value in zip(wrt, values):
+                given[at] = value
+            results = written(*given)
+            return [results[name] for name in derivative["outputs"]]
+
+        results = written(*given)
+        slopes = framework.vjp(chosen, [given[at] for at in wrt], cotangents)
+        return {**results, **dict(zip(derivative["gradients"], slopes))}
+
+    return differentiated
 
 
 def arguments(case, framework, tensors):
@@ -150,7 +194,7 @@ def arguments(case, framework, tensors):
 def named(case, results, framework):
     """The results in order, as NumPy has them."""
     state, outputs = results if case["function"] == "step" else ({}, results)
-    pairs = ((o["name"], o["held"]) for o in case["outputs"])
+    pairs = ((o["name"], o.get("held")) for o in case["outputs"])
     return [
         framework.give(outputs[name] if key is None else state[key])
         for name, key in pairs
@@ -161,7 +205,7 @@ def run(group, framework, tensors):
     """Results of each case of some sources, or what went wrong."""
     try:
         with framework.around(group[0][0]["wide"]):
-            functions = [function(cases[0]) for cases in group]
+            functions = [function(cases[0], framework) for cases in group]
             given = [[arguments(c, framework, tensors) for c in cases] for cases in group]
             results = framework.run(functions, given)
             return [
@@ -180,7 +224,9 @@ def run(group, framework, tensors):
 def batches(cases, size):
     """The cases of each source, in groups of sources that follow each other and agree about 64-bit types."""
     for _, alike in itertools.groupby(cases, key=lambda case: case["wide"]):
-        sources = itertools.groupby(alike, key=lambda case: case["source"])
+        sources = itertools.groupby(
+            alike, key=lambda case: (case["source"], case.get("derivative"))
+        )
         of_source = (list(cases) for _, cases in sources)
         while batch := list(itertools.islice(of_source, size)):
             yield batch

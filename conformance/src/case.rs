@@ -14,6 +14,17 @@ pub struct Case {
     pub inputs: Vec<HostTensor>,
     /// How far floats may be from the reference. Everything else must be equal.
     pub tolerance: Tolerance,
+    /// What this is the derivative of, if it is one: a framework that differentiates by itself must give the same.
+    pub derivative_of: Option<Primal>,
+}
+
+/// A function whose derivative is a [`Case`], with inputs of its own first and the cotangents of its outputs after them.
+#[derive(Clone, Debug)]
+pub struct Primal {
+    /// The function.
+    pub graph: Graph,
+    /// The inputs by which it is differentiated.
+    pub wrt: Vec<usize>,
 }
 
 /// How far a float may be from the reference: `factor` · ε(dtype) · scale.

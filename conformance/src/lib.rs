@@ -5,7 +5,8 @@
 //! * [`random_case`]: programs made of a seed, for what no list of cases thinks of: fusion, layouts, reuse of memory.
 //! * [`run`]: one case on one backend against the reference interpreter, at every optimisation level, with parameters
 //!   and inputs in different roles, on 1, 2 and 3 threads. [`run_all`]: many, with all failures in one report.
-//! * [`run_python`]: many cases as generated source, in processes of a Python that has the framework.
+//! * [`run_python`]: many cases as generated source, in processes of a Python that has the framework. Derivatives twice: written
+//!   by wootz, and taken by the framework of the function as it is written.
 //! * [`minimise`]: from a program that fails to a small one that fails.
 //!
 //! ```
@@ -27,7 +28,7 @@ mod run;
 mod samples;
 mod shapes;
 
-pub use case::{Case, Scale, Tolerance};
+pub use case::{Case, Primal, Scale, Tolerance};
 pub use compare::Difference;
 pub use minimise::minimise;
 pub use python::{PythonReport, run_python};

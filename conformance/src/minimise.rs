@@ -91,6 +91,7 @@ impl Cutter<'_> {
             graph: Graph { inputs, outputs, body: Arc::new(b.finish(&results)) },
             inputs: given.iter().map(|v| self.values[v.index()].clone()).collect(),
             tolerance: self.case.tolerance,
+            derivative_of: None,
         })
     }
 }

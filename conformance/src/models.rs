@@ -5,8 +5,8 @@ use crate::numbers::Numbers;
 use crate::{Scale, Tolerance};
 use wootz_ir::{DType, HostTensor, TensorType};
 use wootz_nn::{
-    Mode, Model, Optimizer, Sequential, Traced, adam, adamw, cross_entropy, dropout, gelu, linear,
-    log_softmax, mlp, mse, sgd, silu, softmax, tanh, trace, training,
+    Mode, Model, Optimizer, Sequential, Traced, TransformerConfig, adam, adamw, cross_entropy, dropout, gelu,
+    linear, log_softmax, mlp, mse, sgd, silu, softmax, tanh, trace, training, transformer,
 };
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -34,7 +34,21 @@ fn inference() -> Vec<Case> {
             }
         }
     }
+    for dtype in [DType::F64, DType::F32, DType::BF16] {
+        for batch in [1usize, 3] {
+            let tokens = TensorType::new(DType::I64, [batch, 12]);
+            let traced = trace(&decoder(dtype), &[("x", tokens)], Mode::Inference);
+            let traced = traced.unwrap_or_else(|error| panic!("the transformer cannot be traced: {error}"));
+            cases.push(case(format!("transformer, {dtype}, batch {batch}"), traced, 8));
+        }
+    }
     cases
+}
+
+/// Embeddings, attention of several heads, layer normalisation.
+fn decoder(dtype: DType) -> Model {
+    let config = TransformerConfig::new(23, 12, 16, 2, 2);
+    transformer(&config).dtype(dtype)
 }
 
 fn activations() -> Model {
@@ -52,6 +66,12 @@ fn steps() -> Vec<Case> {
     ];
     let mut cases = Vec::new();
     for dtype in [DType::F64, DType::F32] {
+        for (name, optimizer) in [&optimizers[0], &optimizers[4]] {
+            let tokens = || TensorType::new(DType::I64, [3, 12]);
+            let step = training(decoder(dtype), cross_entropy(), optimizer.clone());
+            let step = traced(step.trace(&[("x", tokens()), ("y", tokens())]));
+            cases.push(case(format!("step of a transformer by {name}, {dtype}"), step, 24));
+        }
         for (name, optimizer) in &optimizers {
             for batch in [1usize, 9, 32] {
                 let x = TensorType::new(dtype, [batch, 20]);
@@ -98,5 +118,5 @@ fn case(name: String, traced: Traced, factor: usize) -> Case {
         })
         .collect();
     let tolerance = Tolerance { factor: 4.0 * factor as f64, scale: Scale::Tensor };
-    Case { name, graph: traced.graph, inputs, tolerance }
+    Case { name, graph: traced.graph, inputs, tolerance, derivative_of: None }
 }

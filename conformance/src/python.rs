@@ -2,7 +2,7 @@
 //! to the reference interpreter as any backend's results are.
 
 use crate::compare::{Difference, compare};
-use crate::{Case, Scale, Tolerance};
+use crate::{Case, Primal, Scale, Tolerance};
 use serde_json::{Value as Json, json};
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -11,8 +11,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use wootz_ir::ops::{EvalError, Unary};
-use wootz_ir::{DType, Graph, HostTensor, Node, Op, eval};
+use wootz_ir::ops::{Composite, Control, EvalError, Linalg, Segment, SegmentKind, Unary};
+use wootz_ir::{DType, Graph, HostTensor, Op, TensorType, eval};
 use wootz_passes::Optimize;
 use wootz_pycode::{Framework, Options, Source, emit, has_64_bits, optimize};
 
@@ -44,6 +44,41 @@ struct Job {
     request: Json,
 }
 
+/// Derivatives that a framework does not take by itself, with the reason.
+fn left_out(framework: Framework, primal: &Primal) -> Option<&'static str> {
+    let has = |wanted: fn(&Op) -> bool| primal.graph.body.nodes().iter().any(|node| wanted(&node.op));
+    let endless = |op: &Op| matches!(op, Op::Control(Control::While { .. }));
+    let product = |op: &Op| matches!(op, Op::Segment(Segment { kind: SegmentKind::Prod, .. }));
+    let segments = |op: &Op| matches!(op, Op::Segment(_));
+    let symmetric = |op: &Op| matches!(op, Op::Linalg(Linalg::Cholesky));
+    let weighted = |op: &Op| match op {
+        Op::Composite(Composite::CrossEntropy { weighted, .. }) => *weighted,
+        Op::Composite(Composite::NegativeLogLikelihood { weighted, .. }) => *weighted,
+        _ => false,
+    };
+    let empty = |ty: &TensorType| ty.shape.count() == Some(0);
+    let takes_nothing = || (0..primal.graph.inputs.len()).any(|i| empty(primal.graph.input_type(i)));
+    let gives_nothing = || (0..primal.graph.outputs.len()).any(|i| empty(primal.graph.output_type(i)));
+    match framework {
+        Framework::Numpy => Some("NumPy takes no derivatives"),
+        _ if has(symmetric) => Some("which of two equal elements takes the derivative is a convention"),
+        Framework::Jax if has(endless) => {
+            Some("JAX takes no reverse derivative of a loop without a known end")
+        }
+        Framework::Jax | Framework::Mlx if has(product) => {
+            Some("JAX and MLX take no derivative of the product of what may be added to one place")
+        }
+        Framework::Jax if has(segments) && gives_nothing() => {
+            Some("JAX takes no derivative of reads from nothing")
+        }
+        Framework::Torch if has(weighted) => Some("PyTorch takes no derivative by the weights of classes"),
+        Framework::Mlx if takes_nothing() => {
+            Some("MLX does not survive derivatives by arrays without elements")
+        }
+        Framework::Jax | Framework::Torch | Framework::Mlx => None,
+    }
+}
+
 /// Runs every case at these optimisation levels in processes of `python`, which has the framework: as many as there are
 /// processors. Levels that give the same source are run once.
 pub fn run_python(
@@ -56,7 +91,7 @@ pub fn run_python(
     let mut report = PythonReport::default();
     let mut jobs = export(folder.path(), framework, levels, cases, &mut report)?;
     // What runs as one program has to agree about 64-bit types; equal sources are compiled once.
-    jobs.sort_by(|a, b| (a.wide, &a.text).cmp(&(b.wide, &b.text)));
+    jobs.sort_by_cached_key(|job| (job.wide, job.text.clone(), job.request["derivative"].to_string()));
     fs::write(folder.path().join("run_cases.py"), RUNNER)?;
     let count = thread::available_parallelism().map_or(1, |n| n.get());
     let mut parts: Vec<(PathBuf, Vec<Job>)> =
@@ -166,6 +201,16 @@ fn export(
                 jobs.push(job(case, *level, source, &inputs, &expected, tolerance));
             }
         }
+        let Some(primal) = &case.derivative_of else { continue };
+        if left_out(framework, primal).is_some() {
+            continue;
+        }
+        let name = format!("{}, taken by {framework}", case.name);
+        match written(&primal.graph, Optimize::Full, &Options::new(framework)) {
+            Ok(source) => jobs.push(taken(framework, name, case, primal, source, &inputs, &expected)),
+            Err(Failure::Unsupported(why)) => report.unsupported.push(format!("{name}: {why}")),
+            Err(Failure::Error(why)) => report.failed.push(format!("{name}: {why}")),
+        }
     }
     tensors.file.flush()?;
     Ok(jobs)
@@ -205,6 +250,39 @@ fn job(
     }
 }
 
+/// The derivative that a framework takes of a source.
+fn taken(
+    framework: Framework,
+    name: String,
+    case: &Case,
+    primal: &Primal,
+    source: Source,
+    inputs: &[Json],
+    expected: &[Vec<HostTensor>],
+) -> Job {
+    let given = primal.graph.inputs.len();
+    let cotangents = case.graph.inputs[given..].iter().map(|input| input.name.trim_start_matches("ct."));
+    let gradients = case.graph.outputs[primal.graph.outputs.len()..].iter().map(|output| &*output.name);
+    let wide = has_64_bits(&primal.graph.body);
+    let outputs: Vec<String> = case.graph.outputs.iter().map(|o| o.name.to_string()).collect();
+    let request = json!({
+        "source": source.text,
+        "function": source.function,
+        "held": source.held,
+        "inputs": inputs,
+        "outputs": outputs.iter().map(|name| json!({"name": name})).collect::<Vec<_>>(),
+        "wide": wide,
+        "derivative": {
+            "wrt": primal.wrt,
+            "given": given,
+            "outputs": cotangents.collect::<Vec<_>>(),
+            "gradients": gradients.collect::<Vec<_>>(),
+        },
+    });
+    let (expected, tolerance) = (expected.to_vec(), tolerance_taken(framework, case, primal));
+    Job { name, expected, outputs, tolerance, text: source.text, wide, request }
+}
+
 /// What may come out. XLA's code takes subnormal operands as zeros, most of the time: for JAX both are right.
 fn references(framework: Framework, case: &Case) -> Result<Vec<Vec<HostTensor>>, EvalError> {
     let exact = eval::region(&case.graph.body, &case.inputs)?;
@@ -234,11 +312,21 @@ fn references(framework: Framework, case: &Case) -> Result<Vec<Vec<HostTensor>>,
 
 /// How far floats may be off. XLA's lgamma is as accurate as the terms of a sum, and so not relative to its zeros at 1 and 2.
 fn tolerance(framework: Framework, case: &Case) -> Tolerance {
-    let lgamma = |node: &Node| node.op == Op::Unary(Unary::Lgamma);
-    match framework == Framework::Jax && case.graph.body.nodes().iter().any(lgamma) {
+    match framework == Framework::Jax && has(&case.graph, Unary::Lgamma) {
         true => Tolerance { scale: Scale::Tensor, ..case.tolerance },
         false => case.tolerance,
     }
+}
+
+/// The same for a derivative that the framework takes. PyTorch's of ψ has nine digits.
+fn tolerance_taken(framework: Framework, case: &Case, primal: &Primal) -> Tolerance {
+    let tolerance = tolerance(framework, case);
+    let digamma = framework == Framework::Torch && has(&primal.graph, Unary::Digamma);
+    Tolerance { factor: tolerance.factor * if digamma { 1e3 } else { 1.0 }, ..tolerance }
+}
+
+fn has(graph: &Graph, op: Unary) -> bool {
+    graph.body.nodes().iter().any(|node| node.op == Op::Unary(op))
 }
 
 enum Failure {

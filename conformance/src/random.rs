@@ -34,7 +34,13 @@ pub fn random_case(seed: u64, ops: usize) -> Case {
         }
     }
     let (graph, tolerance) = graph(b, &values, inputs.len(), with_gradient);
-    Case { name: format!("random program {seed} of {ops} ops"), graph, inputs, tolerance }
+    Case {
+        name: format!("random program {seed} of {ops} ops"),
+        graph,
+        inputs,
+        tolerance,
+        derivative_of: None,
+    }
 }
 
 fn graph(mut b: Builder, values: &[Value], inputs: usize, with_gradient: bool) -> (Graph, Tolerance) {

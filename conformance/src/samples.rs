@@ -1,6 +1,6 @@
 //! Every op at its own sample operands, in every float dtype it takes, and its gradient.
 
-use crate::case::{Case, floats_as, single_op, tolerance_of};
+use crate::case::{Case, Primal, floats_as, single_op, tolerance_of};
 use crate::numbers::Numbers;
 use crate::{Scale, Tolerance};
 use wootz_ir::ops::{RuleError, Sample};
@@ -18,7 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
             // Ops whose attributes or regions name a dtype take their floats in that one only.
             let Ok(graph) = single_op(&sample.op, &inputs) else { continue };
             let name = format!("{} sample {i} {dtype}", sample.op.name());
-            let case = Case { name, graph, inputs, tolerance: tolerance_of(&sample.op) };
+            let case = Case { name, graph, inputs, tolerance: tolerance_of(&sample.op), derivative_of: None };
             let gradient = gradient(sample, *dtype, &case);
             cases.push(case);
             cases.extend(gradient);
@@ -48,5 +48,6 @@ pub(crate) fn gradient_of(case: &Case, wrt: &[usize]) -> Option<Case> {
     }
     // A rule is a chain of a few ops, and its sums cancel.
     let tolerance = Tolerance { factor: 8.0, scale: Scale::Tensor };
-    Some(Case { name: format!("gradient of {}", case.name), graph, inputs, tolerance })
+    let derivative_of = Some(Primal { graph: case.graph.clone(), wrt: wrt.to_vec() });
+    Some(Case { name: format!("gradient of {}", case.name), graph, inputs, tolerance, derivative_of })
 }

@@ -135,7 +135,7 @@ fn push(cases: &mut Vec<Case>, name: String, op: impl Into<Op>, inputs: Vec<Host
     let differentiable = graph.outputs.len() == 1
         && matches!(graph.output_type(0).dtype, DType::F64 | DType::F32)
         && !wrt.is_empty();
-    let case = Case { name, graph, inputs, tolerance: tolerance_of(&op) };
+    let case = Case { name, graph, inputs, tolerance: tolerance_of(&op), derivative_of: None };
     let gradient = differentiable.then(|| gradient_of(&case, wrt)).flatten();
     cases.push(case);
     cases.extend(gradient);

@@ -175,5 +175,6 @@ fn sum() -> Case {
         graph: wootz_ir::text::parse(text).expect("the text is well-formed"),
         inputs: vec![x.clone(), x],
         tolerance: wootz_conformance::Tolerance::ELEMENT,
+        derivative_of: None,
     }
 }

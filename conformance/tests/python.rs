@@ -50,6 +50,13 @@ fn check(framework: Framework, module: &str, levels: &[Optimize], cases: &[Case]
         println!("not supported, for example: {first}");
     }
     assert!(report.run > 1000, "only {} sources were run", report.run);
+    let missing = match framework {
+        Framework::Numpy => Some("`numpy` has no bf16"),
+        Framework::Mlx => Some("`mlx` has no f64"),
+        Framework::Jax | Framework::Torch => None,
+    };
+    let unexpected = |why: &&String| missing.is_none_or(|missing| !why.contains(missing));
+    assert_eq!(report.unsupported.iter().find(unexpected), None, "{framework} should have all other types");
     let failed = &report.failed;
     assert!(
         failed.is_empty(),

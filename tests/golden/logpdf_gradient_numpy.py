@@ -206,9 +206,9 @@ def forward(parameters, data):
     t30 = t15 * total4
     t31 = exp * total4
     rows2 = np.where(SAMPLE_FACTORS_MASK1, t13 * t31, 0.0)[SAMPLE_FACTORS_INDEX2]
-    rows3 = np.where(SAMPLE_FACTORS_MASK2, rows2, 0.0).sum(
-        axis=0
-    )[SAMPLE_FACTORS_INDEX3]
+    rows3 = np.where(SAMPLE_FACTORS_MASK2, rows2, 0.0).sum(axis=0)[
+        SAMPLE_FACTORS_INDEX3
+    ]
     rows4 = np.where(SAMPLE_FACTORS_MASK, t14 * t31, 0.0)[SAMPLE_FACTORS_INDEX4]
     t32 = (
         t28

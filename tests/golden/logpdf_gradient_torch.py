@@ -205,9 +205,9 @@ def forward(parameters, data):
     t31 = t15 * total4
     t32 = exp * total4
     rows3 = torch.where(SAMPLE_FACTORS_MASK1, t13 * t32, 0.0)[SAMPLE_FACTORS_INDEX2]
-    rows4 = torch.where(SAMPLE_FACTORS_MASK2, rows3, 0.0).sum(
-        dim=0
-    )[SAMPLE_FACTORS_INDEX3]
+    rows4 = torch.where(SAMPLE_FACTORS_MASK2, rows3, 0.0).sum(dim=0)[
+        SAMPLE_FACTORS_INDEX3
+    ]
     t33 = t29 + torch.where(SAMPLE_FACTORS_MASK3, rows4, 0.0).sum(dim=0)
     rows5 = torch.where(SAMPLE_FACTORS_MASK, t14 * t32, 0.0)[SAMPLE_FACTORS_INDEX4]
     t34 = t33 + torch.where(SAMPLE_FACTORS_MASK4, rows5, 0.0).sum(dim=0)

@@ -227,7 +227,9 @@ impl Dialect for Mlx {
             Movement::Slice { start, stop, step } => shared::slice(args.remove(0), start, stop, step),
             Movement::Pad { low, high, interior } => {
                 let (value, x) = (args.remove(1), args.remove(0));
-                if low.iter().chain(high).all(|n| *n >= 0) && interior.iter().all(|n| *n == 0) {
+                let plain = low.iter().chain(high).all(|n| *n >= 0) && interior.iter().all(|n| *n == 0);
+                // A derivative of `mx.pad` by the value ends the process.
+                if plain && value.is_number() {
                     let mut pad = vec![x.code, pairs(low, high)];
                     if value.splat.as_ref().is_none_or(|v| v.to_f64()[0] != 0.0) {
                         pad.push(keyword("constant_values", value.code));

@@ -32,7 +32,8 @@ def lgamma(x):
     series = (1 / 12 - (1 / 360 - 1 / 1260 / (z * z)) / (z * z)) / z
     result = (z - 0.5) * mx.log(z) - z + 0.5 * math.log(2 * math.pi) + series
     result = mx.where(small, result - mx.log(product), result)
-    r = wide - mx.round(wide)
+    # Elsewhere any number will do, but not a pole: its derivative would spoil theirs.
+    r = mx.where(wide < 0.5, wide - mx.round(wide), 0.25)
     reflected = math.log(math.pi) - mx.log(mx.abs(mx.sin(math.pi * r))) - result
     result = mx.where(wide < 0.5, reflected, result)
     pole = ((wide <= 0) & (wide == mx.floor(wide))) | (mx.abs(wide) == math.inf)
@@ -143,9 +144,13 @@ def pad(x, value, edges, interior):
     kept = spread[
         tuple(slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(edges, shape))
     ]
-    return mx.pad(
-        kept, [(max(a, 0), max(b, 0)) for a, b in edges], constant_values=value
-    )
+    # Not `mx.pad`: its derivative by the value ends the process.
+    sizes = [n + max(a, 0) + max(b, 0) for (a, b), n in zip(edges, kept.shape)]
+    out = mx.broadcast_to(value, sizes) + mx.zeros(sizes, dtype=x.dtype)
+    if kept.size:
+        inside = zip(edges, kept.shape)
+        out[tuple(slice(max(a, 0), max(a, 0) + n) for (a, _), n in inside)] = kept
+    return out
 
 
 def places(indices, sizes, batch):

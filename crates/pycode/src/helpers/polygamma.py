@@ -36,7 +36,8 @@ def polygamma(n, x):
     for _ in range(n):
         slope = [k * c for k, c in enumerate(p)][1:]
         p = [-a - b for a, b in zip([*slope, 0, 0], [0, 0, *slope])]
-    cot, derivative = cot_pi(wide), p[-1]
+    # Elsewhere any number will do, but not a pole: its derivative would spoil theirs.
+    cot, derivative = cot_pi(np.where(negative, wide, 0.25)), p[-1]
     for c in p[-2::-1]:
         derivative = derivative * cot + c
     reflected = -zeta - math.pi ** (n + 1) * derivative

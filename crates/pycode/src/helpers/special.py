@@ -25,7 +25,9 @@ def digamma(x):
     for c in [1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12][::-1]:
         series = (series + c) / (z * z)
     total = total + np.log(z) - 0.5 / z - series
-    total = np.where(wide <= 0, total - math.pi * cot_pi(wide), total)
+    # Elsewhere any number will do, but not a pole: its derivative would spoil theirs.
+    cot = cot_pi(np.where(wide <= 0, wide, 0.25))
+    total = np.where(wide <= 0, total - math.pi * cot, total)
     return np.where((wide <= 0) & (wide == np.floor(wide)), math.nan, total).astype(
         x.dtype
     )

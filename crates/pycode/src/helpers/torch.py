@@ -123,7 +123,8 @@ def places(indices, sizes, batch):
     rows = math.prod(indices.shape[:batch]) * math.prod(sizes)
     row = torch.as_tensor(row, device=indices.device).expand(indices.shape[:-1])
     inside = torch.as_tensor(inside, device=indices.device).expand(indices.shape[:-1])
-    return torch.where(inside, row, rows).reshape(-1), rows
+    # Derivatives of indexing read 64-bit positions.
+    return torch.where(inside, row, rows).reshape(-1).long(), rows
 
 
 def with_spare_row(x, rows, slices):
