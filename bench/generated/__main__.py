@@ -274,21 +274,70 @@ def source(pair, args):
     return {"source_s": median, "first_source_s": totals[0], "of_first_call": median / first}
 
 
+# Small models, whose calls cost little beside what is around them.
+SMALL = {
+    "linear": Case("perceptron", (4, 4), 1),
+    "mlp": Case("perceptron", (4, 4, 4, 4, 4), 1),
+    "transformer": Case("transformer", (8, 4, 8, 2, 2), 1),
+}
+# Calls of a side in one go: what is entered once for all of them weighs little.
+CALLS = 20
+
+
 def overhead(pair, args):
-    """A call of a small program less a call of its function."""
+    """A call of a small program less a call of the module's own function, in what that needs around it, such as 64-bit types."""
     import wootz as wz
     from wootz import nn
 
-    program = wz.compile(nn.mlp([4] * 5), {"x": wz.f32[1, 4]}, backend=args.framework, jit=pair.jit)
-    params = program.init(0)
-    x = program.framework.array(np.ones((1, 4), np.float32))
-    sides = (lambda: program(params, x=x), lambda: program.function(params, x))
-    sides[0](), sides[1]()
-    whole, inner = measure(sides, args.seconds, args.rounds)
-    extra = [(w - i) * 1e6 for w, i in zip(whole, inner)]
+    options = {**pair.options, **({"device": args.device} if args.device else {})}
+    if args.case == "histfactory":
+        model = wz.histfactory.workload("simple").model()
+        definition, shapes = model.graph("logpdf").grad(0, [0]), {}
+        point = np.asarray(model.config.suggested_init)
+        given = [point, np.asarray(model.expected_data(point))]
+    else:
+        case = SMALL[args.case]
+        definition, shapes = model_of(case), numbers(case, np.random.default_rng(0))
+        if args.mode == "training":
+            definition = nn.training(definition, loss=nn.cross_entropy, optimizer=nn.adamw(1e-3))
+        else:
+            del shapes["y"]
+        given = list(shapes.values())
+    program = wz.compile(definition, shapes, backend=args.framework, jit=pair.jit, **options)
+    function = getattr(program.module, program._generated.function)
+    given = {name: program.framework.array(value) for name, value in zip(program.inputs, given)}
+    arrays = list(given.values())
+    if program.updates:
+        states = [program.init(0), dict(program.init(0)._held())]
+
+        def whole():
+            for _ in range(CALLS):
+                states[0], _out = program(states[0], **given)
+
+        def inner():
+            with program.framework.around(program._generated.wide):
+                for _ in range(CALLS):
+                    states[1], _out = function(states[1], *arrays)
+    else:
+        held = [program.init(0)] if program.held else []
+
+        def whole():
+            for _ in range(CALLS):
+                program(*held, **given)
+
+        def inner():
+            with program.framework.around(program._generated.wide):
+                for _ in range(CALLS):
+                    function(*held, *arrays)
+
+    for side in (whole, inner) * 2:
+        side()
+    times = [[seconds / CALLS for seconds in side] for side in measure((whole, inner), args.seconds, args.rounds)]
+    extra = [(w - i) * 1e6 for w, i in zip(*times)]
     low, high = interval(extra)
-    print(f"{title(args)}: {statistics.median(extra):.2f} us [{low:.2f}, {high:.2f}] over {statistics.median(inner) * 1e6:.2f} us")
     allowed = 1 + 0.05 * len(program.held)
+    over = f"over {statistics.median(times[1]) * 1e6:.2f} us, {allowed:.2f} us allowed"
+    print(f"{title(args)}: {statistics.median(extra):.2f} us [{low:.2f}, {high:.2f}] {over}")
     return {"overhead_us": statistics.median(extra), "low_us": low, "high_us": high, "allowed_us": allowed}
 
 
@@ -325,6 +374,7 @@ ROWS = {"steady": steady, "compile": compiling, "source": source, "overhead": ov
 
 def title(args):
     words = [args.framework, "compiled" * args.jit, args.case, args.mode, "stacked" * args.stack_layers, args.row]
+    words += [f"{args.autodiff}'s derivatives" if args.autodiff else "", f"on {args.device}" if args.device else ""]
     return " ".join(word for word in words if word)
 
 
@@ -343,12 +393,26 @@ def table():
         for case in CASES:
             yield from ([framework, case, "--mode", mode, *jit] for mode in MODES)
         yield [framework, "histfactory", *jit]
-        yield [framework, "mlp", "--row", "overhead", *jit, "--seconds", "4"]
+        for words in (["mlp"], ["mlp", "--mode", "training"], ["mlp", "--device", "cpu"], ["transformer"], ["histfactory"]):
+            yield [framework, *words, "--row", "overhead", *jit, "--seconds", "4"]
+        for case in ("mlp", "transformer"):
+            # Both, so that the default is seen to be the faster one.
+            for autodiff in ("wootz", "framework"):
+                yield [framework, case, "--mode", "training", *jit, "--autodiff", autodiff]
+        if framework == "torch":
+            yield [framework, "histfactory", "--row", "source", *jit, "--rounds", "9"]
+            yield [framework, "histfactory", "--row", "memory", *jit]
     for framework in ("jax", "torch"):
         for case in ("linear", "mlp", "transformer"):
             yield from ([framework, case, "--mode", mode, "--row", "memory"] for mode in MODES)
         yield from ([framework, "transformer", "--mode", mode, "--row", "source", "--rounds", "9"] for mode in MODES)
-    for case in ("mlp", "transformer"):
+    yield ["jax", "histfactory", "--row", "source", "--rounds", "9"]
+    yield ["jax", "histfactory", "--row", "memory"]
+    for case in ("linear", "mlp", "transformer"):
+        yield from (["torch", case, "--mode", mode, "--jit", "--row", "memory"] for mode in MODES)
+    yield from (["torch", "transformer", "--mode", mode, "--jit", "--row", "source", "--rounds", "9"] for mode in MODES)
+    yield ["jax", "histfactory", "--row", "compile", "--rounds", "7"]
+    for case in ("linear", "mlp", "transformer"):
         yield from (["jax", case, "--mode", mode, "--row", "compile", "--rounds", "7"] for mode in MODES)
     yield ["jax", "transformer", "--mode", "training", "--row", "compile", "--stack-layers", "--rounds", "7"]
 
@@ -407,6 +471,7 @@ def main():
     parser.add_argument("--mode", choices=MODES, default="inference")
     parser.add_argument("--jit", action="store_true", help="torch.compile on both sides (JAX is always compiled)")
     parser.add_argument("--autodiff", choices=("wootz", "framework"))
+    parser.add_argument("--device", help="of an overhead row, the device that the program is compiled for")
     parser.add_argument("--stack-layers", action="store_true", help="the generated side's equal layers as one scan")
     parser.add_argument("--seconds", type=float, default=12.0, help="about how long to measure a row")
     parser.add_argument("--json", help="the file to write what was measured to")
@@ -427,7 +492,7 @@ def main():
     measured = ROWS[args.row](pair, args)
     if args.json:
         what = {"framework": args.framework, "compiled": pair.jit, "case": args.case, "mode": args.mode, "row": args.row}
-        how = {"autodiff": args.autodiff or "default", "stack_layers": args.stack_layers}
+        how = {"autodiff": args.autodiff or "default", "stack_layers": args.stack_layers, "device": args.device}
         Path(args.json).write_text(json.dumps({"name": title(args), **what, **how, **measured}) + "\n")
 
 

@@ -1,6 +1,7 @@
 """The comparison of generated with hand-written code: both sides have the same numbers, and every kind of row says what it found."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -38,9 +39,15 @@ def test_both_sides_agree(framework, words, tmp_path):
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_what_a_call_and_a_source_cost(framework, tmp_path):
-    overhead = row(tmp_path, framework, "mlp", "--row", "overhead")
+    overhead = row(tmp_path, framework, "mlp", "--row", "overhead", "--device", "cpu")
     assert overhead["allowed_us"] == pytest.approx(1.4)
     assert overhead["low_us"] <= overhead["overhead_us"] <= overhead["high_us"]
+    assert overhead["device"] == "cpu"
+    step = row(tmp_path, framework, "linear", "--mode", "training", "--row", "overhead")
+    # A weight and a bias, two moments of each, and the counter.
+    assert step["allowed_us"] == pytest.approx(1.35)
+    if framework == "jax":
+        assert row(tmp_path, framework, "histfactory", "--row", "overhead")["allowed_us"] == 1
     source = row(tmp_path, framework, "mlp", "--mode", "training", "--row", "source")
     assert 0 < source["source_s"] < source["source_s"] / source["of_first_call"]
 
@@ -51,6 +58,20 @@ def test_memory_of_fresh_processes(framework, tmp_path):
     for phase in ("compile", "inference"):
         peaks = found[phase]
         assert peaks["of_handwritten"] == pytest.approx(peaks["generated_kib"] / peaks["handwritten_kib"])
+
+
+def test_rows_of_the_table_are_read_by_the_command_and_have_names_of_their_own(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(BENCH), *sys.path])
+    bench = runpy.run_path(str(BENCH / "__main__.py"), run_name="generated")
+    seen = [" ".join(words) for words in bench["table"]()]
+    assert len(set(seen)) == len(seen)
+    for wanted in (
+        "jax transformer --mode training --autodiff framework",
+        "torch mlp --mode training --jit --autodiff wootz",
+        "torch transformer --mode training --jit --row memory",
+        "jax histfactory --row compile --rounds 7",
+    ):
+        assert wanted in seen
 
 
 @pytest.mark.skipif(len(FRAMEWORKS) < 2, reason="the report names the versions of JAX and PyTorch")

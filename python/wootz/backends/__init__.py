@@ -109,8 +109,8 @@ class Framework:
         """What is around calls that compile, for the compiler to look into the cache and to fill it."""
         raise NotImplementedError(self.name)
 
-    def wrap(self, function: Any, wide: bool, updates: bool) -> Any:
-        """The function with what it needs around every call."""
+    def wrap(self, function: Any, wide: bool, updates: bool, placed: bool = False) -> Any:
+        """The function with what it needs around every call; `placed`: its arrays are on the device, and it is compiled."""
         return function
 
     def stablehlo(self, function: Any, held: Any, types: list[tuple[tuple, Any]], wide: bool) -> str:
@@ -192,7 +192,10 @@ class GeneratedProgram(_native.Caller):
             raise BackendError(f'backend "{framework.name}" refuses `jit_options` {framework.options!r}: {error}') from error
         function = getattr(self.module, generated.function)
         self._cache = cache
-        self._function = self._through_cache(framework.wrap(function, generated.wide, self._updates))
+        # Calls of the program bring their arrays to the device; others bring what they have.
+        placed = jit and framework.device is not None and bool(generated.inputs)
+        self._function = self._through_cache(framework.wrap(function, generated.wide, self._updates, placed))
+        self._public = self._through_cache(framework.wrap(function, generated.wide, self._updates)) if placed else None
         self._stages = [*generated.stages, ("load", time.perf_counter() - start)]
 
     def _through_cache(self, function: Any) -> Any:
@@ -206,7 +209,7 @@ class GeneratedProgram(_native.Caller):
                 return function(*args)
             with self.framework.cached(cache):
                 out = function(*args)
-            if cache.used:
+            if cache.used and self._function is call:
                 self._function = function
             return out
 
@@ -219,7 +222,7 @@ class GeneratedProgram(_native.Caller):
     @property
     def function(self) -> Callable[..., Any]:
         """The function that runs: `function(params, x)` or `function(state, x, y)` of the framework's arrays, nothing checked."""
-        return self._function
+        return self._public or self._function
 
     def save_source(self, path: str | os.PathLike) -> None:
         """Writes the generated module: a file that runs with only the framework installed."""
@@ -354,11 +357,12 @@ class GeneratedProgram(_native.Caller):
             if type(args[0]) is dict and len(args[0]) == len(params) and all(params[name] is array for name, array in args[0].items()):
                 self._remember(args[0], inputs, arguments)
             return self._function(params, *arguments)
-        if not args or not isinstance(args[0], Mapping | _native.State | _native.Params):
-            raise ModelError("the program updates its state: call it as `state, out = step(state, ...)`")
-        state = args[0] if isinstance(args[0], State) else self.state(args[0])
-        tensors = state._held()
-        state._tensors = None
+        state = args[0] if args else None
+        if type(state) is not State:
+            if not isinstance(state, (Mapping, _native.State, _native.Params)):
+                raise ModelError("the program updates its state: call it as `state, out = step(state, ...)`")
+            state = self.state(state)
+        tensors = state._taken()
         new, outputs = self._function(tensors, *arguments)
         return State(new, self._layout), outputs
 
@@ -368,14 +372,10 @@ class GeneratedProgram(_native.Caller):
             return
         kinds = {type(array) for array in arguments} or {object}
         if len(kinds) == 1 and all(inputs[name] is array for (name, _), array in zip(self._given, arguments)):
-            function, placed = self._function, self.framework.placed
-
-            def call(*args: Any) -> Any:
-                # Parameters are known one by one, inputs by their types alone.
-                first = len(args) - len(arguments)
-                return function(*args[:first], *map(placed, args[first:]))
-
-            self._recognise(function if self.framework.device is None else call, params, self._expected, kinds.pop())
+            function = self._function
+            if self.framework.device is not None:
+                function = _placing(function, self.framework.placed, params is not None)
+            self._recognise(function, params, self._expected, kinds.pop())
 
     def positional(self, inputs: list[Any]) -> list[Any]:
         """Runs on the inputs in order, without parameters; gives the outputs in order."""
@@ -421,6 +421,13 @@ def compile_generated(
         raise BackendError(f'backend "{backend}" compiles nothing to keep in `cache` unless asked to: add `jit=True`')
     opened = None if cache is None else _cache.opened(cache)
     return GeneratedProgram(definition, shapes or {}, framework, optimize, jit, file, autodiff, bool(stack_layers), opened)
+
+
+def _placing(function: Any, placed: Callable[[Any], Any], held: bool) -> Any:
+    """The function with inputs brought to the device; parameters, if the function takes any, are there."""
+    if held:
+        return lambda first, *arrays: function(first, *map(placed, arrays))
+    return lambda *arrays: function(*map(placed, arrays))
 
 
 def _literal(value: Any) -> str:

@@ -36,6 +36,14 @@ class State(Mapping):
             raise DonatedError("this state was consumed by a step: use the state that the step returned")
         return self._tensors
 
+    def _taken(self) -> dict[str, Any]:
+        """What it holds, for a step that consumes it."""
+        tensors = self._tensors
+        if tensors is None:
+            return self._held()
+        self._tensors = None
+        return tensors
+
     @property
     def params(self) -> dict[str, Any]:
         """The trained parameters, for inference. The next step may overwrite them."""

@@ -30,6 +30,7 @@ class Jax(Framework):
                 raise BackendError(f'backend "jax" has no device {self.device!r} here (there are {there})') from error
         if self.device is not None:
             self.place = self.module.sharding.SingleDeviceSharding(self.device)
+            self._tracer = self.module.core.Tracer
 
     def around(self, wide: bool) -> Any:
         """The context of a call: 64-bit types where the program has them, the device, the precision."""
@@ -49,13 +50,13 @@ class Jax(Framework):
         # Without this NumPy's 64-bit arrays would be cut to 32 bits.
         with jax.enable_x64(True):
             array = jax.numpy.asarray(value)
-            return array if self.device is None else jax.device_put(array, self.device)
+            return array if self.device is None else jax.device_put(array, self.place)
 
     def placed(self, array: Any) -> Any:
         # What is traced has no place yet; uncommitted arrays would follow other ones.
-        if isinstance(array, self.module.core.Tracer) or (array.committed and array.sharding == self.place):
+        if isinstance(array, self._tracer) or (array.committed and (array.sharding is self.place or array.sharding == self.place)):
             return array
-        return self.module.device_put(array, self.device)
+        return self.module.device_put(array, self.place)
 
     def own(self, value: Any) -> Any:
         array = self.array(value)
@@ -73,18 +74,22 @@ class Jax(Framework):
     def cached(self, cache: _cache.CompilationCache) -> Any:
         return _cache.jax_cache(self.module, cache)
 
-    def wrap(self, function: Any, wide: bool, updates: bool) -> Any:
+    def wrap(self, function: Any, wide: bool, updates: bool, placed: bool = False) -> Any:
         jax = self.module
         if self.precision is not None:
             function = _within(function, jax.default_matmul_precision, self.precision)
-        if self.device is not None:
+        # Compiled code runs where its arrays are.
+        if self.device is not None and not placed:
             function = _within(function, jax.default_device, self.device)
         if not wide:
             return function
-        narrow, config = _within(function, jax.enable_x64, True), jax.config
+        enable_x64, config = jax.enable_x64, jax.config
 
         def call(*args: Any) -> Any:
-            return function(*args) if config.jax_enable_x64 else narrow(*args)
+            if config.jax_enable_x64:
+                return function(*args)
+            with enable_x64(True):
+                return function(*args)
 
         return call
 

@@ -29,7 +29,7 @@ class Mlx(Framework):
     def around(self, wide: bool) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext() if self.device is None else self.module.stream(self.device)
 
-    def wrap(self, function: Any, wide: bool, updates: bool) -> Any:
+    def wrap(self, function: Any, wide: bool, updates: bool, placed: bool = False) -> Any:
         if self.device is None:
             return function
 

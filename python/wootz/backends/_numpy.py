@@ -15,7 +15,7 @@ class Numpy(Framework):
     def dtype(self, name: str) -> Any:
         return self.module.dtype(name)
 
-    def wrap(self, function: Any, wide: bool, updates: bool) -> Any:
+    def wrap(self, function: Any, wide: bool, updates: bool, placed: bool = False) -> Any:
         errstate = self.module.errstate
 
         def call(*args: Any) -> Any:

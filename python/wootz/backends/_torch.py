@@ -53,7 +53,7 @@ class Torch(Framework):
     def cached(self, cache: _cache.CompilationCache) -> Any:
         return _cache.torch_cache(self.module, cache)
 
-    def wrap(self, function: Any, wide: bool, updates: bool) -> Any:
+    def wrap(self, function: Any, wide: bool, updates: bool, placed: bool = False) -> Any:
         torch, precision = self.module, self.precision
         if precision is None:
             return function
