@@ -1,11 +1,12 @@
 //! The CPU as a backend of the runtime.
 
-// Reason: bound memory is handed to the executor as pointers.
+// Reason: parameters are handed to the executor as pointers.
 #![allow(unsafe_code)]
 
 use crate::code::jit_allowed;
-use crate::exec::{Buffers, Bytes, Cancelled, ExecError, Io, Memory, PrepareError, Program, plans};
+use crate::exec::{Buffers, ExecError, Memory, PrepareError, Program, plans};
 use crate::fingerprint::fingerprint;
+use crate::instance::{Foreign, Running, Slot};
 use crate::isa::{Caches, Isa};
 use crate::pool;
 use crate::yardstick::{Fma, Roofline};
@@ -15,8 +16,8 @@ use wootz_ir::ops::Linalg;
 use wootz_ir::{DType, Graph, HostTensor, Target};
 use wootz_plan::{BufferId, ControlStep, GemmStep, LinalgStep, Place, Plan, PlanError, Rhs, Step, StepKind};
 use wootz_runtime::{
-    Backend, BackendError, BackendOptions, Bindings, Bound, Description, Executable, Instance, KernelInfo,
-    Limit, Prepared, Stages, Trace, Unavailable,
+    Backend, BackendError, BackendOptions, Bound, Description, Executable, Instance, KernelInfo, Limit,
+    Prepared, Stages, Unavailable,
 };
 
 /// The processor this runs on.
@@ -28,9 +29,9 @@ pub struct Cpu {
     pub jit: Option<bool>,
 }
 
-const NAME: &str = "cpu";
+pub(crate) const NAME: &str = "cpu";
 
-fn bug(message: impl Into<String>) -> BackendError {
+pub(crate) fn bug(message: impl Into<String>) -> BackendError {
     BackendError::Bug { backend: NAME, message: message.into() }
 }
 
@@ -297,9 +298,12 @@ impl Executable for Compiled {
         if let Some(i) = missing {
             return Err(bug(format!("parameter {i} was not given to prepare")));
         }
-        let mut io = Params { params };
+        let input = |i: usize| {
+            let tensor = params.get(i).and_then(Option::as_ref);
+            tensor.map_or(std::ptr::null_mut(), |t| t.as_bytes().as_ptr().cast_mut())
+        };
         // SAFETY: the parameters that the prepare part reads are there, dense and aligned; nobody else has `prepared`.
-        unsafe { self.program.prepare(&mut prepared, &mut io) }.map_err(|e| match e {
+        unsafe { self.program.prepare(&mut prepared, &input) }.map_err(|e| match e {
             PrepareError::Memory(bytes) => memory(bytes),
             PrepareError::Pool(e) => bug(e.to_string()),
         })?;
@@ -310,178 +314,21 @@ impl Executable for Compiled {
         let memory =
             Memory::new(&self.program).map_err(|bytes| BackendError::OutOfMemory { backend: NAME, bytes })?;
         let slots = |ids: &[BufferId]| {
-            ids.iter().map(|b| Slot::new(self.plan.buffers[b.0 as usize].dtype)).collect::<Vec<_>>()
+            ids.iter().map(|b| Slot::new(&self.plan.buffers[b.0 as usize])).collect::<Vec<_>>()
         };
-        let bound = BoundMemory {
-            inputs: slots(&self.plan.inputs),
-            outputs: slots(&self.plan.outputs),
-            aliases: self.aliases.clone(),
-            read: (0..self.aliases.len()).map(|i| self.reads(i)).collect(),
+        // What the prepare part alone reads is not given to a run.
+        let is_given = |place| match place {
+            Place::Input(i) => self.aliases[i].is_some() || self.reads(i),
+            _ => true,
         };
-        Ok(Box::new(Running { program: self.program.clone(), memory, bound }))
-    }
-}
-
-/// Parameters for the prepare part.
-struct Params<'a> {
-    params: &'a [Option<HostTensor>],
-}
-
-impl Io for Params<'_> {
-    fn input(&mut self, index: usize) -> *mut u8 {
-        let tensor = self.params.get(index).and_then(Option::as_ref);
-        tensor.map_or(std::ptr::null_mut(), |t| t.as_bytes().as_ptr().cast_mut())
-    }
-
-    fn output(&mut self, _index: usize) -> *mut u8 {
-        std::ptr::null_mut()
-    }
-
-    fn cancelled(&self) -> bool {
-        false
-    }
-}
-
-/// The memory of one run at a time.
-struct Running {
-    program: Arc<Program>,
-    memory: Memory,
-    bound: BoundMemory,
-}
-
-/// A bound tensor.
-struct Slot {
-    /// Bytes that its address must be a multiple of.
-    align: usize,
-    /// Where the program finds it.
-    at: *mut u8,
-    /// Its place if what was bound is not aligned.
-    aligned: Option<Bytes>,
-}
-
-/// A run's inputs and outputs.
-struct BoundMemory {
-    inputs: Vec<Slot>,
-    outputs: Vec<Slot>,
-    /// The output that takes over each input.
-    aliases: Vec<Option<usize>>,
-    /// Which inputs the steps read.
-    read: Vec<bool>,
-}
-
-// SAFETY: the pointers are set anew at each run, and used during it only.
-unsafe impl Send for BoundMemory {}
-
-impl Slot {
-    fn new(dtype: DType) -> Slot {
-        Slot { align: dtype.size(), at: std::ptr::null_mut(), aligned: None }
-    }
-
-    /// Takes memory that holds `bytes`, or a copy of it.
-    fn bind(&mut self, at: *mut u8, bytes: usize) -> Result<(), BackendError> {
-        self.at = at;
-        if at.addr().is_multiple_of(self.align) {
-            self.aligned = None;
-            return Ok(());
-        }
-        if self.aligned.is_none() {
-            let out_of_memory = || BackendError::OutOfMemory { backend: NAME, bytes };
-            self.aligned = Some(Bytes::zeroed(bytes).ok_or_else(out_of_memory)?);
-        }
-        if let Some(aligned) = &mut self.aligned {
-            self.at = aligned.as_mut_ptr();
-            // SAFETY: the caller's memory and the copy, which is as large.
-            unsafe { std::ptr::copy_nonoverlapping(at, self.at, bytes) };
-        }
-        Ok(())
-    }
-}
-
-impl BoundMemory {
-    /// Finds the memory of a run; what is not aligned for its dtype is copied.
-    fn bind(&mut self, bindings: &mut dyn Bindings) -> Result<(), BackendError> {
-        for (i, slot) in self.outputs.iter_mut().enumerate() {
-            let memory = bindings.output(i);
-            slot.bind(memory.as_mut_ptr(), memory.len())?;
-        }
-        for (i, slot) in self.inputs.iter_mut().enumerate() {
-            match self.aliases[i] {
-                Some(output) => slot.at = self.outputs[output].at,
-                None if self.read[i] => {
-                    let memory = bindings.input(i);
-                    slot.bind(memory.as_ptr().cast_mut(), memory.len())?;
-                }
-                None => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Copies back the outputs that were not aligned.
-    fn release(&mut self, bindings: &mut dyn Bindings) {
-        for (i, slot) in self.outputs.iter_mut().enumerate().filter(|(_, s)| s.aligned.is_some()) {
-            let memory = bindings.output(i);
-            // SAFETY: the copy is as large as the memory.
-            unsafe { std::ptr::copy_nonoverlapping(slot.at, memory.as_mut_ptr(), memory.len()) };
-        }
-    }
-}
-
-/// The bound memory as the executor sees it.
-struct RunIo<'a> {
-    bound: &'a BoundMemory,
-    bindings: &'a dyn Bindings,
-}
-
-impl Io for RunIo<'_> {
-    fn input(&mut self, index: usize) -> *mut u8 {
-        self.bound.inputs[index].at
-    }
-
-    fn output(&mut self, index: usize) -> *mut u8 {
-        self.bound.outputs[index].at
-    }
-
-    fn cancelled(&self) -> bool {
-        self.bindings.cancelled()
-    }
-}
-
-impl Instance for Running {
-    fn run(&mut self, prepared: &Prepared, bindings: &mut dyn Bindings) -> Result<(), BackendError> {
-        self.execute(prepared, bindings, None)
-    }
-
-    fn run_traced(
-        &mut self,
-        prepared: &Prepared,
-        bindings: &mut dyn Bindings,
-        trace: &mut Trace,
-    ) -> Result<(), BackendError> {
-        self.execute(prepared, bindings, Some(trace))
-    }
-}
-
-impl Running {
-    fn execute(
-        &mut self,
-        prepared: &Prepared,
-        bindings: &mut dyn Bindings,
-        trace: Option<&mut Trace>,
-    ) -> Result<(), BackendError> {
-        let Some(prepared) = prepared.downcast_ref::<Buffers>() else {
-            return Err(bug("parameters prepared by another backend"));
-        };
-        self.bound.bind(bindings)?;
-        let mut io = RunIo { bound: &self.bound, bindings };
-        // SAFETY: the runtime binds dense memory of the signature's sizes and dtypes, and what is not aligned was copied;
-        // `memory` was made for the program.
-        let done = unsafe { self.program.run(&mut self.memory, prepared, &mut io, trace) };
-        self.bound.release(bindings);
-        match done {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(Cancelled)) => Err(BackendError::Cancelled),
-            Err(e) => Err(bug(e.to_string())),
-        }
+        let foreign =
+            self.program.foreign().filter(|(_, place)| is_given(*place)).map(Foreign::from).collect();
+        Ok(Box::new(Running::new(
+            self.program.clone(),
+            memory,
+            foreign,
+            [&self.plan.inputs, &self.plan.outputs].map(|ids| slots(ids)),
+            self.aliases.clone(),
+        )))
     }
 }

@@ -4,7 +4,9 @@ mod backend;
 mod code;
 mod exec;
 mod fingerprint;
+
 pub mod gemm;
+mod instance;
 pub mod isa;
 #[cfg(all(target_arch = "x86_64", unix))]
 mod jit;

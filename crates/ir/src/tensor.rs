@@ -178,6 +178,15 @@ impl HostTensor {
         &mut bytemuck::cast_slice_mut(Arc::make_mut(&mut self.data).as_mut_slice())[..self.bytes]
     }
 
+    /// Whether another tensor has the same data, so that writing would copy it. If not, reads of it through tensors that are
+    /// gone have happened before.
+    pub fn is_shared(&self) -> bool {
+        let shared = Arc::strong_count(&self.data) != 1;
+        // What the count says is learnt without order; its decrements release.
+        std::sync::atomic::fence(std::sync::atomic::Ordering::Acquire);
+        shared
+    }
+
     /// The elements as `T`, if that is the tensor's element type (`bool` tensors read as `u8`).
     pub fn try_as_slice<T: Element>(&self) -> Option<&[T]> {
         let fits = T::DTYPE == self.dtype || (T::DTYPE == DType::U8 && self.dtype == DType::Bool);

@@ -98,11 +98,21 @@ pub trait Bindings {
     /// The bytes of an output. For an output that takes over an input this is that input's memory, holding its old value.
     fn output(&mut self, index: usize) -> &mut [u8];
 
+    /// Proof that what was prepared, inputs and outputs lie where they lay at the last run of the same instance, which then
+    /// need not ask for them.
+    fn unmoved(&self) -> Option<Unmoved> {
+        None
+    }
+
     /// Asked now and then during long runs: whether to stop.
     fn cancelled(&self) -> bool {
         false
     }
 }
+
+/// See [`Bindings::unmoved`]. Only a [`Session`](crate::Session) can give it: it owns its instance and the memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Unmoved(pub(crate) ());
 
 /// A backend cannot be used here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

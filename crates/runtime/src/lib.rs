@@ -24,7 +24,7 @@ mod state;
 
 pub use backend::{
     Backend, BackendError, BackendOptions, Bindings, Description, Executable, Instance, KernelInfo, Prepared,
-    Stages, Unavailable,
+    Stages, Unavailable, Unmoved,
 };
 pub use cache::{CacheInfo, cache_info, clear_cache, set_cache_limit};
 pub use compile::{Definition, Options, compile, specialise};

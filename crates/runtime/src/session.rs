@@ -3,7 +3,7 @@
 use crate::error::RunError;
 use crate::profile::profile;
 use crate::program::{Outputs, check};
-use crate::{Bindings, Instance, Params, Prepared, Profile, Program};
+use crate::{Bindings, Instance, Params, Prepared, Profile, Program, Unmoved};
 use wootz_ir::{HostTensor, Role};
 
 /// One run at a time of a program over some parameters. Different sessions run at once.
@@ -16,6 +16,8 @@ pub struct Session {
     instance: Box<dyn Instance>,
     inputs: Vec<Option<HostTensor>>,
     outputs: Vec<HostTensor>,
+    /// Whether something was bound since the last run, which the instance does not know.
+    rebound: bool,
 }
 
 impl Session {
@@ -39,7 +41,7 @@ impl Session {
             );
         }
         let instance = program.take_instance()?;
-        Ok(Session { program, params, generation, prepared, instance, inputs, outputs })
+        Ok(Session { program, params, generation, prepared, instance, inputs, outputs, rebound: true })
     }
 
     /// The program.
@@ -62,6 +64,7 @@ impl Session {
             ));
         };
         check(input, "input", &tensor)?;
+        self.rebound = true;
         self.inputs[index] = Some(tensor);
         Ok(())
     }
@@ -74,6 +77,7 @@ impl Session {
                 "only inputs are written by hand: parameters come from the session's `Params`",
             ));
         };
+        self.rebound = true;
         if self.inputs[index].is_none() {
             let zeros = HostTensor::zeros(input.ty.dtype, &input.ty.shape.concrete().unwrap_or_default());
             let out_of_memory =
@@ -88,7 +92,8 @@ impl Session {
         let program = self.program.clone();
         profile(program.executable(), runs, |trace| {
             self.ready()?;
-            let mut slots = Slots { inputs: &self.inputs, outputs: &mut self.outputs, cancelled: None };
+            let mut slots =
+                Slots { inputs: &self.inputs, outputs: &mut self.outputs, cancelled: None, unmoved: None };
             Ok(self.instance.run_traced(&self.prepared, &mut slots, trace)?)
         })
     }
@@ -105,9 +110,16 @@ impl Session {
     }
 
     fn run_watched(&mut self, cancelled: Option<&dyn Fn() -> bool>) -> Result<(), RunError> {
-        self.ready()?;
-        let mut slots = Slots { inputs: &self.inputs, outputs: &mut self.outputs, cancelled };
+        if self.rebound || self.params.generation() != self.generation {
+            self.ready()?;
+        }
+        // An output that its reader keeps is not written to: the run is given other memory.
+        let unmoved = !self.rebound && !self.outputs.iter().any(HostTensor::is_shared);
+        let unmoved = unmoved.then_some(Unmoved(()));
+        self.rebound = true;
+        let mut slots = Slots { inputs: &self.inputs, outputs: &mut self.outputs, cancelled, unmoved };
         self.instance.run(&self.prepared, &mut slots)?;
+        self.rebound = false;
         if self.program.nan_check() { self.check_nans() } else { Ok(()) }
     }
 
@@ -120,19 +132,25 @@ impl Session {
         self.program.check_nans(&self.outputs, || args.collect())
     }
 
-    /// Takes in written parameters and sees that every input is bound.
+    /// Takes in written parameters and sees that every input is bound, to a tensor of its type.
     fn ready(&mut self) -> Result<(), RunError> {
         if self.params.generation() != self.generation {
             self.refresh()?;
         }
-        if let Some(i) = self.inputs.iter().position(Option::is_none) {
-            let input = &self.program.signature().inputs[i];
-            let given_up = input.role != Role::Input && !self.program.executable().reads(i);
-            if !given_up {
-                return Err(RunError::Missing {
-                    name: input.name.to_string(),
-                    expected: Box::new(input.ty.clone()),
-                });
+        for (i, (tensor, input)) in self.inputs.iter().zip(&self.program.signature().inputs).enumerate() {
+            match tensor {
+                // Who was lent it may have put another tensor in its place.
+                Some(tensor) if input.role == Role::Input => check(input, "input", tensor)?,
+                Some(_) => {}
+                None => {
+                    let given_up = input.role != Role::Input && !self.program.executable().reads(i);
+                    if !given_up {
+                        return Err(RunError::Missing {
+                            name: input.name.to_string(),
+                            expected: Box::new(input.ty.clone()),
+                        });
+                    }
+                }
             }
         }
         Ok(())
@@ -165,6 +183,7 @@ impl Session {
             }
         }
         self.generation = bound.generation;
+        self.rebound = true;
         Ok(())
     }
 }
@@ -173,6 +192,7 @@ struct Slots<'a> {
     inputs: &'a [Option<HostTensor>],
     outputs: &'a mut [HostTensor],
     cancelled: Option<&'a dyn Fn() -> bool>,
+    unmoved: Option<Unmoved>,
 }
 
 impl Bindings for Slots<'_> {
@@ -182,6 +202,10 @@ impl Bindings for Slots<'_> {
 
     fn output(&mut self, index: usize) -> &mut [u8] {
         self.outputs[index].bytes_mut()
+    }
+
+    fn unmoved(&self) -> Option<Unmoved> {
+        self.unmoved
     }
 
     fn cancelled(&self) -> bool {

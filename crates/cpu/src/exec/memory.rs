@@ -51,7 +51,7 @@ impl Buffers {
     }
 
     /// A pointer to a piece. It may be written through only while the buffers are exclusively the caller's.
-    pub(super) fn piece(&self, index: usize) -> *mut u8 {
+    pub(crate) fn piece(&self, index: usize) -> *mut u8 {
         self.pieces[index].as_ptr()
     }
 }
@@ -67,33 +67,34 @@ pub(crate) struct Memory {
     pub(super) table: Vec<*mut u8>,
     /// The arguments of the kernel being run.
     pub(super) args: Vec<*mut u8>,
-    /// Whether the table of the plan itself knows the arena and the constants, which stay where they are.
-    pub(super) is_bound: bool,
 }
 
-// SAFETY: the pointers to the memory itself and to the program's constants move with it; the others are set anew at each run, and used
-// during it only.
+// SAFETY: the pointers to the memory itself and to the program's constants move with it; the others are used only during a run, whose
+// caller vouches for them.
 unsafe impl Send for Memory {}
 
 impl Memory {
     /// Memory for a program; the number of bytes that could not be had as an error.
     pub(crate) fn new(program: &Program) -> Result<Memory, usize> {
         let zeroed = |bytes: usize| Bytes::zeroed(bytes).ok_or(bytes);
-        Ok(Memory {
+        let mut memory = Memory {
             arena: zeroed(program.arena())?,
             work: zeroed(program.work * program.threads)?,
             scratch: zeroed(program.scratch)?,
             table: vec![std::ptr::null_mut(); program.table],
             args: vec![std::ptr::null_mut(); program.most_args],
-            is_bound: false,
-        })
+        };
+        memory.bind_own(program.main());
+        Ok(memory)
+    }
+
+    /// Says where a [foreign](Program::foreign) buffer lies, until it is said anew.
+    pub(crate) fn bind(&mut self, entry: usize, at: *mut u8) {
+        self.table[entry] = at;
     }
 
     /// Fills in what stays the same in the table of the plan itself.
-    pub(super) fn bind_own(&mut self, main: &Routine) {
-        if std::mem::replace(&mut self.is_bound, true) {
-            return;
-        }
+    fn bind_own(&mut self, main: &Routine) {
         let arena = self.arena.as_mut_ptr();
         for (slot, place) in self.table[main.table..].iter_mut().zip(&main.places) {
             match place {

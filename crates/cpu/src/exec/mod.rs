@@ -29,7 +29,7 @@ use wootz_plan::{BufferId, CumsumStep, LinalgStep, Place, ScatterStep, SegmentSt
 
 pub(crate) use compile::plans;
 pub(crate) use memory::{Buffers, Bytes, Memory};
-pub(crate) use run::{Cancelled, Io, PrepareError};
+pub(crate) use run::{Cancelled, PrepareError};
 
 /// A plan cannot be compiled.
 #[derive(Clone, Debug, thiserror::Error)]

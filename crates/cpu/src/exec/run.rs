@@ -14,16 +14,6 @@ use wootz_runtime::{StepId, Trace};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cancelled;
 
-/// Where a run finds its inputs and outputs.
-pub(crate) trait Io {
-    /// The memory of an input.
-    fn input(&mut self, index: usize) -> *mut u8;
-    /// The memory of an output.
-    fn output(&mut self, index: usize) -> *mut u8;
-    /// Whether to stop.
-    fn cancelled(&self) -> bool;
-}
-
 /// Nanoseconds of a task that is worth handing to a thread.
 const TASK: f64 = 5_000.0;
 /// Bytes that one thread copies in a nanosecond.
@@ -99,45 +89,62 @@ impl Pair {
 }
 
 impl Program {
+    /// The entries of the pointer table that [`Program::run`]'s caller fills: where inputs, outputs and what was prepared lie.
+    pub(crate) fn foreign(&self) -> impl Iterator<Item = (usize, Place)> {
+        let main = self.main();
+        main.foreign.iter().map(|id| id.0 as usize).map(|at| (main.table + at, main.places[at]))
+    }
+
     /// Runs the steps, and records them.
     ///
     /// # Safety
-    /// `io`'s pointers are valid for the inputs and outputs of the plan, outputs for writing, and aligned for their
-    /// dtypes; outputs overlap nothing but the inputs whose buffers they are. `prepared` is what
-    /// [`Program::prepare`] filled, `memory` was made for this program.
+    /// `memory` was made for this program, and every [foreign](Program::foreign) entry of it that the steps use is
+    /// [bound](Memory::bind): to memory that is valid for the input or output of the plan, outputs for writing, and aligned
+    /// for its dtype, and to what [`Program::prepare`] filled. Outputs overlap nothing but the inputs whose buffers they are.
     pub(crate) unsafe fn run(
         &self,
         memory: &mut Memory,
-        prepared: &Buffers,
-        io: &mut dyn Io,
-        mut trace: Option<&mut Trace>,
+        cancelled: &dyn Fn() -> bool,
+        trace: Option<&mut Trace>,
     ) -> Result<Result<(), Cancelled>, PoolError> {
-        // SAFETY: the caller's contract.
-        unsafe { self.bind(memory, prepared, io) };
         let main = self.main();
-        let cell = trace.as_mut().map(|trace| RefCell::new(std::mem::take(*trace)));
-        // SAFETY: as above; all buffers are bound.
+        let Some(trace) = trace else {
+            // SAFETY: the caller's contract.
+            return self.with_team(main.steps.cost, |team| unsafe {
+                self.steps(team, memory, &main.steps, main, cancelled, None)
+            });
+        };
+        let cell = RefCell::new(std::mem::take(trace));
+        // SAFETY: the caller's contract.
         let done = self.with_team(main.steps.cost, |team| unsafe {
-            self.steps(team, memory, &main.steps, main, &|| io.cancelled(), cell.as_ref())
+            self.steps(team, memory, &main.steps, main, cancelled, Some(&cell))
         });
-        if let (Some(trace), Some(cell)) = (trace, cell) {
-            *trace = cell.into_inner();
-        }
+        *trace = cell.into_inner();
         done
     }
 
     /// Computes the prepared buffers.
     ///
     /// # Safety
-    /// As [`Program::run`], for the inputs that the prepare part reads; nobody else has `prepared`.
-    pub(crate) unsafe fn prepare(&self, prepared: &mut Buffers, io: &mut dyn Io) -> Result<(), PrepareError> {
+    /// `input` gives memory that is valid for every input that the prepare part reads, and aligned for its dtype; nobody else
+    /// has `prepared`.
+    pub(crate) unsafe fn prepare(
+        &self,
+        prepared: &mut Buffers,
+        input: &dyn Fn(usize) -> *mut u8,
+    ) -> Result<(), PrepareError> {
         let main = self.main();
         if main.prepare.ops.is_empty() {
             return Ok(());
         }
         let mut memory = Memory::new(self).map_err(PrepareError::Memory)?;
-        // SAFETY: the caller's contract.
-        unsafe { self.bind(&mut memory, prepared, io) };
+        for (entry, place) in self.foreign() {
+            match place {
+                Place::Input(i) => memory.bind(entry, input(i)),
+                Place::Prepared(i) => memory.bind(entry, prepared.piece(i)),
+                Place::Output(_) | Place::Arena(_) | Place::Constant(_) => {}
+            }
+        }
         self.with_team(main.prepare.cost, |team| {
             // SAFETY: as above; all buffers are bound. Nothing cancels it.
             let done = unsafe { self.steps(team, &mut memory, &main.prepare, main, &|| false, None) };
@@ -149,24 +156,6 @@ impl Program {
     /// Runs `f` with as many threads as `cost` is worth.
     fn with_team<R>(&self, cost: f64, f: impl FnOnce(&Team<'_>) -> R) -> Result<R, PoolError> {
         pool::session_for(self.threads, cost, f)
-    }
-
-    /// Fills the plan's own pointer table.
-    ///
-    /// # Safety
-    /// As [`Program::run`].
-    unsafe fn bind(&self, memory: &mut Memory, prepared: &Buffers, io: &mut dyn Io) {
-        let main = self.main();
-        memory.bind_own(main);
-        let table = &mut memory.table[main.table..];
-        for at in main.foreign.iter().map(|buffer| buffer.0 as usize) {
-            match main.places[at] {
-                Place::Input(i) => table[at] = io.input(i),
-                Place::Output(i) => table[at] = io.output(i),
-                Place::Prepared(i) => table[at] = prepared.piece(i),
-                Place::Arena(_) | Place::Constant(_) => {}
-            }
-        }
     }
 
     /// # Safety
@@ -208,6 +197,10 @@ impl Run<'_> {
     /// # Safety
     /// As [`Program::run`]; the routine's table is filled.
     unsafe fn steps(&self, routine: &Routine, steps: &Steps) -> Result<(), Cancelled> {
+        if steps.pauses.is_empty() && self.trace.is_none() {
+            // SAFETY: the caller's contract.
+            return steps.ops.iter().try_for_each(|step| unsafe { self.step(routine, step) });
+        }
         let mut start = 0;
         for end in steps.pauses.iter().copied().chain([steps.ops.len()]) {
             if start > 0 && (self.cancelled)() {
@@ -306,13 +299,13 @@ impl Run<'_> {
     /// As [`Run::steps`].
     unsafe fn kernel(&self, code: &Code, args: &[*mut u8]) {
         let units = code.units();
-        let work = Work { code, args, work: self.work, stride: self.program.work };
         let tasks = self.tasks(code.cost(), units);
         // SAFETY: the caller's contract; parts of the units are disjoint.
         unsafe {
             if tasks <= 1 {
-                return work.run(0..units, 0);
+                return code.run(args, 0..units, self.work);
             }
+            let work = Work { code, args, work: self.work, stride: self.program.work };
             self.team.run(tasks, &|task, worker| work.run(part(units, tasks, task), worker));
         }
     }

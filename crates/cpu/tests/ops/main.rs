@@ -8,5 +8,6 @@ mod graphs;
 mod math;
 mod memory;
 mod samples;
+mod session;
 mod sums;
 mod support;

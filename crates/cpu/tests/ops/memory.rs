@@ -183,3 +183,20 @@ fn memory_need_not_be_aligned() {
         }
     }
 }
+
+#[test]
+fn memory_of_another_size_is_an_error() {
+    let graph: Graph = text::parse(r#"graph(%x: f32[70] = input "x") { %y = mul %x, %x return "y" = %y }"#)
+        .expect("well formed");
+    for isa in Isa::available() {
+        let executable = compile_graph(&graph, Optimize::Full, isa, 1);
+        let prepared = executable.prepare(&[None]).expect("nothing to prepare");
+        let mut instance = executable.instance().expect("memory");
+        for (input, output) in [(69, 70), (70, 69)] {
+            let vec = |elements: usize| vec![0; elements * 4 + 16];
+            let mut memory = Shifted { inputs: vec![vec(input)], outputs: vec![vec(output)] };
+            let error = instance.run(&prepared, &mut memory).expect_err("too short");
+            assert!(error.to_string().contains("276 bytes"), "{error}");
+        }
+    }
+}
