@@ -5,8 +5,9 @@ figure of wootz's own: the time from a model to its source, and what a call of a
 
 Both sides are built from the same numbers, agree before anything is timed, and take turns: rounds of several calls each, the order
 changing from round to round. The ratio of a round is the hand-written side's time over the generated one's; what is printed is the
-median of the ratios with the interval that holds the true median with a probability of 95 %. Where arrays lie in memory differs from
-process to process and moves times by a few per cent, so a steady row is made of the rounds of several processes.
+median of the ratios with the interval that holds the true median with a probability of 95 %. Where arrays lie in memory moves times by
+a few per cent, and one side's arrays would change where the other's lie: in a steady row each side has a process of its own, and
+the row is made of several such pairs.
 
 `python bench/generated all --json FILE` measures every row of the table, each in a process of its own, and writes them to a file.
 """
@@ -135,19 +136,35 @@ def interval(values):
     return ordered[max(low, 0)], ordered[min(high, n - 1)]
 
 
+def bootstrap(groups, resamples=2000):
+    """The 95 % interval of the median of the groups' medians: groups drawn with replacement, and then values of each."""
+    rng = np.random.default_rng(0)
+    values = np.array(groups)
+    chosen = values[rng.integers(0, len(values), (resamples, len(values)))]
+    drawn = np.take_along_axis(chosen, rng.integers(0, values.shape[1], chosen.shape), axis=2)
+    medians = np.median(np.median(drawn, axis=2), axis=1)
+    return tuple(float(bound) for bound in np.percentile(medians, (2.5, 97.5)))
+
+
+def timed(call):
+    """Seconds a call, of so many calls."""
+
+    def seconds(calls):
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        return (time.perf_counter() - start) / calls
+
+    return seconds
+
+
 def measure(sides, seconds, rounds):
-    """Seconds a call of each side, round by round."""
-    start = time.perf_counter()
-    sides[0]()
-    once = time.perf_counter() - start
-    calls = max(1, min(10_000, int(seconds / rounds / 2 / max(once, 1e-7))))
+    """Seconds a call of each side, round by round; a side gives the seconds a call of so many calls."""
+    calls = max(1, min(10_000, int(seconds / rounds / 2 / max(sides[0](1), 1e-7))))
     times = ([], [])
     for round_ in range(rounds):
         for i in (0, 1) if round_ % 2 == 0 else (1, 0):
-            start = time.perf_counter()
-            for _ in range(calls):
-                sides[i]()
-            times[i].append((time.perf_counter() - start) / calls)
+            times[i].append(sides[i](calls))
     return times
 
 
@@ -207,37 +224,66 @@ class Pair:
         return self.baselines().density(self.arrays, self.point, self.data, **jit)
 
 
+class Served:
+    """One side in a process of its own, which makes calls when it is told to."""
+
+    def __init__(self, side, folder):
+        self.numbers = Path(folder) / f"{side}.npz"
+        command = [sys.executable, *sys.argv, "--only", side, "--serve", str(self.numbers)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def ready(self):
+        """Waits until its first calls are made; their numbers."""
+        if self.process.stdout.readline() != "ready\n":
+            raise SystemExit("a side was not built: see above")
+        with np.load(self.numbers) as numbers:
+            return dict(numbers)
+
+    def seconds(self, calls):
+        """Seconds a call."""
+        self.process.stdin.write(f"{calls}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline()) / calls
+
+
+def serve(run, outputs, numbers):
+    """The other end of `Served`."""
+    run()
+    np.savez(numbers, **outputs())
+    # Once more: what a first call leaves to a second.
+    run()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        start = time.perf_counter()
+        for _ in range(int(line)):
+            run()
+        print(time.perf_counter() - start, flush=True)
+
+
 def steady(pair, args):
-    """Calls of both sides in turn, in several processes."""
+    """Calls of both sides in turn, each side in a process of its own, in several pairs of processes."""
     found = []
     for i in range(args.processes):
-        command = [sys.executable, *sys.argv, "--only", "rounds", "--seconds", str(args.seconds / args.processes)]
-        # Whichever side is made first may find better places in memory.
-        command += ["--first", ("ours", "theirs")[i % 2]]
-        found.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
-    mine, hand = ([time for times in found for time in times[side]] for side in ("ours", "theirs"))
-    row = report(args, [h / m for m, h in zip(mine, hand)])
-    of_processes = [statistics.median(h / m for m, h in zip(times["ours"], times["theirs"])) for times in found]
-    mine, hand = (statistics.median(side) for side in (mine, hand))
+        order = ("ours", "theirs") if i % 2 == 0 else ("theirs", "ours")
+        with tempfile.TemporaryDirectory() as folder, Served(order[0], folder) as first, Served(order[1], folder) as second:
+            sides = dict(zip(order, (first, second)))
+            agree(sides["ours"].ready(), sides["theirs"].ready())
+            in_turn = [sides[side].seconds for side in ("ours", "theirs")]
+            found.append(measure(in_turn, args.seconds / args.processes, args.rounds))
+    of_processes = [[h / m for m, h in zip(*times)] for times in found]
+    row = report(args, of_processes)
+    mine, hand = (statistics.median(time for times in found for time in times[side]) for side in (0, 1))
     print(f"  a call: generated {mine * 1e3:.4f} ms, hand-written {hand * 1e3:.4f} ms")
-    print(f"  of each process: {', '.join(f'{ratio:.3f}' for ratio in of_processes)}")
-    return {**row, "processes": of_processes, "generated_s": mine, "handwritten_s": hand}
-
-
-def rounds_of(pair, args):
-    """The rounds of one process."""
-    if args.first == "ours":
-        _, ours, our_outputs = pair.ours()
-        theirs, their_outputs = pair.theirs()
-    else:
-        theirs, their_outputs = pair.theirs()
-        _, ours, our_outputs = pair.ours()
-    ours(), theirs()
-    agree(our_outputs(), their_outputs())
-    # Both once more: what a first call leaves to a second.
-    ours(), theirs()
-    mine, hand = measure((ours, theirs), args.seconds, args.rounds)
-    print(json.dumps({"ours": mine, "theirs": hand}))
+    medians = [statistics.median(ratios) for ratios in of_processes]
+    print(f"  of each pair of processes: {', '.join(f'{ratio:.3f}' for ratio in medians)}")
+    return {**row, "processes": medians, "generated_s": mine, "handwritten_s": hand}
 
 
 def compiling(pair, args):
@@ -254,7 +300,7 @@ def compiling(pair, args):
             times[i].append(time.perf_counter() - start)
     if args.mode == "inference":
         agree(our_outputs(), their_outputs())
-    row = report(args, [h / m for m, h in zip(*times)])
+    row = report(args, [[h / m for m, h in zip(*times)]])
     mine, hand = (statistics.median(side) for side in times)
     print(f"  first call: generated {mine:.3f} s, hand-written {hand:.3f} s ({mine / hand:.2f} of it)")
     return {**row, "generated_s": mine, "handwritten_s": hand}
@@ -332,7 +378,8 @@ def overhead(pair, args):
 
     for side in (whole, inner) * 2:
         side()
-    times = [[seconds / CALLS for seconds in side] for side in measure((whole, inner), args.seconds, args.rounds)]
+    sides = [timed(side) for side in (whole, inner)]
+    times = [[seconds / CALLS for seconds in side] for side in measure(sides, args.seconds, args.rounds)]
     extra = [(w - i) * 1e6 for w, i in zip(*times)]
     low, high = interval(extra)
     allowed = 1 + 0.05 * len(program.held)
@@ -357,11 +404,11 @@ def memory(pair, args):
 
 
 def alone(pair, args):
-    """One side: its largest memory, in KiB, up to the end of each phase. Or rounds of both sides."""
-    if args.only == "rounds":
-        return rounds_of(pair, args)
+    """One side: its largest memory, in KiB, up to the end of each phase; or calls when told to."""
+    run, outputs = pair.ours()[1:] if args.only == "ours" else pair.theirs()
+    if args.serve:
+        return serve(run, outputs, args.serve)
     peaks = {}
-    run = pair.ours()[1] if args.only == "ours" else pair.theirs()[0]
     for phase, calls in (("compile", 1), (args.mode, 20)):
         for _ in range(calls):
             run()
@@ -378,10 +425,13 @@ def title(args):
     return " ".join(word for word in words if word)
 
 
-def report(args, ratios):
-    low, high = interval(ratios)
-    print(f"{title(args)}: ratio {statistics.median(ratios):.3f} [{low:.3f}, {high:.3f}] over {len(ratios)} rounds")
-    return {"ratio": statistics.median(ratios), "low": low, "high": high, "rounds": len(ratios)}
+def report(args, groups):
+    """The median ratio, of the rounds of each group of processes."""
+    median = statistics.median(statistics.median(ratios) for ratios in groups)
+    low, high = bootstrap(groups) if len(groups) > 1 else interval(groups[0])
+    rounds = sum(map(len, groups))
+    print(f"{title(args)}: ratio {median:.3f} [{low:.3f}, {high:.3f}] over {rounds} rounds")
+    return {"ratio": median, "low": low, "high": high, "rounds": rounds}
 
 
 MODES = ("inference", "training")
@@ -477,10 +527,10 @@ def main():
     parser.add_argument("--json", help="the file to write what was measured to")
     parser.add_argument("--rows", nargs="*", help='of `all`, these rows only: "jax mlp --mode training"')
     parser.add_argument("--limit", type=float, default=900.0, help="of `all`, the seconds after which a row is given up")
-    parser.add_argument("--rounds", type=int, default=31, help="of a process")
-    parser.add_argument("--processes", type=int, default=5, help="of a steady row")
-    parser.add_argument("--only", choices=("ours", "theirs", "rounds"), help=argparse.SUPPRESS)
-    parser.add_argument("--first", choices=("ours", "theirs"), default="ours", help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=31, help="of a pair of processes")
+    parser.add_argument("--processes", type=int, default=5, help="pairs of processes of a steady row")
+    parser.add_argument("--only", choices=("ours", "theirs"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.framework == "all":
         return everything(args)

@@ -35,7 +35,7 @@ def perceptron(case, params, x):
 def transformer(case, params, x):
     _, _, _, heads, layers = case.sizes
     h = params["embedding.weight"][x] + params["position.weight"]
-    batch, length, width = h.shape
+    batch, length, _ = h.shape
     for i in range(layers):
         name = f"layers.{i}."
         a = layer_norm(params, f"{name}norm1", h)
