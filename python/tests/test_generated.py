@@ -330,7 +330,7 @@ def test_a_framework_that_is_missing_or_too_old_is_named_with_what_installs_it(m
     old = types.ModuleType("jax")
     old.__version__ = "0.4.1"
     monkeypatch.setitem(sys.modules, "jax", old)
-    message = 'backend "jax" needs jax 0.8 or newer, found 0.4.1: pip install "jax>=0.8"'
+    message = 'backend "jax" needs jax 0.9 or newer, found 0.4.1: pip install "jax>=0.9"'
     with pytest.raises(wz.BackendError, match=f"^{re.escape(message)}$"):
         wz.compile(MODEL, INPUTS, backend="jax")
     monkeypatch.setitem(sys.modules, "torch", None)
@@ -339,7 +339,7 @@ def test_a_framework_that_is_missing_or_too_old_is_named_with_what_installs_it(m
         wz.compile(MODEL, INPUTS, backend="torch")
 
 
-@pytest.mark.parametrize(("module", "oldest"), [("torch", "2.5"), ("jax", "0.8")])
+@pytest.mark.parametrize(("module", "oldest"), [("torch", "2.5"), ("jax", "0.9")])
 @pytest.mark.parametrize("found", [None, "0.4.1+cpu"])
 def test_a_bridge_without_its_framework_says_what_installs_it(module, oldest, found):
     there = "None" if found is None else f"types.ModuleType('{module}'); sys.modules['{module}'].__version__ = '{found}'"

@@ -11,7 +11,7 @@ from wootz.backends import Framework, _cache
 class Jax(Framework):
     """`device`: a `jax.Device` or the name of a platform. `precision`: as `jax.default_matmul_precision`."""
 
-    name, package, oldest, install = "jax", "jax", (0, 8), "jax"
+    name, package, oldest, install = "jax", "jax", (0, 9), "jax"
     jit = caches = True
 
     def check(self) -> None:

@@ -10,7 +10,7 @@ from wootz.backends import Framework
 class Mlx(Framework):
     """`device`: "cpu", "gpu", or an `mlx.core.Device`."""
 
-    name, package, oldest, install = "mlx", "mlx.core", (0, 20), "mlx"
+    name, package, oldest, install = "mlx", "mlx.core", (0, 32), "mlx"
 
     def check(self) -> None:
         given, self.device = self.device, None
