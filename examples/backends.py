@@ -22,7 +22,7 @@ def spirals(rng, points):
 
 def epochs(step, state, places, which, count):
     """Trains for some epochs; gives the state and the losses of the last one."""
-    losses = []
+    losses: list[float] = []
     for _ in range(count):
         losses = []
         for start in range(0, len(places) - BATCH + 1, BATCH):
@@ -44,10 +44,10 @@ def main() -> None:
     model = nn.mlp([2, 64, 64, 2])
     training = nn.training(model, loss=nn.cross_entropy, optimizer=nn.adamw(1e-2))
 
-    checkpoint = None
+    checkpoint = ""
     for backend in args.backends:
         step = wz.compile(training, {"x": wz.f32[BATCH, 2], "y": wz.i64[BATCH]}, backend=backend)
-        state = step.init(seed=0) if checkpoint is None else step.state(wz.load(checkpoint))
+        state = step.state(wz.load(checkpoint)) if checkpoint else step.init(seed=0)
         state, losses = epochs(step, state, places, which, args.epochs)
         print(f"{backend}: loss {np.mean(losses):.4f} after {args.epochs} epochs")
         # Names with arrays, whoever holds them.
