@@ -262,7 +262,7 @@ impl<'k> Generator<'k> {
         let pressure = self.registers.read(body, &reduced, self.stage_index);
         let copies = self.copies_of(pressure.max(1), body.len(), reduces, count);
         // Partial result i takes in element i, i + LANES, …
-        let steps = if reduces { self.partial_vectors() } else { copies };
+        let steps = if reduces { copies.max(self.partial_vectors()) } else { copies };
         let step = steps * lanes;
         let (tail, done) = (self.asm.label(), self.asm.label());
         let stampable = self.is_stampable(stage, pieces);
@@ -407,9 +407,7 @@ impl<'k> Generator<'k> {
     fn copies_of(&self, pressure: usize, length: usize, reduces: bool, count: Option<usize>) -> usize {
         let free = self.registers.free_vectors().saturating_sub(SPARE);
         let mut copies = MOST_COPIES;
-        if reduces {
-            copies = copies.min(self.partial_vectors());
-        }
+        let partials = self.partial_vectors();
         while copies > 1 {
             let long = count.is_some_and(|n| !reduces && n < copies * self.shape.lanes);
             // Whole vectors without a tail are better than more vectors at once.
@@ -417,7 +415,9 @@ impl<'k> Generator<'k> {
             let uneven = !reduces && !even(copies) && even(copies / 2) && count.is_some_and(|n| n < 256);
             // Enough in flight, and no longer than the processor's cache of decoded instructions bears.
             let enough = copies == 2 || copies * length <= MOST_INSTRUCTIONS;
-            if copies * pressure <= free && enough && !long && !uneven {
+            // Several vectors that go into the same partial results leave nothing to a tail.
+            let whole = !reduces || copies <= partials || even(copies);
+            if copies * pressure <= free && enough && whole && !long && !uneven {
                 break;
             }
             copies /= 2;

@@ -153,7 +153,7 @@ impl Generator<'_> {
         if self.mode == Mode::Tail {
             return self.fold_tail(partials, x, length);
         }
-        let step = self.first + copy;
+        let step = (self.first + copy) % self.partial_vectors();
         if let Some(&register) = partials.held.get(step) {
             return match partials.nan {
                 Some(nan) => self.fold_number(partials, nan, register, x),
