@@ -1,4 +1,4 @@
-"""What an engineer of JAX would write for the models of the comparison: pure functions under one `jax.jit`, donated state.
+"""What an engineer of JAX would write for the models of the comparison, tuned: pure functions under one `jax.jit`, the state donated.
 
 Each function gives `run()`, which makes one inference or one training step, and `outputs()`, the numbers of the last one as
 NumPy arrays: {"output": …} or {"loss": …, "PARAMETER": …}.

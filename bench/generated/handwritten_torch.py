@@ -144,12 +144,20 @@ def density(a, point, data, jit):
         scaled = (auxiliary - pars[centres]) / widths
         return poisson.sum() - 0.5 * (scaled * scaled).sum() + constant
 
-    compute = torch.compile(logpdf) if jit else logpdf
-    point, data = tensor(point).requires_grad_(), tensor(data)
+    point, data = tensor(point), tensor(data)
     last = {}
+    if jit:
+        # One compiled function of both: autograd's own backward pass is a second one, entered through its engine.
+        compute = torch.compile(torch.func.grad_and_value(logpdf))
+
+        def run_compiled():
+            last["gradient"], last["value"] = compute(point, data)
+
+        return run_compiled, lambda: {name: value.numpy() for name, value in last.items()}
+    point.requires_grad_()
 
     def run():
-        value = compute(point, data)
+        value = logpdf(point, data)
         (last["gradient"],) = torch.autograd.grad(value, point)
         last["value"] = value
 
