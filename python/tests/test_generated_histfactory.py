@@ -135,6 +135,33 @@ def test_fits_and_statistics_are_pure_functions_of_jax():
     assert np.asarray(by[0]).max() > 0
 
 
+@pytest.mark.skipif("jax" not in INSTALLED, reason="JAX is not installed")
+def test_statistics_start_where_the_last_ones_ended():
+    import jax
+
+    workspace = wz.histfactory.workload("complex-8p")
+    model = workspace.model()
+    data = np.asarray(workspace.data(model))
+    toys, init = np.stack([data, data * 1.02, data * 0.97]), np.asarray(model.config.suggested_init)
+    compiled = lambda graph: jax.vmap(wz.compile(graph, {}, backend="jax").function, in_axes=(None, 0, 0))  # noqa: E731
+    usual = wz.compile(model.test_statistic_graph("qtilde"))
+    graphs = [model.test_statistic_graph("qtilde", max_evaluations=n, warm=True) for n in (200, 3)]
+    assert list(usual.outputs) == ["value", "mu_hat"]
+    with jax.enable_x64(True):
+        whole, short = (jax.jit(compiled(graph)) for graph in graphs)
+        first = whole(1.0, toys, np.stack([init] * 3))
+        # From the best fits nothing is left to do; from the initial values three evaluations are too few.
+        near, far = short(1.0, toys, first["parameters"]), short(1.0, toys, np.stack([init] * 3))
+        slope = jax.jit(jax.grad(lambda start: whole(1.0, toys, start)["value"].sum()))(first["parameters"])
+    for i, toy in enumerate(toys):
+        expected = usual(mu=np.array(1.0), data=toy)
+        np.testing.assert_allclose(np.asarray(first["value"])[i], expected["value"], rtol=1e-10)
+        np.testing.assert_allclose(np.asarray(near["mu_hat"])[i], expected["mu_hat"], rtol=1e-8)
+    assert np.isnan(np.asarray(far["mu_hat"])).all()
+    np.testing.assert_array_equal(np.asarray(far["parameters"]), np.stack([init] * 3))
+    assert not np.asarray(slope).any()
+
+
 @pytest.mark.parametrize("backend", INSTALLED)
 def test_test_statistics_are_the_native_ones(backend):
     workspace = wz.histfactory.workload("complex-8p")

@@ -335,7 +335,7 @@ class HistFactoryModel:
         """
         A graph of the model by name: `rates`, `sample_rates`, `expected_data` or `logpdf`, with these templates as inputs.
         """
-    def hypotest_graph(self, /, name: str, templates: SupportsGetItem[int, str], recomputed: bool, max_evaluations: SupportsIndex) -> Graph:
+    def hypotest_graph(self, /, name: str, templates: SupportsGetItem[int, str], recomputed: bool, max_evaluations: SupportsIndex, warm: bool) -> Graph:
         """
         An asymptotic test by a statistic's name as a graph, with these templates as inputs.
         """
@@ -347,7 +347,7 @@ class HistFactoryModel:
         """
         Where a sample of a channel stands in the template `nominal`.
         """
-    def statistic_graph(self, /, name: str, templates: SupportsGetItem[int, str], recomputed: bool, max_evaluations: SupportsIndex) -> Graph:
+    def statistic_graph(self, /, name: str, templates: SupportsGetItem[int, str], recomputed: bool, max_evaluations: SupportsIndex, warm: bool) -> Graph:
         """
         A test statistic by name as a graph, with these templates as inputs.
         """

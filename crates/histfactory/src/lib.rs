@@ -25,8 +25,8 @@ pub use histogram::{Ends, Events, SoftHistogram, Spread};
 pub use infer::{
     Convergence, Density, Derivatives, EmptyBin, Evaluation, Fit, FitOptions, GoodnessOfFit, Hypotest,
     HypotestOptions, Impact, Inference, InferenceError, InferenceOptions, Interval, LimitOptions,
-    NotConverged, Objective, ObjectiveData, Observer, Prediction, Pull, Scan, Significance, Starts,
-    Statistic, TestStatistic, ToyOptions, Toys, UpperLimit, Which, Yield,
+    NotConverged, Objective, ObjectiveData, Observer, Prediction, ProfileOptions, Pull, Scan, Significance,
+    Starts, Statistic, TestStatistic, ToyOptions, Toys, UpperLimit, Which, Yield,
 };
 pub use model::{
     ChannelConfig, Config, Constraint, Constraints, HistosysCode, Model, ModelError, ModelOptions,

@@ -6,7 +6,7 @@ use wootz_cpu::Cpu;
 use wootz_histfactory::workload::Workload;
 use wootz_histfactory::{
     Convention, FitOptions, GraphOptions, HypotestOptions, Inference, InferenceOptions, Model, ModelOptions,
-    Objective, ObjectiveData, Starts, Statistic, Template, Which,
+    Objective, ObjectiveData, ProfileOptions, Starts, Statistic, Template, Which,
 };
 use wootz_ir::{DType, Dim, Graph, HostTensor};
 use wootz_runtime::{Definition, Options, Params, compile};
@@ -19,6 +19,10 @@ fn run(graph: Graph, inputs: &[(&str, &[usize], &[f64])]) -> Vec<Vec<f64>> {
         inputs.iter().map(|(name, dims, x)| (*name, HostTensor::from_f64(DType::F64, dims, x))).collect();
     let outputs = program.run(&Params::new([]), &inputs).expect("a program runs");
     outputs.iter().map(|(_, tensor)| tensor.to_f64()).collect()
+}
+
+fn cold(max_evaluations: usize) -> ProfileOptions {
+    ProfileOptions { max_evaluations, warm: false }
 }
 
 fn close(got: &[f64], expected: &[f64], tolerance: f64) {
@@ -60,7 +64,8 @@ fn statistics_are_those_of_the_driver_over_toys_and_hypotheses() {
         let sets = toys(&model, &data, 6);
         let mus = [0.2, 0.7, 1.0, 1.4, 2.0, 3.0];
         for statistic in [Statistic::QmuTilde, Statistic::TmuTilde] {
-            let graph = model.test_statistic_graph(statistic, &GraphOptions::default(), EVALUATIONS).unwrap();
+            let graph =
+                model.test_statistic_graph(statistic, &GraphOptions::default(), cold(EVALUATIONS)).unwrap();
             let expected: Vec<_> = sets
                 .iter()
                 .zip(mus)
@@ -131,7 +136,7 @@ fn tests_are_those_of_the_driver_over_toys_and_hypotheses() {
                 _ => [0.05, 0.7, 1.0, 1.4, 2.0, 3.0],
             };
             let options = HypotestOptions { statistic, fit: fit.clone() };
-            let graph = model.hypotest_graph(statistic, &GraphOptions::default(), 100).unwrap();
+            let graph = model.hypotest_graph(statistic, &GraphOptions::default(), cold(100)).unwrap();
             let all = run(
                 vmap(&graph, &[true, true], LANES),
                 &[("mu", &[LANES], &mus), ("data", &[LANES, data.len()], &sets.concat())],
@@ -178,8 +183,8 @@ fn derivatives_of_tests_and_best_fits_are_those_of_the_objectives() {
         let fit = FitOptions { tolerance: FitOptions::TOLERANCE_FOR_GRADIENTS, ..FitOptions::default() };
         let (poi, nominal) = (model.config().poi.unwrap(), model.template(Template::Nominal).len());
         let batch = changed_templates(&model, LANES);
-        let test = model.hypotest_graph(Statistic::QmuTilde, &options, 100).unwrap();
-        let statistic = model.test_statistic_graph(Statistic::QmuTilde, &options, 100).unwrap();
+        let test = model.hypotest_graph(Statistic::QmuTilde, &options, cold(100)).unwrap();
+        let statistic = model.test_statistic_graph(Statistic::QmuTilde, &options, cold(100)).unwrap();
         let expected = |sigmas: f64| Objective::Cls { mu, which: Which::Expected(sigmas) };
         let cases = [
             (&test, "observed", 0, Objective::Cls { mu, which: Which::Observed }),
@@ -248,12 +253,12 @@ fn lanes_without_convergence_are_not_numbers() {
     let far: Vec<f64> = data.iter().map(|n| 1.7 * n).collect();
     let sets = [asimov.as_slice(), &far].concat();
     // Asimov data are fitted at once, and tested at where they are from.
-    let graph = model.test_statistic_graph(Statistic::QmuTilde, &GraphOptions::default(), 2).unwrap();
+    let graph = model.test_statistic_graph(Statistic::QmuTilde, &GraphOptions::default(), cold(2)).unwrap();
     let found =
         run(vmap(&graph, &[false, true], 2), &[("mu", &[], &[1.0]), ("data", &[2, data.len()], &sets)]);
     assert!(found[0][0].abs() < 1e-12 && (found[1][0] - 1.0).abs() < 1e-12, "{found:?}");
     assert!(found[0][1].is_nan() && found[1][1].is_nan(), "{found:?}");
-    let t = model.hypotest_graph(Statistic::Tmu, &GraphOptions::default(), 2);
+    let t = model.hypotest_graph(Statistic::Tmu, &GraphOptions::default(), cold(2));
     assert!(t.is_err_and(|error| error.to_string().contains("asymptotic")));
 }
 
@@ -262,7 +267,7 @@ fn gradients_by_templates_are_those_of_the_objective_over_a_batch_of_templates()
     for convention in [Convention::Frozen, Convention::Recomputed] {
         let (model, data) = setup(Workload::Complex8p);
         let options = GraphOptions { inputs: vec![Template::Nominal], convention };
-        let graph = model.test_statistic_graph(Statistic::Q0, &options, 100).unwrap();
+        let graph = model.test_statistic_graph(Statistic::Q0, &options, cold(100)).unwrap();
         let gradient = wootz_transform::grad(&graph, 0, &[2]).unwrap();
         let nominal = model.template(Template::Nominal);
         let batch = changed_templates(&model, 4);
@@ -289,5 +294,33 @@ fn gradients_by_templates_are_those_of_the_objective_over_a_batch_of_templates()
             assert!(expected.value > 0.0 && by.iter().any(|d| d.abs() > 1e-3), "the test tests something");
             close(&found[2][k * by.len()..(k + 1) * by.len()], by, 1e-7);
         }
+    }
+}
+
+#[test]
+fn warm_fits_start_where_the_last_ones_ended() {
+    let (model, data) = setup(Workload::Complex8p);
+    let (bins, init) = ([data.len()], model.config().init.clone());
+    let mu: (&str, &[usize], &[f64]) = ("mu", &[], &[1.0]);
+    let options = GraphOptions::default();
+    let warm = |max_evaluations| ProfileOptions { max_evaluations, warm: true };
+    for statistic in [Statistic::Q0, Statistic::QmuTilde] {
+        let graph = |fits| model.test_statistic_graph(statistic, &options, fits).unwrap();
+        let test = |fits| model.hypotest_graph(statistic, &options, fits).unwrap();
+        let usual = run(graph(cold(100)), &[mu, ("data", &bins, &data)]);
+        let at = |start: &[f64], graph: Graph| {
+            run(graph, &[mu, ("data", &bins, &data), ("start", &[start.len()], start)])
+        };
+        let first = at(&init, graph(warm(100)));
+        close(&first[0], &usual[0], 1e-12);
+        let best = &first[2];
+        // From the best fit nothing is left to do, from the initial values there is.
+        let [near, far] = [at(best, graph(warm(3))), at(&init, graph(warm(3)))];
+        close(&near[1], &usual[1], 1e-8);
+        assert!(far[1][0].is_nan(), "{far:?}");
+        assert_eq!(far[2], init, "a start that led nowhere is kept");
+        let (from_best, from_init) = (at(best, test(warm(100))), at(&init, test(warm(100))));
+        assert_eq!(from_best.len(), 6);
+        from_best.iter().zip(&from_init).for_each(|(x, y)| close(x, y, 1e-7));
     }
 }

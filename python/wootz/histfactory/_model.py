@@ -184,15 +184,18 @@ class Model(Inference):
         templates: Sequence[str] = (),
         convention: str = "frozen",
         max_evaluations: int = 200,
+        warm: bool = False,
     ) -> _native.Graph:
         """A test statistic as a graph: mu, data, then the templates → value, mu_hat. Both are NaN where a fit does not converge.
 
         Both are differentiable in reverse mode by every input, and the graph can be batched, also over what it is differentiated by:
         `graph.grad(0, [2])`, `graph.vmap([None, 0], [0, 0], toys)`. Fits use the model's initial values, bounds and fixed parameters.
-        `templates` and `convention` are as in `graph`.
+        `templates` and `convention` are as in `graph`. With `warm`, fits start from an input `start`, which comes before the templates; the
+        last output, `parameters`, is the best fit, for the next call to start from.
         """
         _check_convention(convention)
-        return self._native.statistic_graph(test_stat, list(templates), convention == "recomputed", max_evaluations)
+        recomputed = convention == "recomputed"
+        return self._native.statistic_graph(test_stat, list(templates), recomputed, max_evaluations, warm)
 
     def hypotest_graph(
         self,
@@ -200,16 +203,19 @@ class Model(Inference):
         templates: Sequence[str] = (),
         convention: str = "frozen",
         max_evaluations: int = 200,
+        warm: bool = False,
     ) -> _native.Graph:
         """An asymptotic test as a graph: mu, data, then the templates → observed, expected, statistic, asimov, mu_hat.
 
         `observed` is CLs (for q0 the p-value) and `expected` its band `[5]` from -2σ to +2σ, as `hypotest` gives them; `statistic` and `asimov` are
         the test statistics of the data and of Asimov data, which follow the fit that they are made from. All are NaN where a fit does not
         converge, and differentiable in reverse mode by every input; the derivatives of a statistic of 0 are 0. It batches and uses the model's
-        initial values as `test_statistic_graph` does. `test_stat` is `"qtilde"`, `"q"` or `"q0"`; `templates` and `convention` are as in `graph`.
+        initial values as `test_statistic_graph` does. `test_stat` is `"qtilde"`, `"q"` or `"q0"`; `templates` and `convention` are as in `graph`,
+        `warm` is as in `test_statistic_graph`.
         """
         _check_convention(convention)
-        return self._native.hypotest_graph(test_stat, list(templates), convention == "recomputed", max_evaluations)
+        recomputed = convention == "recomputed"
+        return self._native.hypotest_graph(test_stat, list(templates), recomputed, max_evaluations, warm)
 
     def template(self, name: str) -> np.ndarray:
         """A template's values in the workspace, in the order of channel, sample, modifier, bin."""

@@ -1,7 +1,7 @@
 //! Asymptotic tests as graphs: CLs, observed and expected, which batch and differentiate like any other function.
 
 use super::asymptotic::{BAND, normal_cdf};
-use super::profile_graph::{Profiles, or_nan, value};
+use super::profile_graph::{ProfileOptions, Profiles, next_start, or_nan, signature, start, value};
 use super::{Built, InferenceError, Statistic};
 use crate::{GraphOptions, Model};
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
@@ -24,7 +24,7 @@ impl Model {
         &self,
         statistic: Statistic,
         options: &GraphOptions,
-        max_evaluations: usize,
+        fits: ProfileOptions,
     ) -> Result<Graph, InferenceError> {
         let config = self.config();
         let poi = config.poi.ok_or(InferenceError::NoPoi)?;
@@ -33,12 +33,13 @@ impl Model {
         }
         let asimov_mu = if statistic == Statistic::Q0 { 1.0 } else { 0.0 };
         let is_inside = (config.bounds[poi].0..=config.bounds[poi].1).contains(&asimov_mu);
-        let inputs = [("mu", Shape::scalar()), ("data", Shape::from([config.data_len()]))];
         let outputs = ["observed", "expected", "statistic", "asimov", "mu_hat"];
+        let (inputs, outputs) = signature(self, &outputs, fits);
         let built = super::graph_of(self, options, &inputs, &outputs, |b, args, templates| {
             let [mu, data] = [args[0], args[1]];
-            let profiles = Profiles::new(b, self, poi, templates, max_evaluations)?;
-            let best = profiles.free(b, profiles.init, data)?;
+            let profiles = Profiles::new(b, self, poi, templates, fits.max_evaluations)?;
+            let start = start(b, &profiles, args)?;
+            let best = profiles.free(b, start, data)?;
             let held = profiles.at(b, mu, best.parameters, data)?;
             let mu_hat = profiles.poi(b, best.parameters)?;
             let q = value(b, statistic, mu, mu_hat, [held.nll, best.nll])?;
@@ -70,8 +71,10 @@ impl Model {
             };
             let expected = expected(b, asimov, statistic == Statistic::Q0)?;
             let results = [observed, expected, q, q_asimov, mu_hat];
-            let masked = results.into_iter().map(|x| or_nan(b, converged, x)).collect::<Result<Vec<_>, _>>();
-            Ok::<_, RuleError>(masked?)
+            let masked = results.into_iter().map(|x| or_nan(b, converged, x));
+            let mut results = masked.collect::<Result<Vec<_>, _>>()?;
+            results.extend(fits.warm.then(|| next_start(b, &best, start)).transpose()?);
+            Ok::<_, RuleError>(results)
         });
         Ok(built?)
     }

@@ -43,6 +43,7 @@ pub use interval::Interval;
 pub use limit::{LimitOptions, Scan, UpperLimit};
 pub use objective::{Evaluation, Objective, ObjectiveData, Starts, Which};
 pub use prediction::{Prediction, Yield};
+pub use profile_graph::ProfileOptions;
 pub use ranking::Impact;
 pub use session::{Inference, InferenceOptions, Observer};
 pub(crate) use session::{session, write};

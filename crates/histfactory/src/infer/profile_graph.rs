@@ -7,6 +7,22 @@ use crate::{GraphOptions, Model, Templates};
 use wootz_ir::ops::RuleError;
 use wootz_ir::{Builder, DType, Graph, HostTensor, Shape, TypeError, Value};
 
+/// How the fits of a graph run.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct ProfileOptions {
+    /// Densities that a fit may evaluate before it is given up.
+    pub max_evaluations: usize,
+    /// Whether the free fit starts from an input `start`, `f64[parameters]`, which comes before the templates, instead of the model's initial
+    /// values. The last output, `parameters`, is then the best fit, for the next run to start from; `start` itself where a fit does not converge.
+    pub warm: bool,
+}
+
+impl Default for ProfileOptions {
+    fn default() -> ProfileOptions {
+        ProfileOptions { max_evaluations: 200, warm: false }
+    }
+}
+
 impl Model {
     /// A test statistic as a graph: `mu` (a scalar), `data`, then the chosen templates → `value`, `mu_hat` (the best-fit parameter of interest).
     ///
@@ -22,26 +38,55 @@ impl Model {
         &self,
         statistic: Statistic,
         options: &GraphOptions,
-        max_evaluations: usize,
+        fits: ProfileOptions,
     ) -> Result<Graph, InferenceError> {
-        let config = self.config();
-        let poi = config.poi.ok_or(InferenceError::NoPoi)?;
-        let inputs = [("mu", Shape::scalar()), ("data", Shape::from([config.data_len()]))];
-        let built = super::graph_of(self, options, &inputs, &["value", "mu_hat"], |b, args, templates| {
+        let poi = self.config().poi.ok_or(InferenceError::NoPoi)?;
+        let (inputs, outputs) = signature(self, &["value", "mu_hat"], fits);
+        let built = super::graph_of(self, options, &inputs, &outputs, |b, args, templates| {
             let [mu, data] = [args[0], args[1]];
-            let profiles = Profiles::new(b, self, poi, templates, max_evaluations)?;
-            let best = profiles.free(b, profiles.init, data)?;
+            let profiles = Profiles::new(b, self, poi, templates, fits.max_evaluations)?;
+            let start = start(b, &profiles, args)?;
+            let best = profiles.free(b, start, data)?;
             let held = profiles.at(b, mu, best.parameters, data)?;
             let mu_hat = profiles.poi(b, best.parameters)?;
             let value = value(b, statistic, mu, mu_hat, [held.nll, best.nll])?;
             let converged = b.and(best.converged, held.converged)?;
-            Ok::<_, RuleError>(vec![or_nan(b, converged, value)?, or_nan(b, best.converged, mu_hat)?])
+            let mut results = vec![or_nan(b, converged, value)?, or_nan(b, best.converged, mu_hat)?];
+            results.extend(fits.warm.then(|| next_start(b, &best, start)).transpose()?);
+            Ok::<_, RuleError>(results)
         });
         Ok(built?)
     }
 }
 
-/// Fits from the model's initial values, within its bounds.
+/// Inputs before the templates, and outputs.
+pub(super) fn signature<'o>(
+    model: &Model,
+    outputs: &[&'o str],
+    fits: ProfileOptions,
+) -> (Vec<(&'static str, Shape)>, Vec<&'o str>) {
+    let config = model.config();
+    let mut inputs = vec![("mu", Shape::scalar()), ("data", Shape::from([config.data_len()]))];
+    inputs.extend(fits.warm.then(|| ("start", Shape::from([config.parameters()]))));
+    (inputs, outputs.iter().copied().chain(fits.warm.then_some("parameters")).collect())
+}
+
+/// Where the free fit starts; nothing is differentiated by it.
+pub(super) fn start(b: &mut Builder, profiles: &Profiles<'_>, args: &[Value]) -> Built {
+    match args {
+        [_, _, start] => b.stop_gradient(*start),
+        _ => Ok(profiles.init),
+    }
+}
+
+/// The best fit, or `start` where it does not converge.
+pub(super) fn next_start(b: &mut Builder, best: &Fitted, start: Value) -> Built {
+    let shape = b.ty(start).shape.clone();
+    let converged = b.broadcast(best.converged, &shape, &[])?;
+    b.select(converged, best.parameters, start)
+}
+
+/// Fits within the model's bounds.
 pub(super) struct Profiles<'a> {
     fits: Fits<'a>,
     poi: usize,

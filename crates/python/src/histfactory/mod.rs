@@ -23,7 +23,7 @@ use wootz_histfactory as histfactory;
 use wootz_histfactory::workspace::{DigestAlgorithm, Join, MergeChannels, PatchKey, Prune, Rename};
 use wootz_histfactory::{
     Convention, GraphOptions, HistosysCode, ModelError, ModelOptions, ModifierSettings, NormsysCode, Poi,
-    Template, WorkspaceError,
+    ProfileOptions, Template, WorkspaceError,
 };
 
 /// A workspace.
@@ -331,13 +331,15 @@ impl HistFactoryModel {
         templates: Vec<String>,
         recomputed: bool,
         max_evaluations: usize,
+        warm: bool,
     ) -> PyResult<Graph> {
         let inputs = templates.iter().map(|t| template(t)).collect::<PyResult<Vec<_>>>()?;
         let convention = if recomputed { Convention::Recomputed } else { Convention::Frozen };
         let statistic = inference::statistic(name)?;
         let options = GraphOptions { inputs, convention };
+        let fits = ProfileOptions { max_evaluations, warm };
         guarded(|| {
-            let graph = self.0.test_statistic_graph(statistic, &options, max_evaluations);
+            let graph = self.0.test_statistic_graph(statistic, &options, fits);
             graph.or_raise().map(Graph::new)
         })
     }
@@ -349,12 +351,14 @@ impl HistFactoryModel {
         templates: Vec<String>,
         recomputed: bool,
         max_evaluations: usize,
+        warm: bool,
     ) -> PyResult<Graph> {
         let inputs = templates.iter().map(|t| template(t)).collect::<PyResult<Vec<_>>>()?;
         let convention = if recomputed { Convention::Recomputed } else { Convention::Frozen };
         let statistic = inference::statistic(name)?;
         let options = GraphOptions { inputs, convention };
-        guarded(|| self.0.hypotest_graph(statistic, &options, max_evaluations).or_raise().map(Graph::new))
+        let fits = ProfileOptions { max_evaluations, warm };
+        guarded(|| self.0.hypotest_graph(statistic, &options, fits).or_raise().map(Graph::new))
     }
 
     /// The values of a template.
