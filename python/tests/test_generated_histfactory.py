@@ -146,7 +146,6 @@ def test_statistics_start_where_the_last_ones_ended():
     compiled = lambda graph: jax.vmap(wz.compile(graph, {}, backend="jax").function, in_axes=(None, 0, 0))  # noqa: E731
     usual = wz.compile(model.test_statistic_graph("qtilde"))
     graphs = [model.test_statistic_graph("qtilde", max_evaluations=n, warm=True) for n in (200, 3)]
-    assert list(usual.outputs) == ["value", "mu_hat"]
     with jax.enable_x64(True):
         whole, short = (jax.jit(compiled(graph)) for graph in graphs)
         first = whole(1.0, toys, np.stack([init] * 3))

@@ -68,11 +68,12 @@ fn ulps(got: f32, want: f64) -> f64 {
         };
     }
     // Beyond the largest number, and below the smallest, the nearest one is as good.
-    let edge = near.is_infinite() && want.is_finite() && got.abs() == f32::MAX;
+    let edge = near.is_infinite() && want.is_finite() && got == f32::MAX.copysign(near);
     let error = (f64::from(got) - want).abs() / unit(want);
+    let wrong_zero = got == 0.0 && near == 0.0;
     if edge {
         1.0
-    } else if near.is_infinite() || error.is_nan() {
+    } else if near.is_infinite() || wrong_zero || error.is_nan() {
         f64::INFINITY
     } else {
         error

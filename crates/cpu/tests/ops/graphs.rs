@@ -144,8 +144,9 @@ fn long_programs_are_split() {
         let executable = compile(&graph, Optimize::Full, isa, 2);
         let description = executable.describe();
         assert!(description.kernels.len() > 3, "{} kernels", description.kernels.len());
-        let reasons: Vec<_> = description.notes.iter().filter(|n| n.contains("instructions")).collect();
-        assert!(reasons.is_empty(), "{reasons:?}");
+        if isa != Isa::Portable {
+            assert!(description.notes.is_empty(), "all of it is machine code: {:?}", description.notes);
+        }
         let got = run(&graph, &*executable, &inputs);
         assert_close("a long program", &got[0], &expected[0], Bound::Units(2000.0));
     }
