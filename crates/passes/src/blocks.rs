@@ -3,8 +3,8 @@
 //! takes in few terms. Rows that lie in memory are taken four at a time, so that partial results, which lie in a cache, are
 //! updated a fourth as often.
 //!
-//! A variance of f32 becomes, of each block, Σd and Σd², where d are distances from the mean of a sixteenth of it: of every
-//! sixteenth row, or of its first elements. All blocks together are made in f64. No mean of k elements is farther from the
+//! A variance of f32 becomes, of each block, Σd and Σd², where d are distances from a mean: of a block of elements, from its own;
+//! of a block of rows, from that of every sixteenth. All blocks together are made in f64. No mean of k rows is farther from the
 //! mean of n than √(n/k) standard deviations, so that Σd² − (Σd)²/n enlarges the sums' errors 17 times at most, and as a rule
 //! not at all. A variance of f64 becomes the variances of blocks, which are read twice while they are in the cache, and the
 //! variance of their means. Reference: Chan, Golub and LeVeque, *Algorithms for computing the sample variance*, 1983.
@@ -41,9 +41,8 @@ const ROWS_TWICE: RangeInclusive<usize> = 16..=64;
 const TOGETHER: usize = 4;
 /// Elements of a block without rows.
 const ELEMENTS: RangeInclusive<usize> = 1024..=4096;
-/// The share of a block whose mean distances are measured from, in whole vectors of elements.
+/// Of how many rows of a block one goes into the mean that distances are measured from.
 const SAMPLED: usize = 16;
-const VECTORS: usize = 32;
 
 /// How often a block is read.
 enum Reading {
@@ -214,7 +213,7 @@ fn variance(e: &mut Emit<'_, '_>, x: Value, of: &Blocks, correction: usize) -> R
     reshape(e, variance, &of.result)
 }
 
-/// From Σd and Σd² of each block in f32, d being distances from the mean of its first elements.
+/// From Σd and Σd² of each block in f32, d being distances from the mean of its elements, or of every sixteenth of its rows.
 fn variance_by_moments(
     e: &mut Emit<'_, '_>,
     x: Value,
@@ -224,14 +223,11 @@ fn variance_by_moments(
     let dtype = e.ty(x).dtype;
     let rows = rows(e, x, of)?;
     let x = reshape(e, x, &of.shape)?;
-    // Rows from all over the block cost no more than its first; elements would.
-    let (stop, step) = match of.axis + 2 < of.shape.rank() {
-        true => (of.len, SAMPLED),
-        false => (of.len.div_ceil(SAMPLED).next_multiple_of(VECTORS), 1),
-    };
-    let few = stop.div_ceil(step);
-    let sample = slice(e, x, of.axis + 1, 0..stop, step)?;
-    let sample = scaled(e, sample, Binary::Mul, 1.0 / few as f64)?;
+    // A block of elements lies in the first cache, where all of it is as good as read; rows from all over a block cost no more
+    // than its first.
+    let step = if of.axis + 2 < of.shape.rank() { SAMPLED } else { 1 };
+    let sample = if step == 1 { x } else { slice(e, x, of.axis + 1, 0..of.len, step)? };
+    let sample = scaled(e, sample, Binary::Mul, 1.0 / of.len.div_ceil(step) as f64)?;
     let sample = reduce(e, ReduceKind::Sum, sample, of.axis + 1)?;
     let (mut distances, mut squares) = (SmallVec::new(), SmallVec::new());
     for rows in rows {

@@ -102,3 +102,24 @@ fn variances_far_from_zero() {
         }
     }
 }
+
+/// Outliers in the first part of each block: a shift taken from there would be far from nearly all of it.
+#[test]
+fn variances_of_blocks_that_begin_with_outliers() {
+    const BLOCK: usize = 4096;
+    let count = 1 << 23;
+    for (outlier, first) in [(1e4, BLOCK / 16), (-0.7, BLOCK / 16), (3e2, BLOCK / 8), (1e4, BLOCK / 4)] {
+        let values: Vec<f32> = (0..count)
+            .map(|i| if i % BLOCK < first { outlier } else { 0.1 + (i % 7) as f32 * 1e-6 })
+            .collect();
+        let exact = || values.iter().map(|v| f64::from(*v));
+        let mean = exact().sum::<f64>() / count as f64;
+        let want = exact().map(|v| (v - mean).powi(2)).sum::<f64>() / count as f64;
+        for isa in [Isa::Portable, Isa::best()] {
+            let variance = Composite::Variance { axes: [0].into_iter().collect(), correction: 0 };
+            let got = run(&[count], &values, isa, |b, x| b.composite(variance, &[x]).expect("axis"))[0];
+            let error = (got - want).abs() / want;
+            assert!(error <= 1e-5, "the first {first} are {outlier}, {isa:?}: {error:e}");
+        }
+    }
+}
