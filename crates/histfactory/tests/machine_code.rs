@@ -27,3 +27,17 @@ fn workloads_run_as_machine_code() {
         }
     }
 }
+
+/// Evaluations of small likelihoods are a few calls.
+#[test]
+fn a_density_is_a_few_kernels() {
+    for (workload, most) in [(Workload::Simple, 4), (Workload::Complex8p, 6), (Workload::ThuLike, 8)] {
+        let model = workload.workspace().model(&ModelOptions::default()).expect("a workload has a model");
+        let density = model.logpdf_graph(&GraphOptions::default()).expect("a graph");
+        let definition = Definition::from(density);
+        let program = compile(&definition, &BTreeMap::new(), &Cpu::default(), &Options::default());
+        let kernels = program.expect("a program").report().description.kernels;
+        assert!(kernels.iter().all(|k| k.kind == "fused"), "{kernels:?}");
+        assert!(kernels.len() <= most, "{}: {} kernels", workload.name(), kernels.len());
+    }
+}

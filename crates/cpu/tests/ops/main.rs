@@ -9,5 +9,6 @@ mod math;
 mod memory;
 mod samples;
 mod session;
+mod small;
 mod sums;
 mod support;

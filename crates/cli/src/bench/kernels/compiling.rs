@@ -140,13 +140,13 @@ impl Contender for Compiling {
     }
 }
 
-/// Kernels of 10 to 50 ops over vectors of different lengths, so that none is fused with another; a number in each is new
-/// at every call, so that none was compiled before.
+/// Kernels of 10 to 50 ops over vectors of different lengths, too long to be joined, so that none is fused with another; a number in
+/// each is new at every call, so that none was compiled before.
 fn many_kernels() -> Result<Graph, TypeError> {
     static CALLS: AtomicU64 = AtomicU64::new(0);
     let unique = 1.0 + CALLS.fetch_add(1, Ordering::Relaxed) as f64 / f64::from(1u32 << 20);
     let mut b = Builder::new();
-    let inputs: Vec<Value> = (0..KERNELS).map(|i| b.param(f32s(&[64 + i]))).collect();
+    let inputs: Vec<Value> = (0..KERNELS).map(|i| b.param(f32s(&[2048 + i]))).collect();
     let mut results = Vec::new();
     for (i, x) in inputs.iter().enumerate() {
         let ops = 10 + 40 * i / (KERNELS - 1);
