@@ -3,6 +3,7 @@
 use crate::{Bound, Trace};
 use std::any::Any;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wootz_ir::{Graph, HostTensor, Site, Target};
@@ -100,7 +101,7 @@ pub trait Bindings {
 
     /// Proof that what was prepared, inputs and outputs lie where they lay at the last run of the same instance, which then
     /// need not ask for them.
-    fn unmoved(&self) -> Option<Unmoved> {
+    fn unmoved(&self) -> Option<Unmoved<'_>> {
         None
     }
 
@@ -110,9 +111,9 @@ pub trait Bindings {
     }
 }
 
-/// See [`Bindings::unmoved`]. Only a [`Session`](crate::Session) can give it: it owns its instance and the memory.
-#[derive(Clone, Copy, Debug)]
-pub struct Unmoved(pub(crate) ());
+/// See [`Bindings::unmoved`]. Only a [`Session`](crate::Session) can give it, for one run: it owns its instance and the memory.
+#[derive(Debug)]
+pub struct Unmoved<'run>(pub(crate) PhantomData<&'run ()>);
 
 /// A backend cannot be used here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,6 +4,7 @@ use crate::error::RunError;
 use crate::profile::profile;
 use crate::program::{Outputs, check};
 use crate::{Bindings, Instance, Params, Prepared, Profile, Program, Unmoved};
+use std::marker::PhantomData;
 use wootz_ir::{HostTensor, Role};
 
 /// One run at a time of a program over some parameters. Different sessions run at once.
@@ -93,7 +94,7 @@ impl Session {
         profile(program.executable(), runs, |trace| {
             self.ready()?;
             let mut slots =
-                Slots { inputs: &self.inputs, outputs: &mut self.outputs, cancelled: None, unmoved: None };
+                Slots { inputs: &self.inputs, outputs: &mut self.outputs, cancelled: None, unmoved: false };
             Ok(self.instance.run_traced(&self.prepared, &mut slots, trace)?)
         })
     }
@@ -115,7 +116,6 @@ impl Session {
         }
         // An output that its reader keeps is not written to: the run is given other memory.
         let unmoved = !self.rebound && !self.outputs.iter().any(HostTensor::is_shared);
-        let unmoved = unmoved.then_some(Unmoved(()));
         self.rebound = true;
         let mut slots = Slots { inputs: &self.inputs, outputs: &mut self.outputs, cancelled, unmoved };
         self.instance.run(&self.prepared, &mut slots)?;
@@ -192,7 +192,7 @@ struct Slots<'a> {
     inputs: &'a [Option<HostTensor>],
     outputs: &'a mut [HostTensor],
     cancelled: Option<&'a dyn Fn() -> bool>,
-    unmoved: Option<Unmoved>,
+    unmoved: bool,
 }
 
 impl Bindings for Slots<'_> {
@@ -204,8 +204,8 @@ impl Bindings for Slots<'_> {
         self.outputs[index].bytes_mut()
     }
 
-    fn unmoved(&self) -> Option<Unmoved> {
-        self.unmoved
+    fn unmoved(&self) -> Option<Unmoved<'_>> {
+        self.unmoved.then_some(Unmoved(PhantomData))
     }
 
     fn cancelled(&self) -> bool {
