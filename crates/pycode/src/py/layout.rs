@@ -86,9 +86,21 @@ pub(crate) fn statement(out: &mut String, indent: usize, before: &str, expressio
             let mut head = before.to_owned();
             left.write_at(&mut head, infix_precedence(operator));
             head.push_str(&format!(" {operator} "));
-            let first = right.flat().find('(').unwrap_or(0);
-            if indent + head.chars().count() + first < WIDTH {
+            let (text, column) = (right.flat(), indent + head.chars().count());
+            let reaches = |bracket: Option<usize>| bracket.is_none_or(|at| column + at < WIDTH);
+            if reaches(text.find('(')) {
                 return statement(out, indent, &head, right, after);
+            }
+            // Or the index before it, as in `x.at[i].add(y)`.
+            if let Py::Call(function, args) = &**right
+                && let Py::Attribute(value, name) = &**function
+                && let Py::Index(of, items) = &**value
+                && reaches(text.find('['))
+            {
+                let mut last = format!("].{name}");
+                write_list(&mut last, "(", args, ")");
+                let items: Vec<(String, Py)> = items.iter().map(|i| (String::new(), i.clone())).collect();
+                return broken(out, indent, &format!("{head}{}[", of.flat()), &items, &(last + after));
             }
             return in_parentheses(out, indent, before, expression, after);
         }
