@@ -404,8 +404,17 @@ def everything(args):
             except subprocess.SubprocessError as error:
                 print(f"{name}: {error}", file=sys.stderr)
                 failed.append(name)
-                continue
-            rows.append(json.loads(out.read_text()))
+            else:
+                rows.append(json.loads(out.read_text()))
+            keep(args, start, rows, failed)
+    if failed:
+        raise SystemExit(f"no figures of: {'; '.join(failed)}")
+
+
+def keep(args, start, rows, failed):
+    """Writes what is known so far: a run that is stopped has lost no row."""
+    if not args.json:
+        return
     versions = {name: importlib.metadata.version(name) for name in ("wootz", "numpy", "jax", "jaxlib", "torch")}
     report = {
         "command": "python bench/generated all",
@@ -417,10 +426,7 @@ def everything(args):
         "rows": rows,
         "failed": failed,
     }
-    if args.json:
-        Path(args.json).write_text(json.dumps(report, indent=1) + "\n")
-    if failed:
-        raise SystemExit(f"no figures of: {'; '.join(failed)}")
+    Path(args.json).write_text(json.dumps(report, indent=1) + "\n")
 
 
 def processor():
